@@ -1,0 +1,75 @@
+"""Clocks: the real one, and one that a test or a rehearsal moves by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import time
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Wall time for what is written into objects, monotonic time for waiting."""
+
+    def now(self) -> dt.datetime:
+        """Return the wall time in UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Return seconds that never go back."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait; a cancel point."""
+        ...
+
+
+class SystemClock:
+    """The operating system's time."""
+
+    __slots__ = ()
+
+    def now(self) -> dt.datetime:
+        return dt.datetime.now(dt.UTC)
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+class ManualClock:
+    """A clock that stands still until `advance` is called; sleeping advances it at once."""
+
+    __slots__ = ("_elapsed_s", "_start")
+
+    def __init__(self, start: dt.datetime = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)) -> None:
+        self._start = start
+        self._elapsed_s = 0.0
+
+    def now(self) -> dt.datetime:
+        return self._start + dt.timedelta(seconds=self._elapsed_s)
+
+    def monotonic(self) -> float:
+        return self._elapsed_s
+
+    async def sleep(self, seconds: float) -> None:
+        self.advance(seconds)
+        await asyncio.sleep(0)
+
+    def advance(self, seconds: float) -> None:
+        """Move the clock forward; `seconds` must not be negative."""
+        if seconds < 0:
+            raise ValueError(f"a clock cannot go back: advance({seconds})")
+        self._elapsed_s += seconds
+
+
+def rfc3339(moment: dt.datetime) -> str:
+    """Format as Kubernetes' metav1.Time, e.g. `2026-01-01T00:00:00Z`."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def rfc3339_micro(moment: dt.datetime) -> str:
+    """Format as Kubernetes' metav1.MicroTime, e.g. `2026-01-01T00:00:00.000000Z`."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

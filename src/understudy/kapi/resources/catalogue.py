@@ -1,0 +1,85 @@
+"""The resources a view serves: built in, and one more for each version of each CRD."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from understudy.kapi.resources import strategies
+from understudy.kube import identities, schemas
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Resource:
+    """One REST resource in one version.
+
+    Attributes:
+        storage: Key of the one store that all versions (and aliases in other groups) share, e.g.
+            `events` for core/v1 and events.k8s.io/v1.
+        storage_version: apiVersion in which objects are kept; `to_storage` and `from_storage`
+            convert, and are None where this is that version.
+        custom: From a CustomResourceDefinition: list items carry apiVersion and kind, strategic
+            merge patch is refused, protobuf bodies are refused.
+    """
+
+    group: str
+    version: str
+    kind: str
+    plural: str
+    singular: str
+    namespaced: bool
+    verbs: tuple[str, ...]
+    short_names: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    subresources: Mapping[str, strategies.Subresource] = field(default_factory=dict)
+    storage: identities.GroupResource
+    storage_version: str
+    schema: schemas.Schema = schemas.ANY
+    strategy: strategies.Strategy = field(default_factory=strategies.Strategy)
+    to_storage: strategies.Converter | None = None
+    from_storage: strategies.Converter | None = None
+    custom: bool = False
+
+    @property
+    def api_version(self) -> str:
+        """`apps/v1`, or `v1` for the core group."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def group_resource(self) -> identities.GroupResource:
+        """As printed in messages: `deployments.apps`."""
+        return identities.GroupResource(self.group, self.plural)
+
+
+class Catalogue:
+    """Finds resources by path, by kind or by kubectl's notation. Immutable; `extended` copies."""
+
+    __slots__ = ("_by_gvk", "_by_path", "_preferred", "resources")
+
+    def __init__(self, resources: Iterable[Resource]) -> None:
+        self.resources: tuple[Resource, ...] = tuple(resources)
+        self._by_path = {(r.group, r.version, r.plural): r for r in self.resources}
+        self._by_gvk = {(r.group, r.version, r.kind): r for r in self.resources}
+        self._preferred: dict[tuple[str, str], Resource] = {}
+        for resource in self.resources:
+            self._preferred.setdefault((resource.group, resource.plural), resource)
+
+    def find(self, group: str, version: str, plural: str) -> Resource | None:
+        """Return the resource at a path, or None."""
+        return self._by_path.get((group, version, plural))
+
+    def by_kind(self, api_version: str, kind: str) -> Resource | None:
+        """Return the resource of an object's apiVersion and kind, or None."""
+        group, version = identities.split_api_version(api_version)
+        return self._by_gvk.get((group, version, kind))
+
+    def named(self, text: str) -> Resource | None:
+        """Return the resource of kubectl's notation (`pods`, `jobs.batch`, `jobs.v1.batch`)."""
+        group, version, plural = identities.parse_resource(text)
+        if version:
+            return self.find(group, version, plural)
+        return self._preferred.get((group, plural))
+
+    def extended(self, more: Iterable[Resource]) -> Catalogue:
+        """Return a catalogue with further resources (those of a view's CRDs)."""
+        return Catalogue((*self.resources, *more))

@@ -1,0 +1,157 @@
+"""What is particular to one kind, behind one small interface.
+
+A verb (in `kapi.views`) does what all kinds have in common and asks the kind's `Strategy` for the
+rest, always on a private, mutable copy of the object in its *storage* version, in this order:
+
+    create:  default -> prepare_create -> (names, metadata) -> validate_create -> warnings
+    update:  default -> prepare_update -> (metadata)        -> validate_update -> warnings
+
+`subresource` is empty for the main resource, else `status`, `scale`, `ephemeralcontainers`, ...
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, Protocol
+
+from understudy.aio import ids
+from understudy.kube import identities, objects, statuses
+
+
+class Reader(Protocol):
+    """What a strategy may read of the view it is part of."""
+
+    def find(self, resource: str, namespace: str, name: str) -> objects.Object | None:
+        """Return an object by kubectl's resource notation (`pods`, `jobs.batch`), or None."""
+        ...
+
+    def each(self, resource: str, namespace: str = "") -> Iterable[objects.Object]:
+        """Yield every object of a resource, of one namespace or (`""`) of all, ordered by key."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserInfo:
+    """Who asks."""
+
+    username: str = "system:admin"
+    uid: str = ""
+    groups: tuple[str, ...] = ("system:masters", "system:authenticated")
+    extra: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteContext:
+    """What a strategy may know besides the objects.
+
+    Attributes:
+        reader: The view's present content.
+        now: Wall time, UTC.
+        ids: Source of random numbers and names.
+        user: Who asks.
+        subresource: Empty for the main resource.
+        dry_run: True when nothing will be kept.
+    """
+
+    reader: Reader
+    now: dt.datetime
+    ids: ids.IdSource
+    user: UserInfo = field(default_factory=UserInfo)
+    subresource: str = ""
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a Table (`kubectl get`); `priority` 1 shows it only with `-o wide`."""
+
+    name: str
+    type: str = "string"
+    format: str = ""
+    description: str = ""
+    priority: int = 0
+
+
+class Strategy:
+    """The rules of a kind that has none of its own; kinds override what differs.
+
+    Attributes:
+        status_is_separate: The kind has a status subresource: main writes keep the old status,
+            status writes keep everything else (metadata but for labels and annotations, spec).
+        has_generation: metadata.generation is kept: 1 at creation, +1 when anything outside
+            metadata and status changes.
+        unconditional_update: A PUT without resourceVersion is accepted.
+        graceful: Deletion sets a grace period first (pods).
+        returns_object_on_delete: DELETE answers with the object rather than a Status.
+        orphans_by_default: Deletion without a policy orphans the dependents (Job,
+            ReplicationController).
+        selectable: Field selector keys besides metadata.name and metadata.namespace.
+    """
+
+    status_is_separate: ClassVar[bool] = False
+    has_generation: ClassVar[bool] = False
+    unconditional_update: ClassVar[bool] = True
+    graceful: ClassVar[bool] = False
+    returns_object_on_delete: ClassVar[bool] = False
+    orphans_by_default: ClassVar[bool] = False
+    selectable: ClassVar[tuple[str, ...]] = ()
+    columns: ClassVar[Sequence[Column]] = ()
+
+    def default(self, obj: objects.Object) -> None:
+        """Fill in, in place, what Kubernetes' SetDefaults functions fill in."""
+
+    def prepare_create(self, obj: objects.Object, context: WriteContext) -> None:
+        """Drop what a client may not set at creation and set what the server sets, in place."""
+
+    def prepare_update(
+        self, obj: objects.Object, old: objects.Object, context: WriteContext
+    ) -> None:
+        """Restore what a client may not change, in place; `old` must not be touched."""
+
+    def validate_create(self, obj: objects.Object, context: WriteContext) -> list[statuses.Cause]:
+        """Return every reason why the new object is not valid (metadata is checked elsewhere)."""
+        return []
+
+    def validate_update(
+        self, obj: objects.Object, old: objects.Object, context: WriteContext
+    ) -> list[statuses.Cause]:
+        """Return every reason why the change is not valid."""
+        return []
+
+    def validate_name(self, name: str) -> list[str]:
+        """Return complaints about metadata.name; DNS subdomain unless the kind says otherwise."""
+        from understudy.kube import names  # noqa: PLC0415 (kube.names is pure; avoids a cycle)
+
+        return names.dns_subdomain(name)
+
+    def warnings(self, obj: objects.Object, old: objects.Object | None) -> list[str]:
+        """Return texts for Warning headers."""
+        return []
+
+    def selectable_fields(self, obj: objects.Object) -> dict[str, str]:
+        """Return the values of the `selectable` fields."""
+        return {}
+
+    def row(self, obj: objects.Object, now: dt.datetime) -> list[objects.Json]:
+        """Return the cells of the object's Table row, in the order of `columns`."""
+        return []
+
+
+Converter = Callable[[objects.Object], objects.Object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subresource:
+    """One subresource, e.g. `status` of deployments.
+
+    Attributes:
+        name: `status`, `scale`, `eviction`, `binding`, `token`, `log`, ...
+        kind: The kind it speaks, e.g. `Scale` of autoscaling/v1.
+        verbs: As in discovery: create, get, patch, update, delete.
+    """
+
+    name: str
+    kind: identities.GroupVersionKind
+    verbs: tuple[str, ...]
