@@ -52,7 +52,7 @@ class SeededIds:
     __slots__ = ("_random",)
 
     def __init__(self, seed: int = 0) -> None:
-        self._random = random.Random(seed)
+        self._random = random.Random(seed)  # noqa: S311 (not secret: reproducible)
 
     def uid(self) -> str:
         text = f"{self._random.getrandbits(128):032x}"

@@ -1,0 +1,1 @@
+"""Commands. The only reader of the environment and of flags."""

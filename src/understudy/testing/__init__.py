@@ -1,0 +1,1 @@
+"""Shipped to users: pytest plugin, contract suites, fakes that pass them."""

@@ -1,0 +1,1 @@
+"""How pods come to run: simulated by rule, or as local processes."""

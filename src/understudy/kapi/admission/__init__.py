@@ -1,0 +1,1 @@
+"""The ordered chain that every write passes: mutate, then validate."""

@@ -1,0 +1,1 @@
+"""Groups, versions, resources and OpenAPI documents, derived from the catalogue alone."""

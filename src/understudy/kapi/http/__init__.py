@@ -1,0 +1,1 @@
+"""The only place that knows bytes, headers and query strings."""

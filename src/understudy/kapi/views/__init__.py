@@ -1,0 +1,1 @@
+"""The verbs: one verb is one synchronous transaction on one view."""

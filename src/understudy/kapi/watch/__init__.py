@@ -1,0 +1,1 @@
+"""Watching: snapshot and subscription in one step, bounded buffers, bookmarks."""

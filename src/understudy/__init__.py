@@ -1,0 +1,1 @@
+"""Rehearse a change to Kubernetes before the cluster feels it."""

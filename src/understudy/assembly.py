@@ -1,0 +1,1 @@
+"""The object graph: the only module that may import every room."""

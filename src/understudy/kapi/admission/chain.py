@@ -1,0 +1,82 @@
+"""Admission: one visible, ordered list of plugins that every write passes.
+
+First each plugin that handles the request may change the object (`mutate`), then, after the kind's
+own validation, each may refuse it (`validate`), by raising an `ApiError`. Order matters and is
+written down in one place, `kapi.admission.default_chain`, so that policies and webhooks can join.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from understudy.kapi.resources import catalogue, strategies
+from understudy.kube import objects
+
+
+@dataclass(slots=True, kw_only=True)
+class Attributes:
+    """One write on its way in.
+
+    Attributes:
+        reader: The view's present content.
+        operation: `CREATE`, `UPDATE`, `DELETE` or `CONNECT`.
+        obj: The object as it would be stored; mutable in `mutate`, None for DELETE.
+        old: The stored object, None for CREATE.
+    """
+
+    reader: strategies.Reader
+    resource: catalogue.Resource
+    operation: str
+    namespace: str
+    name: str
+    subresource: str
+    obj: objects.Object | None
+    old: objects.Object | None
+    user: strategies.UserInfo
+    dry_run: bool
+    now: dt.datetime
+
+
+class Plugin(Protocol):
+    """One step of the chain."""
+
+    @property
+    def name(self) -> str:
+        """Kubernetes' name of the plugin, e.g. `LimitRanger`."""
+        ...
+
+    def handles(self, attributes: Attributes) -> bool:
+        """Say cheaply whether this write concerns the plugin."""
+        ...
+
+    def mutate(self, attributes: Attributes) -> None:
+        """Change `attributes.obj` in place."""
+        ...
+
+    def validate(self, attributes: Attributes) -> None:
+        """Raise an ApiError to refuse the write."""
+        ...
+
+
+class Chain:
+    """Runs plugins in order."""
+
+    __slots__ = ("plugins",)
+
+    def __init__(self, plugins: Sequence[Plugin] = ()) -> None:
+        self.plugins = tuple(plugins)
+
+    def mutate(self, attributes: Attributes) -> None:
+        """Let every plugin that handles the write change it."""
+        for plugin in self.plugins:
+            if plugin.handles(attributes):
+                plugin.mutate(attributes)
+
+    def validate(self, attributes: Attributes) -> None:
+        """Let every plugin that handles the write refuse it; the first refusal counts."""
+        for plugin in self.plugins:
+            if plugin.handles(attributes):
+                plugin.validate(attributes)
