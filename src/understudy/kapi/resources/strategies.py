@@ -14,10 +14,10 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 from understudy.aio import ids
-from understudy.kube import identities, objects, statuses
+from understudy.kube import decoding, identities, names, objects, schemas, statuses
 
 
 class Reader(Protocol):
@@ -74,6 +74,14 @@ class Column:
     priority: int = 0
 
 
+class ScalePaths(NamedTuple):
+    """Where a Scale's numbers stand in the object; `selector` may be empty."""
+
+    spec: tuple[str, ...] = ("spec", "replicas")
+    status: tuple[str, ...] = ("status", "replicas")
+    selector: tuple[str, ...] = ("spec", "selector")
+
+
 class Strategy:
     """The rules of a kind that has none of its own; kinds override what differs.
 
@@ -87,6 +95,7 @@ class Strategy:
         returns_object_on_delete: DELETE answers with the object rather than a Status.
         orphans_by_default: Deletion without a policy orphans the dependents (Job,
             ReplicationController).
+        creates_on_update: A PUT to a name that does not exist creates it.
         selectable: Field selector keys besides metadata.name and metadata.namespace.
     """
 
@@ -96,8 +105,31 @@ class Strategy:
     graceful: ClassVar[bool] = False
     returns_object_on_delete: ClassVar[bool] = False
     orphans_by_default: ClassVar[bool] = False
+    creates_on_update: ClassVar[bool] = False
     selectable: ClassVar[tuple[str, ...]] = ()
     columns: ClassVar[Sequence[Column]] = ()
+    scale_paths: ScalePaths = ScalePaths()
+
+    def decode(
+        self,
+        obj: objects.Object,
+        schema: schemas.Schema,
+        *,
+        mode: str,
+        api_version: str,
+        kind: str,
+        duplicates: Sequence[str] = (),
+    ) -> list[str]:
+        """Bring a client's object, in place, into the form its kind's types give it.
+
+        Unknown fields go, with a warning (mode `Warn`), an error (`Strict`) or nothing (`Ignore`).
+
+        Raises:
+            BadRequestError: A value of a wrong type, or unknown fields in mode `Strict`.
+        """
+        return decoding.decode(
+            obj, schema, mode=mode, api_version=api_version, kind=kind, duplicates=duplicates
+        )
 
     def default(self, obj: objects.Object) -> None:
         """Fill in, in place, what Kubernetes' SetDefaults functions fill in."""
@@ -120,10 +152,15 @@ class Strategy:
         """Return every reason why the change is not valid."""
         return []
 
+    def holds_deletion(self, obj: objects.Object) -> bool:
+        """Say whether something besides finalizers keeps a deleted object (namespaces)."""
+        return False
+
+    def terminating(self, obj: objects.Object) -> None:
+        """Change, in place, what shows that deletion has begun (a namespace's phase)."""
+
     def validate_name(self, name: str) -> list[str]:
         """Return complaints about metadata.name; DNS subdomain unless the kind says otherwise."""
-        from understudy.kube import names  # noqa: PLC0415 (kube.names is pure; avoids a cycle)
-
         return names.dns_subdomain(name)
 
     def warnings(self, obj: objects.Object, old: objects.Object | None) -> list[str]:

@@ -1,0 +1,104 @@
+"""One committed version of one object: its encoded bytes, and the little that verbs ask often.
+
+The bytes are written once, at commit. GET sends them behind a shared head that says kind and
+apiVersion, LIST joins them as they are (items of built-in lists carry neither), every watcher
+shares one frame made of them. The parsed form is made anew on each `load`, private to the caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import orjson
+
+from understudy.kapi.resources import catalogue
+from understudy.kube import objects
+
+
+def head_of(api_version: str, kind: str) -> bytes:
+    """Return what stands before the encoded rest of a built-in object."""
+    return b'{"kind":' + orjson.dumps(kind) + b',"apiVersion":' + orjson.dumps(api_version) + b","
+
+
+class Entry:
+    """A committed object. Immutable but for caches of derived forms.
+
+    Attributes:
+        key: `namespace/name`, or only the name of a cluster-scoped object.
+        revision: Its resourceVersion.
+        head: Bytes of kind and apiVersion in the storage version; `{` for custom resources,
+            whose encoded bytes carry both.
+        encoded: JSON of the object in the storage version, beginning with `{"metadata":`.
+    """
+
+    __slots__ = ("_fields", "_forms", "encoded", "head", "key", "labels", "revision", "uid")
+
+    def __init__(self, key: str, revision: int, head: bytes, obj: objects.Object) -> None:
+        meta = obj["metadata"]
+        self.key = key
+        self.revision = revision
+        self.head = head
+        self.labels: dict[str, str] = meta.get("labels") or {}
+        self.uid: str = meta.get("uid") or ""
+        self.encoded = encode(obj, head)
+        self._forms: dict[str, bytes] | None = None
+        self._fields: dict[str, str] | None = None
+
+    @property
+    def namespace(self) -> str:
+        """The namespace, empty for cluster-scoped objects."""
+        return self.key.rpartition("/")[0]
+
+    @property
+    def name(self) -> str:
+        """The name."""
+        return self.key.rpartition("/")[2]
+
+    def load(self) -> objects.Object:
+        """Return the object in its storage version, private to the caller."""
+        loaded: objects.Object = orjson.loads(self.head + self.encoded[1:])
+        return loaded
+
+    def object(self, resource: catalogue.Resource) -> objects.Object:
+        """Return the object in a resource's version, private to the caller."""
+        obj = self.load()
+        if resource.from_storage is not None:
+            obj = resource.from_storage(obj)
+        obj["apiVersion"], obj["kind"] = resource.api_version, resource.kind
+        return obj
+
+    def body(self, resource: catalogue.Resource) -> bytes:
+        """Return the bytes of the whole object in a resource's version."""
+        if resource.custom:
+            return self.item(resource)
+        return head_of(resource.api_version, resource.kind) + self.item(resource)[1:]
+
+    def item(self, resource: catalogue.Resource) -> bytes:
+        """Return the bytes as an item of a list: without kind and apiVersion if built in."""
+        if resource.from_storage is None:
+            return self.encoded
+        if self._forms is None:
+            self._forms = {}
+        form = self._forms.get(resource.api_version)
+        if form is None:
+            head = b"{" if resource.custom else b'{"kind"'
+            form = self._forms[resource.api_version] = encode(self.object(resource), head)
+        return form
+
+    def fields(self, compute: Callable[[objects.Object], dict[str, str]]) -> dict[str, str]:
+        """Return the values of the kind's selectable fields, computed once."""
+        if self._fields is None:
+            self._fields = compute(self.load())
+        return self._fields
+
+
+def encode(obj: objects.Object, head: bytes) -> bytes:
+    """Encode an object as `Entry.encoded`; with a head of `{` kind and apiVersion stay inside."""
+    if head == b"{":
+        ordered = {"apiVersion": obj["apiVersion"], "kind": obj["kind"]} | obj
+        return orjson.dumps(ordered)
+    ordered = {"metadata": obj["metadata"]}
+    for key, value in obj.items():
+        if key not in ("kind", "apiVersion", "metadata"):
+            ordered[key] = value
+    return orjson.dumps(ordered)

@@ -1,0 +1,377 @@
+"""Subresources that speak another kind than their object: scale, binding, eviction.
+
+Those that speak the object's own kind (status, finalize, approval, resize, ephemeralcontainers) go
+through `writes` with `subresource` set; the kind's strategy says which fields count.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from understudy.kapi.resources import catalogue
+from understudy.kapi.store import entries
+from understudy.kapi.views import deletion, options as opts, results, writes
+from understudy.kube import identities, objects, patches, schemas, selectors, statuses
+
+if TYPE_CHECKING:
+    from understudy.kapi.views import view as views
+
+_INT32 = schemas.Schema(type="integer", format="int32")
+_STRING = schemas.Schema(type="string")
+SCALE_SCHEMA = schemas.Schema(
+    type="object",
+    name="Scale",
+    fields={
+        "apiVersion": _STRING,
+        "kind": _STRING,
+        "metadata": schemas.ANY,
+        "spec": schemas.Schema(type="object", name="ScaleSpec", fields={"replicas": _INT32}),
+        "status": schemas.Schema(
+            type="object",
+            name="ScaleStatus",
+            fields={"replicas": _INT32, "selector": _STRING},
+        ),
+    },
+)
+
+
+# ---------------------------------------------------------------------- scale
+
+
+def scale_of(
+    resource: catalogue.Resource, entry: entries.Entry, obj: objects.Object | None = None
+) -> objects.Object:
+    """Return an object's Scale (autoscaling/v1)."""
+    obj = obj if obj is not None else entry.object(resource)
+    meta = obj["metadata"]
+    paths = resource.strategy.scale_paths
+    shown = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
+    replicas = objects.lookup(obj, paths.spec)
+    status: objects.Object = {"replicas": objects.lookup(obj, paths.status) or 0}
+    selector = _selector_text(objects.lookup(obj, paths.selector) if paths.selector else None)
+    if selector:
+        status["selector"] = selector
+    return {
+        "kind": "Scale",
+        "apiVersion": "autoscaling/v1",
+        "metadata": {key: meta[key] for key in shown if key in meta},
+        "spec": {"replicas": replicas} if replicas else {},
+        "status": status,
+    }
+
+
+def _selector_text(selector: objects.Json) -> str:
+    if isinstance(selector, str):
+        return selector
+    if not isinstance(selector, dict):
+        return ""
+    if "matchLabels" in selector or "matchExpressions" in selector:
+        return selectors.format_labels(selector)
+    return ",".join(f"{key}={selector[key]}" for key in sorted(selector))
+
+
+def update_scale(
+    view: views.View,
+    resource: catalogue.Resource,
+    scale: objects.Object,
+    namespace: str,
+    name: str,
+    options: opts.WriteOptions,
+) -> results.Written:
+    """Set an object's replicas to those of a Scale; everything else of it stays."""
+    entry = _entry(view, resource, namespace, name)
+    _check_scale(scale, name)
+    return _set_scale(view, resource, entry, scale, options)
+
+
+def patch_scale(
+    view: views.View,
+    resource: catalogue.Resource,
+    name: str,
+    patch: objects.Json,
+    namespace: str,
+    patch_type: str,
+    options: opts.WriteOptions,
+) -> results.Written:
+    """Patch an object's Scale; server-side apply merges its spec under the given manager."""
+    entry = _entry(view, resource, namespace, name)
+    live = scale_of(resource, entry)
+    if patch_type == opts.APPLY_PATCH:
+        patch_type = opts.MERGE_PATCH
+    scale = patches.apply(patch_type, live, patch, SCALE_SCHEMA)
+    replicas = objects.lookup(scale, ("spec", "replicas"))
+    if replicas is not None and (not isinstance(replicas, int) or isinstance(replicas, bool)):
+        words = {str: "string", bool: "bool", dict: "object", list: "array", float: "number"}
+        cause = statuses.Cause(
+            "patch",
+            "FieldValueInvalid",
+            f"Invalid value: {patches.printed(scale)}: json: cannot unmarshal "
+            f"{words.get(type(replicas), 'value')} into Go struct field "
+            "ScaleSpec.spec.replicas of type int32",
+        )
+        raise statuses.invalid("", "", "", [cause])
+    _check_scale(scale, name)
+    return _set_scale(view, resource, entry, scale, options)
+
+
+def _check_scale(scale: objects.Object, name: str) -> None:
+    kind = scale.get("kind") or "Scale"
+    if kind != "Scale":
+        raise statuses.BadRequestError(
+            f'{kind} in version "v1" cannot be handled as a Scale: no kind "{kind}" is registered '
+            'for version "autoscaling/v1" in scheme '
+            '"k8s.io/kubernetes/pkg/api/legacyscheme/scheme.go:30"'
+        )
+    said = objects.name_of(scale)
+    if said and said != name:
+        raise statuses.BadRequestError(
+            f"the name of the object ({said}) does not match the name on the URL ({name})"
+        )
+    replicas = objects.lookup(scale, ("spec", "replicas")) or 0
+    if replicas < 0:
+        cause = statuses.Cause(
+            "spec.replicas",
+            "FieldValueInvalid",
+            f"Invalid value: {replicas}: must be greater than or equal to 0",
+        )
+        raise statuses.invalid("autoscaling", "Scale", name, [cause])
+
+
+def _set_scale(
+    view: views.View,
+    resource: catalogue.Resource,
+    entry: entries.Entry,
+    scale: objects.Object,
+    options: opts.WriteOptions,
+) -> results.Written:
+    meta = objects.metadata(scale)
+    version = meta.get("resourceVersion") or ""
+    if version and version != str(entry.revision):
+        raise statuses.conflict(resource.group_resource, entry.name, writes.MODIFIED)
+    check_uid(resource, entry, meta.get("uid") or "")
+    obj = entry.load()
+    path = resource.strategy.scale_paths.spec
+    holder = obj
+    for step in path[:-1]:
+        holder = holder.setdefault(step, {})
+    holder[path[-1]] = objects.lookup(scale, ("spec", "replicas")) or 0
+    written = writes.replace(view, resource, entry, obj, "scale", options)
+    shown = written.entry or entry
+    return results.Written(
+        resource, None, obj=scale_of(resource, shown, written.object()), warnings=written.warnings
+    )
+
+
+# ---------------------------------------------------------------------- binding, eviction
+
+
+def post(
+    view: views.View,
+    resource: catalogue.Resource,
+    body: objects.Object,
+    namespace: str,
+    name: str,
+    subresource: str,
+    options: opts.WriteOptions,
+) -> results.Written:
+    """Post to a subresource.
+
+    Raises:
+        NotFoundError: The resource has no such subresource, or the object does not exist.
+    """
+    if resource.storage == PODS and subresource == "binding":
+        return _bind(view, resource, body, namespace, name, options)
+    if resource.storage == PODS and subresource == "eviction":
+        return _evict(view, resource, body, namespace, name, options)
+    if subresource in resource.subresources:
+        raise statuses.MethodNotAllowedError(
+            "the server does not allow this method on the requested resource"
+        )
+    raise statuses.NotFoundError("the server could not find the requested resource")
+
+
+PODS = identities.GroupResource("", "pods")
+
+
+def _bind(
+    view: views.View,
+    resource: catalogue.Resource,
+    binding: objects.Object,
+    namespace: str,
+    name: str,
+    options: opts.WriteOptions,
+) -> results.Written:
+    """Give a pod its node, once: a second binding is a Conflict."""
+    said = objects.name_of(binding)
+    if said and said != name:
+        raise statuses.BadRequestError("name in URL does not match name in Binding object")
+    target = binding.get("target") or {}
+    kind = target.get("kind") or ""
+    if kind not in {"", "Node"}:
+        raise statuses.InternalError(
+            f'target.kind: Unsupported value: "{kind}": supported values: "Node", "<empty>"',
+            reason="",
+        )
+    if not target.get("name"):
+        raise statuses.InternalError("target.name: Required value", reason="")
+    entry = _entry(view, resource, namespace, name)
+    check_uid(resource, entry, objects.uid_of(binding))
+    obj = entry.load()
+    if obj["metadata"].get("deletionTimestamp"):
+        raise statuses.conflict(
+            resource.group_resource,
+            name,
+            f"pod {name} is being deleted, cannot be assigned to a host",
+        )
+    spec = obj["spec"]
+    if spec.get("nodeName"):
+        raise statuses.conflict(
+            resource.group_resource,
+            name,
+            f'pod {name} is already assigned to node "{spec["nodeName"]}"',
+        )
+    if spec.get("schedulingGates"):
+        raise statuses.conflict(
+            resource.group_resource, name, f"pod {name} has non-empty .spec.schedulingGates"
+        )
+    spec["nodeName"] = target["name"]
+    annotations = objects.annotations_of(binding)
+    if annotations:
+        obj["metadata"]["annotations"] = objects.annotations_of(obj) | annotations
+    labels = objects.labels_of(binding)
+    if labels:
+        obj["metadata"]["labels"] = objects.labels_of(obj) | labels
+    _set_condition(view, obj, "PodScheduled", "True")
+    writes.replace(view, resource, entry, obj, "binding", options)
+    success = {
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201,
+    }  # fmt: skip
+    return results.Written(resource, None, obj=success, created=True)
+
+
+def _set_condition(view: views.View, pod: objects.Object, kind: str, value: str) -> None:
+    status = pod.setdefault("status", {})
+    conditions = [c for c in status.get("conditions") or [] if c.get("type") != kind]
+    stamp = view.now().strftime("%Y-%m-%dT%H:%M:%SZ")
+    condition = {
+        "type": kind, "status": value, "lastProbeTime": None, "lastTransitionTime": stamp,
+    }  # fmt: skip
+    generation = pod["metadata"].get("generation")
+    if generation:
+        condition["observedGeneration"] = generation
+    status["conditions"] = [*conditions, condition]
+
+
+def _evict(
+    view: views.View,
+    resource: catalogue.Resource,
+    eviction: objects.Object,
+    namespace: str,
+    name: str,
+    options: opts.WriteOptions,
+) -> results.Written:
+    """Delete a pod as its disruption budget allows.
+
+    Raises:
+        TooManyRequestsError: The budget has no disruption left (429).
+        InternalError: More than one budget selects the pod.
+    """
+    said = objects.name_of(eviction)
+    if said and said != name:
+        raise statuses.BadRequestError("name in URL does not match name in Eviction object")
+    entry = _entry(view, resource, namespace, name)
+    pod = entry.load()
+    asked = eviction.get("deleteOptions") or {}
+    preconditions = asked.get("preconditions") or {}
+    delete = opts.DeleteOptions(
+        grace_period_s=asked.get("gracePeriodSeconds"),
+        propagation_policy=asked.get("propagationPolicy") or "",
+        uid=preconditions.get("uid") or "",
+        resource_version=preconditions.get("resourceVersion") or "",
+        dry_run=options.dry_run or bool(asked.get("dryRun")),
+        user=options.user,
+    )
+    if objects.lookup(pod, ("status", "phase")) not in {"Succeeded", "Failed", "Pending", None}:
+        _spend_budget(view, pod, namespace, delete)
+    deletion.delete(view, resource, name, namespace, delete)
+    success = {
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201,
+    }  # fmt: skip
+    return results.Written(resource, None, obj=success, created=True)
+
+
+def _spend_budget(
+    view: views.View, pod: objects.Object, namespace: str, options: opts.DeleteOptions
+) -> None:
+    labels = objects.labels_of(pod)
+    budgets = [
+        budget
+        for budget in view.each("poddisruptionbudgets.policy", namespace)
+        if (selector := objects.lookup(budget, ("spec", "selector"))) is not None
+        and selectors.from_label_selector(selector).matches(labels)
+    ]
+    if not budgets:
+        return
+    if len(budgets) > 1:
+        raise statuses.InternalError(
+            "This pod has more than one PodDisruptionBudget, which the eviction subresource does "
+            "not support.",
+            reason="",
+        )
+    budget = budgets[0]
+    status = budget.get("status") or {}
+    allowed = int(status.get("disruptionsAllowed") or 0)
+    name = objects.name_of(budget)
+    generation = int(budget["metadata"].get("generation") or 0)
+    if int(status.get("observedGeneration") or 0) < generation:
+        raise _refused(f"The disruption budget {name} is still being processed by the server.", 10)
+    if allowed <= 0:
+        needs = f"needs {status.get('desiredHealthy', 0)} healthy pods and has "
+        raise _refused(
+            f"The disruption budget {name} {needs}{status.get('currentHealthy', 0)} currently"
+        )
+    if options.dry_run:
+        return
+    status["disruptionsAllowed"] = allowed - 1
+    stamp = view.now().strftime("%Y-%m-%dT%H:%M:%SZ")
+    status.setdefault("disruptedPods", {})[objects.name_of(pod)] = stamp
+    budget["status"] = status
+    view.update(
+        "poddisruptionbudgets.policy",
+        budget,
+        namespace,
+        subresource="status",
+        options=opts.WriteOptions(user_agent="kube-apiserver"),
+    )
+
+
+def _refused(message: str, retry_after_s: int | None = None) -> statuses.TooManyRequestsError:
+    details: objects.Object = {"causes": [{"reason": "DisruptionBudget", "message": message}]}
+    if retry_after_s is not None:
+        details["retryAfterSeconds"] = retry_after_s
+    return statuses.TooManyRequestsError(
+        "Cannot evict pod as it would violate the pod's disruption budget.", details=details
+    )
+
+
+# ---------------------------------------------------------------------- shared
+
+
+def check_uid(resource: catalogue.Resource, entry: entries.Entry, uid: str) -> None:
+    """Refuse a write meant for another object of the same name."""
+    if not uid or uid == entry.uid:
+        return
+    plural = resource.storage.resource
+    raise statuses.conflict(
+        resource.group_resource,
+        entry.name,
+        f"StorageError: invalid object, Code: 4, Key: /registry/{plural}/{entry.key}, "
+        f"ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {uid}, "
+        f"UID in object meta: {entry.uid}",
+    )
+
+
+def _entry(
+    view: views.View, resource: catalogue.Resource, namespace: str, name: str
+) -> entries.Entry:
+    return view.get_entry(resource, name, namespace)

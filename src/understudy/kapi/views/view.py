@@ -1,0 +1,544 @@
+"""A view: one Kubernetes API state with its verbs.
+
+Every verb is one synchronous transaction: between its first read and its commit nothing else runs,
+so it needs no lock and leaves nothing half done. Base and sandboxes are the same class over
+different stores; isolation is the store's.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from understudy.aio import clocks, ids
+from understudy.kapi.admission import chain as admission
+from understudy.kapi.resources import catalogue as catalogues, crds, strategies
+from understudy.kapi.store import entries as stored, logs, stores
+from understudy.kapi.views import (
+    deletion,
+    hooks,
+    options as opts,
+    reads,
+    results,
+    sandboxes,
+    subresources,
+    writes,
+)
+from understudy.kapi.watch import watches
+from understudy.kube import identities, objects, statuses
+
+CRDS = identities.GroupResource("apiextensions.k8s.io", "customresourcedefinitions")
+NAMESPACES = identities.GroupResource("", "namespaces")
+_CATALOGUES_MAX = 32
+# Inside the class `list` is a verb.
+EntryList = list[stored.Entry]
+WrittenList = list[results.Written]
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Shared:
+    """What all views of one server have in common.
+
+    Attributes:
+        builtins: The catalogue without any CRD.
+        chain: Admission, in order.
+        events_max: Events kept per resource and view for watches that resume.
+        catalogues: Catalogues with CRDs, by the tree of CRDs they were made from; views that
+            share their CRDs share the catalogue.
+    """
+
+    builtins: catalogues.Catalogue
+    clock: clocks.Clock
+    ids: ids.IdSource
+    chain: admission.Chain
+    events_max: int = 10_000
+    watch_buffer_events_max: int = watches.BUFFER_EVENTS_MAX
+    catalogues: list[tuple[object, catalogues.Catalogue]] = field(default_factory=list)
+
+
+class View:
+    """One state of a Kubernetes API, and everything that can be done to it.
+
+    Attributes:
+        name: `base`, or the sandbox's name.
+        parent: The view this one was forked from, None for the base.
+        store: The objects; verbs go through it, nobody else writes.
+        caches: Derived state that a strategy or plugin wants to keep with the view (allocators).
+    """
+
+    def __init__(
+        self, name: str, store: stores.Store, shared: Shared, parent: View | None = None
+    ) -> None:
+        self.name = name
+        self.store = store
+        self.shared = shared
+        self.parent = parent
+        self.children: dict[str, View] = {}
+        self.caches: dict[str, object] = {}
+        self._watches: set[watches.Watch] = set()
+
+    # ------------------------------------------------------------------ facts
+
+    @property
+    def clock(self) -> clocks.Clock:
+        """The clock that stamps this server's objects."""
+        return self.shared.clock
+
+    @property
+    def ids(self) -> ids.IdSource:
+        """Where uids and generated names come from."""
+        return self.shared.ids
+
+    @property
+    def kind(self) -> str:
+        """`base`, `following` or `pinned`."""
+        if self.parent is None:
+            return "base"
+        return "following" if isinstance(self.store, stores.FollowingStore) else "pinned"
+
+    @property
+    def revision(self) -> int:
+        """The newest revision; a watch from here sees everything that comes later."""
+        return self.store.counter.current
+
+    @property
+    def change_count(self) -> int:
+        """How many changes were committed in this view since it was made."""
+        return self.store.changes
+
+    @property
+    def catalogue(self) -> catalogues.Catalogue:
+        """The resources this view serves: the built-in ones and those of its own CRDs."""
+        tree = self.store.tree(CRDS)
+        if not tree.size:
+            return self.shared.builtins
+        for known, made in self.shared.catalogues:
+            if known is tree:
+                return made
+        more = [resource for entry in tree.values() for resource in crds.resources_of(entry.load())]
+        made = self.shared.builtins.extended(more)
+        self.shared.catalogues.insert(0, (tree, made))
+        del self.shared.catalogues[_CATALOGUES_MAX:]
+        return made
+
+    def resolve(self, ref: str | catalogues.Resource) -> catalogues.Resource:
+        """Return the resource of kubectl's notation.
+
+        Raises:
+            NotFoundError: This view does not serve it.
+        """
+        if isinstance(ref, catalogues.Resource):
+            return ref
+        found = self.catalogue.named(ref)
+        if found is None:
+            raise statuses.NotFoundError("the server could not find the requested resource")
+        return found
+
+    def now(self) -> dt.datetime:
+        """Return the wall time that verbs stamp objects with."""
+        return self.shared.clock.now()
+
+    # ------------------------------------------------------------------ reads
+
+    def entry(
+        self, resource: catalogues.Resource, namespace: str, name: str
+    ) -> stored.Entry | None:
+        """Return an object's present version, or None."""
+        return self.store.get(resource.storage, key_of(resource, namespace, name))
+
+    def find(
+        self, ref: str | catalogues.Resource, namespace: str, name: str
+    ) -> objects.Object | None:
+        """Return an object, private to the caller, or None; also None for unknown resources."""
+        resource = ref if isinstance(ref, catalogues.Resource) else self.catalogue.named(ref)
+        if resource is None:
+            return None
+        found = self.entry(resource, namespace, name)
+        return found.object(resource) if found is not None else None
+
+    def each(self, ref: str | catalogues.Resource, namespace: str = "") -> Iterator[objects.Object]:
+        """Yield every object of a resource in the order of namespace and name."""
+        resource = ref if isinstance(ref, catalogues.Resource) else self.catalogue.named(ref)
+        if resource is not None:
+            for entry in self.entries(resource, namespace):
+                yield entry.object(resource)
+
+    def entries(self, resource: catalogues.Resource, namespace: str = "") -> EntryList:
+        """Return the entries of a resource, of one namespace or (`""`) of all."""
+        return self.store.tree(resource.storage).values(f"{namespace}/" if namespace else "")
+
+    def get(
+        self,
+        ref: str | catalogues.Resource,
+        name: str,
+        namespace: str = "",
+        *,
+        resource_version: str = "",
+    ) -> objects.Object:
+        """Return an object.
+
+        Raises:
+            NotFoundError: There is none. TimeoutApiError: `resource_version` is in the future.
+        """
+        resource = self.resolve(ref)
+        return self.get_entry(resource, name, namespace, resource_version).object(resource)
+
+    def get_entry(
+        self,
+        resource: catalogues.Resource,
+        name: str,
+        namespace: str = "",
+        resource_version: str = "",
+    ) -> stored.Entry:
+        """Return an object's entry; errors as `get`."""
+        if resource_version:
+            wanted = reads.parse_revision(resource_version)
+            if wanted is not None and wanted > self.revision:
+                raise reads.too_large(wanted, self.revision)
+        found = self.store.get(resource.storage, key_of(resource, namespace, name))
+        if found is None:
+            raise statuses.not_found(resource.group_resource, name)
+        return found
+
+    def list(
+        self,
+        ref: str | catalogues.Resource,
+        namespace: str = "",
+        *,
+        label_selector: str = "",
+        field_selector: str = "",
+        limit: int = 0,
+        continue_token: str = "",
+        resource_version: str = "",
+        resource_version_match: str = "",
+    ) -> results.Page:
+        """Return the objects of a namespace (`""`: of all) that the selectors match.
+
+        With `limit`, one page: `continue_token` asks for the next one, which shows the state of
+        the first page's revision as long as that is kept (else ExpiredError).
+
+        Raises:
+            BadRequestError: A selector, token or revision does not parse.
+            ExpiredError: The state asked for is no longer kept.
+            TimeoutApiError: `resource_version` is in the future.
+        """
+        resource = self.resolve(ref)
+        match = reads.matcher(resource, label_selector, field_selector)
+        tree, revision, after = self._state(
+            resource, namespace, continue_token, resource_version, resource_version_match
+        )
+        prefix = f"{namespace}/" if namespace and resource.namespaced else ""
+        if not limit and not after:
+            found = tree.values(prefix)
+            if match is not None:
+                found = [entry for entry in found if match(entry)]
+            return results.Page(resource=resource, entries=found, revision=revision)
+        return reads.page(
+            resource, tree, match, revision, reads.Range(prefix, after, limit, namespace)
+        )
+
+    def _state(
+        self,
+        resource: catalogues.Resource,
+        namespace: str,
+        continue_token: str,
+        resource_version: str,
+        resource_version_match: str,
+    ) -> tuple[reads.EntryTree, int, str]:
+        if continue_token:
+            if resource_version and resource_version != "0":
+                raise statuses.BadRequestError(
+                    "specifying resource version is not allowed when using continue"
+                )
+            place = reads.decode_continue(continue_token, namespace)
+            if place.revision < 0:
+                return self.store.tree(resource.storage), self.revision, place.after
+            return (
+                self._past(resource, place.revision, namespace, place.after),
+                place.revision,
+                (place.after),
+            )
+        wanted = reads.parse_revision(resource_version, on_list=True)
+        if wanted is not None and wanted > self.revision:
+            raise reads.too_large(wanted, self.revision)
+        if wanted and resource_version_match == "Exact":
+            return self._past(resource, wanted, namespace, ""), wanted, ""
+        return self.store.tree(resource.storage), self.revision, ""
+
+    def _past(
+        self, resource: catalogues.Resource, revision: int, namespace: str, after: str
+    ) -> reads.EntryTree:
+        tree = self.store.tree_at(resource.storage, revision) if revision > 0 else None
+        if tree is None:
+            raise reads.expired_list(reads.Continue(-1, after) if after else None, namespace)
+        return tree
+
+    # ------------------------------------------------------------------ watch
+
+    def watch(
+        self,
+        ref: str | catalogues.Resource,
+        namespace: str = "",
+        *,
+        label_selector: str = "",
+        field_selector: str = "",
+        resource_version: str = "",
+        send_initial_events: bool = False,
+    ) -> watches.Watch:
+        """Open a watch: start state and registration are one step, nothing falls between.
+
+        | resource_version | begins with                                                  |
+        | ---------------- | ------------------------------------------------------------ |
+        | empty or `0`     | ADDED for every present object                               |
+        | a revision       | every event after it; ExpiredError if some are forgotten     |
+        | `send_initial_events` | ADDED for every present object, then the end bookmark   |
+
+        Raises:
+            ExpiredError, BadRequestError: as above and as `list`.
+        """
+        resource = self.resolve(ref)
+        selected = reads.matcher(resource, label_selector, field_selector)
+        prefix = f"{namespace}/" if namespace and resource.namespaced else ""
+        match = selected
+        if prefix:
+            match = reads.within(prefix, selected)
+        wanted = reads.parse_revision(resource_version)
+        start = self._start(resource, prefix, match, wanted, send_initial_events)
+        watch = watches.Watch(resource, start, match, self.shared.watch_buffer_events_max)
+        watch.attach(self.store.subscribe(resource.storage, watch.offer))
+        self._watches = {known for known in self._watches if not known.closed} | {watch}
+        return watch
+
+    def _start(
+        self,
+        resource: catalogues.Resource,
+        prefix: str,
+        match: reads.Match | None,
+        wanted: int | None,
+        send_initial_events: bool,
+    ) -> watches.Start:
+        if wanted and not send_initial_events:
+            if wanted >= self.revision:
+                return watches.Start(revision=wanted)
+            past = self.store.events_after(resource.storage, wanted)
+            if past is None:
+                raise reads.expired(
+                    f"too old resource version: {wanted} "
+                    f"({self.store.oldest_revision(resource.storage)})"
+                )
+            shown = (watches.transition(event, match) for event in past)
+            items = tuple(item for item in shown if item is not None)
+            return watches.Start(items=items, revision=self.revision)
+        found = self.store.tree(resource.storage).values(prefix)
+        present = tuple(
+            watches.Item("ADDED", entry, None) for entry in found if match is None or match(entry)
+        )
+        return watches.Start(items=present, revision=self.revision, bookmark=send_initial_events)
+
+    def subscribe(
+        self, ref: str | catalogues.Resource | None, subscriber: Callable[[logs.Event], None]
+    ) -> Callable[[], None]:
+        """Call `subscriber` inside each commit to a resource (None: to any); returns the end."""
+        storage = self.resolve(ref).storage if ref is not None else None
+        return self.store.subscribe(storage, subscriber)
+
+    # ------------------------------------------------------------------ writes
+
+    def create(
+        self,
+        ref: str | catalogues.Resource,
+        obj: objects.Object,
+        namespace: str = "",
+        *,
+        name: str = "",
+        subresource: str = "",
+        options: opts.WriteOptions = opts.DEFAULT_WRITE,
+    ) -> results.Written:
+        """Create an object, or post to a subresource of `name` (binding, eviction).
+
+        `obj` is not changed. Raises every refusal Kubernetes knows (400, 403, 404, 409, 422).
+        """
+        resource = self.resolve(ref)
+        if subresource:
+            return subresources.post(
+                self, resource, objects.copy(obj), namespace, name, subresource, options
+            )
+        return writes.create(self, resource, objects.copy(obj), namespace, options)
+
+    def update(
+        self,
+        ref: str | catalogues.Resource,
+        obj: objects.Object,
+        namespace: str = "",
+        *,
+        name: str = "",
+        subresource: str = "",
+        options: opts.WriteOptions = opts.DEFAULT_WRITE,
+    ) -> results.Written:
+        """Replace an object or one of its subresources; 409 on a stale resourceVersion."""
+        resource = self.resolve(ref)
+        return writes.update(
+            self, resource, objects.copy(obj), namespace, name, subresource, options
+        )
+
+    def patch(
+        self,
+        ref: str | catalogues.Resource,
+        name: str,
+        patch: objects.Json,
+        namespace: str = "",
+        *,
+        patch_type: str = opts.MERGE_PATCH,
+        subresource: str = "",
+        options: opts.WriteOptions = opts.DEFAULT_WRITE,
+    ) -> results.Written:
+        """Patch an object; `patch_type` is one of the four media types."""
+        resource = self.resolve(ref)
+        return writes.patch(
+            self, resource, name, patch, namespace, patch_type, subresource, options
+        )
+
+    def apply(
+        self,
+        ref: str | catalogues.Resource,
+        obj: objects.Object,
+        namespace: str = "",
+        *,
+        name: str = "",
+        subresource: str = "",
+        options: opts.WriteOptions,
+    ) -> results.Written:
+        """Server-side apply an object as `options.field_manager`."""
+        return self.patch(
+            ref,
+            name or objects.name_of(obj),
+            obj,
+            namespace or objects.namespace_of(obj),
+            patch_type=opts.APPLY_PATCH,
+            subresource=subresource,
+            options=options,
+        )
+
+    def delete(
+        self,
+        ref: str | catalogues.Resource,
+        name: str,
+        namespace: str = "",
+        *,
+        options: opts.DeleteOptions = opts.DEFAULT_DELETE,
+    ) -> results.Written:
+        """Delete an object, at once or (grace, finalizers) by setting its deletionTimestamp."""
+        return deletion.delete(self, self.resolve(ref), name, namespace, options)
+
+    def delete_collection(
+        self,
+        ref: str | catalogues.Resource,
+        namespace: str = "",
+        *,
+        label_selector: str = "",
+        field_selector: str = "",
+        options: opts.DeleteOptions = opts.DEFAULT_DELETE,
+    ) -> WrittenList:
+        """Delete every object that the selectors match, each as `delete` would."""
+        resource = self.resolve(ref)
+        page = self.list(
+            resource, namespace, label_selector=label_selector, field_selector=field_selector
+        )
+        return [
+            deletion.delete(self, resource, entry.name, entry.namespace, options)
+            for entry in page.entries
+        ]
+
+    def bind(self, pod: str, node: str, namespace: str = "default") -> results.Written:
+        """Bind a pod to a node, as a scheduler does."""
+        binding = {
+            "apiVersion": "v1",
+            "kind": "Binding",
+            "metadata": {"name": pod, "namespace": namespace},
+            "target": {"kind": "Node", "name": node},
+        }
+        return self.create("pods", binding, namespace, name=pod, subresource="binding")
+
+    def context(
+        self, options: opts.WriteOptions | opts.DeleteOptions, subresource: str = ""
+    ) -> strategies.WriteContext:
+        """Return what strategies may know of a write."""
+        return strategies.WriteContext(
+            reader=self,
+            now=self.now(),
+            ids=self.ids,
+            user=options.user,
+            subresource=subresource,
+            dry_run=options.dry_run,
+        )
+
+    # ------------------------------------------------------------------ commits (for the verbs)
+
+    def commit(self, resource: catalogues.Resource, key: str, obj: objects.Object) -> stored.Entry:
+        """Keep an object's new version (in its storage version) and return its entry."""
+        revision = self.store.counter.take()
+        obj["metadata"]["resourceVersion"] = str(revision)
+        entry = stored.Entry(key, revision, head_of(resource), obj)
+        event = self.store.put(resource.storage, entry)
+        hooks.committed(self, resource, event)
+        return entry
+
+    def drop(self, resource: catalogues.Resource, key: str, last: objects.Object) -> stored.Entry:
+        """Remove an object; `last` is its final state. Returns that state's entry."""
+        revision = self.store.counter.take()
+        last["metadata"]["resourceVersion"] = str(revision)
+        entry = stored.Entry(key, revision, head_of(resource), last)
+        event = self.store.remove(resource.storage, entry)
+        hooks.committed(self, resource, event)
+        return entry
+
+    # ------------------------------------------------------------------ forks
+
+    def fork(self, name: str = "", *, follow: bool = False) -> View:
+        """Return a sandbox over this view: pinned to its present, or following it.
+
+        Costs the number of resources, not of objects. Nothing done in it is visible outside; a
+        pinned one sees nothing of what happens outside either.
+        """
+        store = self.store.follow() if follow else self.store.fork()
+        return View(name or f"{self.name}-fork", store, self.shared, self)
+
+    def diff(self) -> sandboxes.Diff:
+        """Return what differs from the parent: created, changed and deleted here."""
+        return sandboxes.diff(self)
+
+    def promote(self) -> sandboxes.Diff:
+        """Apply this sandbox's changes to its parent in one step, or change nothing.
+
+        Raises:
+            ConflictError: Keys changed on both sides; every one is listed in the causes.
+        """
+        return sandboxes.promote(self)
+
+    def close(self) -> None:
+        """End the view's watches and stop following; harmless when repeated."""
+        for watch in tuple(self._watches):
+            watch.close()
+        self._watches.clear()
+        if isinstance(self.store, stores.FollowingStore) and self.parent is not None:
+            self.parent.store.forget(self.store)
+
+
+def key_of(resource: catalogues.Resource, namespace: str, name: str) -> str:
+    """Return an object's key in its store: `namespace/name`, or the name."""
+    return f"{namespace}/{name}" if resource.namespaced else name
+
+
+_HEADS: dict[tuple[str, str], bytes] = {}
+
+
+def head_of(resource: catalogues.Resource) -> bytes:
+    """Return the bytes of kind and apiVersion that entries of a resource share."""
+    if resource.custom:
+        return b"{"
+    cached = _HEADS.get((resource.storage_version, resource.kind))
+    if cached is None:
+        cached = stored.head_of(resource.storage_version, resource.kind)
+        _HEADS[resource.storage_version, resource.kind] = cached
+    return cached

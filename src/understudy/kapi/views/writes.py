@@ -1,0 +1,536 @@
+"""Create, update, patch and apply: what all kinds have in common, in Kubernetes' order.
+
+    decode -> storage version -> defaults -> admission (mutate) -> prepare -> names and metadata
+    -> validation -> managed fields -> admission (validate) -> commit
+
+Objects handed to these functions belong to them; nothing is committed before everything passed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from understudy.aio import clocks
+from understudy.kapi.admission import chain as admission
+from understudy.kapi.resources import catalogue
+from understudy.kapi.store import entries
+from understudy.kapi.views import deletion, options as opts, results, subresources
+from understudy.kube import apply as fields, identities, names, objects, patches, statuses
+
+if TYPE_CHECKING:
+    from understudy.kapi.views import view as views
+
+GENERATED_BASE_MAX = 58
+"""Letters of generateName that are kept: 63 less the five random ones."""
+MODIFIED = (
+    "the object has been modified; please apply your changes to the latest version and try again"
+)
+
+
+def create(
+    view: views.View,
+    resource: catalogue.Resource,
+    obj: objects.Object,
+    namespace: str,
+    options: opts.WriteOptions,
+    *,
+    applied: bool = False,
+) -> results.Written:
+    """Create an object. With `applied`, its managedFields come from server-side apply.
+
+    Raises:
+        BadRequestError: It does not decode, or says another kind, version or namespace.
+        NotFoundError: The namespace does not exist. ForbiddenError: it is terminating, or
+            admission refuses. AlreadyExistsError: the name is taken. InvalidError: 422.
+    """
+    check_type(resource, obj)
+    warnings = _decode(resource, obj, options)
+    meta = _metadata(obj)
+    settle_namespace(resource, obj, namespace)
+    if meta.get("resourceVersion"):
+        raise statuses.InternalError(
+            "resourceVersion should not be set on objects to be created", reason=""
+        )
+    if resource.to_storage is not None:
+        obj = resource.to_storage(obj)
+        meta = obj["metadata"]
+    strategy = resource.strategy
+    strategy.default(obj)
+    context = view.context(options)
+    _generate_name(view, resource, meta)
+    name = str(meta.get("name") or "")
+    attributes = admission.Attributes(
+        reader=view,
+        resource=resource,
+        operation="CREATE",
+        namespace=namespace,
+        name=name,
+        subresource="",
+        obj=obj,
+        old=None,
+        user=options.user,
+        dry_run=options.dry_run,
+        now=context.now,
+    )
+    require_namespace(view, resource, namespace, name)
+    view.shared.chain.mutate(attributes)
+    for system_field in ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"):
+        meta.pop(system_field, None)
+    if not applied:
+        meta.pop("managedFields", None)
+    strategy.prepare_create(obj, context)
+    meta["uid"] = view.ids.uid()
+    now = clocks.rfc3339(context.now)
+    meta["creationTimestamp"] = now
+    meta.pop("generation", None)
+    if strategy.has_generation:
+        meta["generation"] = 1
+    causes = names.validate_metadata(
+        obj, namespaced=resource.namespaced, name_check=strategy.validate_name
+    )
+    causes += strategy.validate_create(obj, context)
+    if causes:
+        raise statuses.invalid(resource.group, resource.kind, name, causes)
+    warnings += strategy.warnings(obj, None)
+    key = f"{namespace}/{name}" if resource.namespaced else name
+    if (existing := view.store.get(resource.storage, key)) is not None:
+        raise _taken(resource, name, existing)
+    if not applied:
+        _track(resource, None, obj, options, "", now)
+    view.shared.chain.validate(attributes)
+    if options.dry_run:
+        return _answer(resource, obj, created=True, warnings=warnings)
+    entry = view.commit(resource, key, obj)
+    return results.Written(resource, entry, created=True, warnings=warnings)
+
+
+def update(
+    view: views.View,
+    resource: catalogue.Resource,
+    obj: objects.Object,
+    namespace: str,
+    name: str,
+    subresource: str,
+    options: opts.WriteOptions,
+) -> results.Written:
+    """Replace an object (or one of its subresources) with the one given."""
+    if subresource == "scale":
+        return subresources.update_scale(view, resource, obj, namespace, name, options)
+    check_type(resource, obj)
+    warnings = _decode(resource, obj, options)
+    meta = _metadata(obj)
+    own_name = str(meta.get("name") or "")
+    if name and own_name and own_name != name:
+        raise statuses.BadRequestError(
+            f"the name of the object ({own_name}) does not match the name on the URL ({name})"
+        )
+    if name and not own_name:
+        raise statuses.BadRequestError(
+            f"the name of the object ({name} based on URL) was undeterminable: "
+            "name must be provided"
+        )
+    settle_namespace(resource, obj, namespace)
+    namespace = namespace or objects.namespace_of(obj)
+    entry = view.store.get(resource.storage, _key(resource, namespace, own_name))
+    if entry is None:
+        if subresource == "" and resource.strategy.creates_on_update:
+            return create(view, resource, obj, namespace, options)
+        raise statuses.not_found(resource.group_resource, own_name)
+    if resource.to_storage is not None:
+        obj = resource.to_storage(obj)
+    written = replace(view, resource, entry, obj, subresource, options)
+    written.warnings[:0] = warnings
+    return written
+
+
+def patch(
+    view: views.View,
+    resource: catalogue.Resource,
+    name: str,
+    body: objects.Json,
+    namespace: str,
+    patch_type: str,
+    subresource: str,
+    options: opts.WriteOptions,
+) -> results.Written:
+    """Change an object by one of the four kinds of patch; server-side apply may create it."""
+    if subresource == "scale":
+        return subresources.patch_scale(view, resource, name, body, namespace, patch_type, options)
+    entry = view.store.get(resource.storage, _key(resource, namespace, name))
+    if patch_type == opts.APPLY_PATCH:
+        return _apply(view, resource, name, body, namespace, subresource, options, entry)
+    if entry is None:
+        raise statuses.not_found(resource.group_resource, name)
+    if patch_type == opts.STRATEGIC_MERGE_PATCH and resource.custom:
+        raise statuses.UnsupportedMediaTypeError(
+            "the body of the request was in an unknown format - accepted media types include: "
+            "application/json-patch+json, application/merge-patch+json, "
+            "application/apply-patch+yaml, application/apply-patch+cbor"
+        )
+    live = entry.object(resource)
+    obj = patches.apply(patch_type, live, body, resource.schema)
+    check_type(resource, obj)
+    warnings = _decode(resource, obj, options)
+    meta = _metadata(obj)
+    if meta.get("name") != name or (
+        resource.namespaced and meta.get("namespace", namespace) != namespace
+    ):
+        _refuse_move(meta, name)
+    if resource.to_storage is not None:
+        obj = resource.to_storage(obj)
+    written = replace(view, resource, entry, obj, subresource, options)
+    written.warnings[:0] = warnings
+    return written
+
+
+def _refuse_move(meta: objects.Object, name: str) -> None:
+    if meta.get("name") != name:
+        raise statuses.BadRequestError(
+            f"the name of the object ({meta.get('name') or ''}) does not match the name on the "
+            f"URL ({name})"
+        )
+    raise statuses.BadRequestError(
+        "the namespace of the provided object does not match the namespace sent on the request"
+    )
+
+
+def _apply(
+    view: views.View,
+    resource: catalogue.Resource,
+    name: str,
+    config: objects.Object,
+    namespace: str,
+    subresource: str,
+    options: opts.WriteOptions,
+    entry: entries.Entry | None,
+) -> results.Written:
+    if entry is None and subresource:
+        raise statuses.not_found(resource.group_resource, name)
+    config = objects.copy(config)
+    check_type(resource, config, patched=True)
+    meta = _metadata(config)
+    own_name = str(meta.get("name") or "")
+    if own_name and own_name != name:
+        raise statuses.BadRequestError(
+            f"the name of the object ({own_name}) does not match the name on the URL ({name})"
+        )
+    meta["name"] = name
+    settle_namespace(resource, config, namespace)
+    live = entry.object(resource) if entry is not None else None
+    merged = fields.apply(
+        live,
+        config,
+        schema=resource.schema,
+        manager=options.field_manager,
+        api_version=resource.api_version,
+        subresource=subresource,
+        force=options.force,
+        now=clocks.rfc3339(view.now()),
+    )
+    if entry is None:
+        return create(view, resource, merged, namespace, options, applied=True)
+    warnings = _decode(resource, merged, options)
+    if resource.to_storage is not None:
+        merged = resource.to_storage(merged)
+    written = replace(view, resource, entry, merged, subresource, options, applied=True)
+    written.warnings[:0] = warnings
+    return written
+
+
+def replace(
+    view: views.View,
+    resource: catalogue.Resource,
+    entry: entries.Entry,
+    obj: objects.Object,
+    subresource: str,
+    options: opts.WriteOptions,
+    *,
+    applied: bool = False,
+) -> results.Written:
+    """Put `obj`, in its storage version, in the place of a stored entry.
+
+    Raises:
+        ConflictError: Its resourceVersion or uid is not the stored one's.
+        InvalidError, ForbiddenError: as `create`.
+    """
+    strategy = resource.strategy
+    old = entry.load()
+    meta, old_meta = obj["metadata"], old["metadata"]
+    name = str(old_meta["name"])
+    _check_preconditions(resource, name, meta, entry)
+    context = view.context(options, subresource)
+    strategy.default(obj)
+    attributes = admission.Attributes(
+        reader=view,
+        resource=resource,
+        operation="UPDATE",
+        namespace=entry.namespace,
+        name=name,
+        subresource=subresource,
+        obj=obj,
+        old=old,
+        user=options.user,
+        dry_run=options.dry_run,
+        now=context.now,
+    )
+    view.shared.chain.mutate(attributes)
+    _keep_system_fields(meta, old_meta)
+    sent_fields = meta.get("managedFields")
+    strategy.prepare_update(obj, old, context)
+    meta = obj["metadata"]
+    _advance_generation(strategy.has_generation, obj, old)
+    causes = names.validate_metadata_update(obj, old, namespaced=resource.namespaced)
+    causes += strategy.validate_update(obj, old, context)
+    if causes:
+        raise statuses.invalid(resource.group, resource.kind, name, causes)
+    warnings = strategy.warnings(obj, old)
+    now = clocks.rfc3339(context.now)
+    if not applied:
+        if sent_fields is None:
+            meta.pop("managedFields", None)
+        _track(resource, old, obj, options, subresource, now)
+    view.shared.chain.validate(attributes)
+    meta["resourceVersion"] = old_meta["resourceVersion"]
+    if unchanged(obj, old):
+        return results.Written(resource, entry, warnings=warnings)
+    if deletion.is_finished(obj, old):
+        if options.dry_run:
+            return _answer(resource, obj, warnings=warnings)
+        gone = view.drop(resource, entry.key, obj)
+        return results.Written(resource, gone, warnings=warnings)
+    if options.dry_run:
+        return _answer(resource, obj, warnings=warnings)
+    committed = view.commit(resource, entry.key, obj)
+    return results.Written(resource, committed, warnings=warnings)
+
+
+def unchanged(obj: objects.Object, old: objects.Object) -> bool:
+    """Say whether a write changed nothing but the times in managedFields."""
+    if obj == old:
+        return True
+    meta, old_meta = obj["metadata"], old["metadata"]
+    mine, theirs = meta.get("managedFields"), old_meta.get("managedFields")
+    if mine == theirs or not mine or not theirs or len(mine) != len(theirs):
+        return False
+    same = all(
+        {k: v for k, v in a.items() if k != "time"} == {k: v for k, v in b.items() if k != "time"}
+        for a, b in zip(mine, theirs, strict=True)
+    )
+    if not same:
+        return False
+    return obj | {"metadata": meta | {"managedFields": theirs}} == old
+
+
+def check_type(resource: catalogue.Resource, obj: objects.Object, *, patched: bool = False) -> None:
+    """Fill in or check apiVersion and kind against the resource written to.
+
+    Raises:
+        BadRequestError: They say something else, or (custom resources) nothing.
+    """
+    api_version, kind = obj.get("apiVersion"), obj.get("kind")
+    if api_version == resource.api_version and kind == resource.kind:
+        return
+    if not api_version and not kind and not resource.custom and not patched:
+        obj["apiVersion"], obj["kind"] = resource.api_version, resource.kind
+        return
+    if not kind:
+        if not resource.custom and not patched:
+            obj["kind"] = resource.kind
+        else:
+            raise statuses.BadRequestError("Object 'Kind' is missing in the body of the request")
+    if not api_version:
+        if not resource.custom and not patched:
+            obj["apiVersion"] = resource.api_version
+        else:
+            raise statuses.BadRequestError(
+                "Object 'apiVersion' is missing in the body of the request"
+            )
+    if obj["apiVersion"] != resource.api_version:
+        raise statuses.BadRequestError(
+            f"the API version in the data ({obj['apiVersion']}) does not match the expected API "
+            f"version ({resource.api_version})"
+        )
+    if obj["kind"] != resource.kind:
+        raise statuses.BadRequestError(
+            f'{obj["kind"]} in version "{resource.version}" cannot be handled as a '
+            f'{resource.kind}: no kind "{obj["kind"]}" is registered for this path'
+        )
+
+
+def settle_namespace(resource: catalogue.Resource, obj: objects.Object, namespace: str) -> None:
+    """Make the object's namespace the one of the request, or refuse another one."""
+    meta = obj["metadata"]
+    said = meta.get("namespace") or ""
+    if not resource.namespaced:
+        if said:
+            raise statuses.BadRequestError("namespace is not allowed on this type")
+        return
+    if said and namespace and said != namespace:
+        raise statuses.BadRequestError(
+            "the namespace of the provided object does not match the namespace sent on the request"
+        )
+    if namespace:
+        meta["namespace"] = namespace
+
+
+def require_namespace(
+    view: views.View, resource: catalogue.Resource, namespace: str, name: str
+) -> None:
+    """Refuse new content in a namespace that does not exist or is terminating."""
+    if not resource.namespaced:
+        return
+    found = view.store.get(NAMESPACES, namespace)
+    if found is None:
+        raise statuses.not_found(NAMESPACES, namespace)
+    if b'"Terminating"' not in found.encoded:
+        return
+    obj = found.load()
+    if objects.lookup(obj, ("status", "phase")) != "Terminating":
+        return
+    error = statuses.forbidden(
+        resource.group_resource,
+        name,
+        f"unable to create new content in namespace {namespace} because it is being terminated",
+    )
+    assert error.details is not None, "forbidden() gives details"
+    error.details["causes"] = [
+        {
+            "reason": "NamespaceTerminating",
+            "message": f"namespace {namespace} is being terminated",
+            "field": "metadata.namespace",
+        }
+    ]
+    raise error
+
+
+NAMESPACES = identities.GroupResource("", "namespaces")
+
+
+def _decode(
+    resource: catalogue.Resource, obj: objects.Object, options: opts.WriteOptions
+) -> list[str]:
+    return resource.strategy.decode(
+        obj,
+        resource.schema,
+        mode=options.field_validation,
+        api_version=resource.api_version,
+        kind=resource.kind,
+        duplicates=options.duplicates,
+    )
+
+
+def _metadata(obj: objects.Object) -> objects.Object:
+    meta = obj.get("metadata")
+    if not isinstance(meta, dict):
+        meta = obj["metadata"] = {}
+    return meta
+
+
+def _generate_name(view: views.View, resource: catalogue.Resource, meta: objects.Object) -> None:
+    base = str(meta.get("generateName") or "")
+    if meta.get("name") or not base:
+        return
+    for _ in range(8):
+        meta["name"] = base[:GENERATED_BASE_MAX] + view.ids.suffix()
+        key = _key(resource, str(meta.get("namespace") or ""), meta["name"])
+        if view.store.get(resource.storage, key) is None:
+            return
+
+
+def _taken(
+    resource: catalogue.Resource, name: str, existing: entries.Entry
+) -> statuses.AlreadyExistsError:
+    error = statuses.already_exists(resource.group_resource, name)
+    if b'"deletionTimestamp"' in existing.encoded:
+        error = statuses.AlreadyExistsError(
+            f"object is being deleted: {error.message}", details=error.details
+        )
+    return error
+
+
+def _track(
+    resource: catalogue.Resource,
+    old: objects.Object | None,
+    obj: objects.Object,
+    options: opts.WriteOptions,
+    subresource: str,
+    now: str,
+) -> None:
+    fields.track_update(
+        old,
+        obj,
+        schema=resource.schema,
+        manager=options.manager,
+        api_version=resource.api_version,
+        subresource=subresource,
+        now=now,
+    )
+
+
+def _check_preconditions(
+    resource: catalogue.Resource,
+    name: str,
+    meta: objects.Object,
+    entry: entries.Entry,
+) -> None:
+    said = meta.get("resourceVersion") or ""
+    if said in {"", "0"}:
+        if not resource.strategy.unconditional_update:
+            cause = statuses.Cause(
+                "metadata.resourceVersion",
+                "FieldValueInvalid",
+                "Invalid value: 0: must be specified for an update",
+            )
+            raise statuses.invalid(resource.group, resource.kind, name, [cause])
+    elif said != str(entry.revision):
+        raise statuses.conflict(resource.group_resource, name, MODIFIED)
+    uid = meta.get("uid")
+    if uid and uid != entry.uid:
+        raise statuses.conflict(
+            resource.group_resource,
+            name,
+            f"Precondition failed: UID in precondition: {uid}, UID in object meta: {entry.uid}",
+        )
+
+
+_SYSTEM_FIELDS = (
+    "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation",
+    "selfLink", "namespace", "name",
+)  # fmt: skip
+
+
+def _keep_system_fields(meta: objects.Object, old_meta: objects.Object) -> None:
+    for field in _SYSTEM_FIELDS:
+        if field in old_meta:
+            meta[field] = old_meta[field]
+        else:
+            meta.pop(field, None)
+
+
+def _advance_generation(kept: bool, obj: objects.Object, old: objects.Object) -> None:
+    if not kept:
+        return
+    aside = ("metadata", "status", "apiVersion", "kind")
+    mine = {key: value for key, value in obj.items() if key not in aside}
+    theirs = {key: value for key, value in old.items() if key not in aside}
+    if mine != theirs:
+        obj["metadata"]["generation"] = int(old["metadata"].get("generation") or 0) + 1
+
+
+def _key(resource: catalogue.Resource, namespace: str, name: str) -> str:
+    return f"{namespace}/{name}" if resource.namespaced else name
+
+
+def _answer(
+    resource: catalogue.Resource,
+    obj: objects.Object,
+    *,
+    created: bool = False,
+    warnings: list[str],
+) -> results.Written:
+    answer = objects.copy(obj)
+    if resource.from_storage is not None:
+        answer = resource.from_storage(answer)
+    answer = {"kind": resource.kind, "apiVersion": resource.api_version} | answer
+    answer["kind"], answer["apiVersion"] = resource.kind, resource.api_version
+    return results.Written(resource, None, obj=answer, created=created, warnings=warnings)
