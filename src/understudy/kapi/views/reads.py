@@ -67,11 +67,7 @@ def matcher(resource: catalogue.Resource, label_selector: str, field_selector: s
     if labels is not None and not labels.empty:
         tests.append(lambda entry: labels.matches(entry.labels))
     if fields is not None:
-        selectors.check_fields(
-            fields,
-            resource.strategy.selectable,
-            own_error=bool(resource.strategy.selectable) and not resource.custom,
-        )
+        fields.check(resource.strategy.selectable, custom=resource.custom)
         tests.extend(_field_test(resource, requirement) for requirement in fields.requirements)
     if not tests:
         return None
@@ -135,7 +131,7 @@ EntryTree = trees.Tree[entries.Entry]
 
 
 class Range(NamedTuple):
-    """Which part of a tree a page shows: keys with a prefix, after one; `limit` of them (0: all)."""
+    """Which part of a tree a page shows: keys with a prefix, after one; `limit` of them, or all."""
 
     prefix: str
     after: str

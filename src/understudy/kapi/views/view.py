@@ -8,7 +8,7 @@ different stores; isolation is the store's.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from understudy.aio import clocks, ids
@@ -18,6 +18,7 @@ from understudy.kapi.store import entries as stored, logs, stores
 from understudy.kapi.views import (
     deletion,
     hooks,
+    loading,
     options as opts,
     reads,
     results,
@@ -66,6 +67,9 @@ class View:
         store: The objects; verbs go through it, nobody else writes.
         caches: Derived state that a strategy or plugin wants to keep with the view (allocators).
     """
+
+    write_options = opts.WriteOptions
+    delete_options = opts.DeleteOptions
 
     def __init__(
         self, name: str, store: stores.Store, shared: Shared, parent: View | None = None
@@ -174,15 +178,19 @@ class View:
         name: str,
         namespace: str = "",
         *,
+        subresource: str = "",
         resource_version: str = "",
     ) -> objects.Object:
-        """Return an object.
+        """Return an object; with `subresource="scale"` its Scale, `status` is the object.
 
         Raises:
             NotFoundError: There is none. TimeoutApiError: `resource_version` is in the future.
         """
         resource = self.resolve(ref)
-        return self.get_entry(resource, name, namespace, resource_version).object(resource)
+        entry = self.get_entry(resource, name, namespace, resource_version)
+        if subresource == "scale":
+            return subresources.scale_of(resource, entry)
+        return entry.object(resource)
 
     def get_entry(
         self,
@@ -492,6 +500,14 @@ class View:
         event = self.store.remove(resource.storage, entry)
         hooks.committed(self, resource, event)
         return entry
+
+    def head(self, resource: catalogues.Resource) -> bytes:
+        """Return the bytes of kind and apiVersion that a resource's entries share."""
+        return head_of(resource)
+
+    def load(self, items: Iterable[objects.Object]) -> int:
+        """Put objects in as they are, without defaults, validation or admission."""
+        return loading.load(self, items)
 
     # ------------------------------------------------------------------ forks
 
