@@ -1,0 +1,629 @@
+"""HTTP/1.1 on an asyncio Protocol: bytes in, requests to one synchronous handler, bytes out.
+
+A `Listener` owns what connections share; a `Connection` parses with httptools, calls the handler
+for each complete request in order, and writes head and body as one buffer. Requests that arrive
+behind an unfinished answer wait in a bounded queue. Time is coarse: one sweep a second refreshes
+the Date header and ends connections whose peer is silent or does not read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Protocol, cast
+
+import httptools
+
+from understudy.aio import clocks, tasks
+from understudy.kapi import settings
+from understudy.kapi.http import responses
+
+log = logging.getLogger(__name__)
+
+_NEVER = float("inf")
+_FLUSH_BYTES = 64 * 1024
+"""Answers of one read are gathered up to this size before they are written."""
+
+
+class Request:
+    """One parsed request.
+
+    Attributes:
+        target: Path and query as sent.
+        headers: Lower-case names; the values of a repeated header are joined by a newline, which
+            cannot occur in a value.
+        peer: Address of the client, e.g. `127.0.0.1`.
+        certificate: Verified client certificate as `ssl.SSLObject.getpeercert` gives it, or None.
+        keep_alive: The client wants the connection to stay open.
+        chunked: The client understands chunked framing (HTTP/1.1).
+    """
+
+    __slots__ = (
+        "body",
+        "certificate",
+        "chunked",
+        "headers",
+        "keep_alive",
+        "method",
+        "peer",
+        "target",
+    )
+
+    def __init__(
+        self,
+        method: str,
+        target: bytes,
+        headers: dict[bytes, bytes],
+        body: bytes = b"",
+        peer: str = "",
+        certificate: PeerCertificate | None = None,
+        *,
+        keep_alive: bool = True,
+        chunked: bool = True,
+    ) -> None:
+        self.method = method
+        self.target = target
+        self.headers = headers
+        self.body = body
+        self.peer = peer
+        self.certificate = certificate
+        self.keep_alive = keep_alive
+        self.chunked = chunked
+
+    def header(self, name: bytes) -> str:
+        """Return a header's value, empty where it was not sent."""
+        value = self.headers.get(name)
+        return value.decode("latin-1") if value is not None else ""
+
+
+PeerCertificate = dict[str, object]
+
+
+class Sink(Protocol):
+    """Where a stream writes to."""
+
+    def send(self, data: bytes) -> None:
+        """Add a piece of the body; it goes out at the end of this turn of the loop."""
+        ...
+
+    def send_framed(self, chunk: bytes) -> None:
+        """Add a piece that is already in chunked framing (`frame`), shared with others."""
+        ...
+
+    def finish(self) -> None:
+        """End the body; the connection may be used for further requests."""
+        ...
+
+
+class Stream:
+    """An answer written bit by bit; subclasses produce it.
+
+    The connection calls `opened` once the head is out and `closed` exactly once: after `finish`,
+    or when the peer has gone or was too slow.
+    """
+
+    __slots__ = ()
+    status = 200
+    content_type = responses.JSON
+    headers: tuple[responses.Header, ...] = ()
+
+    def opened(self, sink: Sink) -> None:
+        """Start to write."""
+        raise NotImplementedError
+
+    def closed(self) -> None:
+        """Let go of everything; `sink` may no longer be used."""
+
+
+Answer = responses.Response | Stream
+Handler = Callable[[Request], Answer | Awaitable[Answer]]
+
+
+def frame(data: bytes) -> bytes:
+    """Put data into chunked framing: size, data."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+class Listener:
+    """What the connections of one server share. `start` begins the sweep, `close` ends all."""
+
+    def __init__(self, handler: Handler, limits: settings.HttpLimits, clock: clocks.Clock) -> None:
+        self.handler = handler
+        self.limits = limits
+        self.heads = responses.HeadWriter()
+        self.connections: set[Connection] = set()
+        self.now_s = 0.0
+        self.requests = 0
+        self.refused_connections = 0
+        self.slow_watches = 0
+        self._clock = clock
+        self._dirty: list[Connection] = []
+        self._tasks = tasks.TaskSet(self._failed)
+        self._sweeping: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self.heads.tick(clock.now())
+
+    def start(self) -> None:
+        """Begin the sweep; must run inside the loop that serves."""
+        self._loop = asyncio.get_running_loop()
+        self._sweep()
+
+    def connect(self) -> Connection:
+        """Make the protocol of one new connection (an asyncio protocol factory)."""
+        return Connection(self)
+
+    async def close(self, grace_s: float = 1.0) -> None:
+        """End streams, let answers under way drain for `grace_s`, then cut what is left."""
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+        await self._tasks.stop()
+        for connection in list(self.connections):
+            connection.shut_down()
+        waited_s = 0.0
+        while self.connections and waited_s < grace_s:
+            await self._clock.sleep(0.01)
+            waited_s += 0.01
+        for connection in list(self.connections):
+            connection.abort()
+
+    def run(self, name: str, body: Coroutine[None, None, None]) -> None:
+        """Run an answer that has to wait as a task of the listener."""
+        self._tasks.start(name, body)
+
+    def write_later(self, connection: Connection) -> None:
+        """Write the connection's gathered frames at the end of this turn of the loop."""
+        if not self._dirty and self._loop is not None:
+            self._loop.call_soon(self._write_dirty)
+        self._dirty.append(connection)
+
+    def _write_dirty(self) -> None:
+        dirty, self._dirty = self._dirty, []
+        for connection in dirty:
+            connection.write_frames()
+
+    def _sweep(self) -> None:
+        assert self._loop is not None, "start() has run"
+        self.now_s = self._loop.time()
+        self.heads.tick(self._clock.now())
+        for connection in [c for c in self.connections if c.deadline_s < self.now_s]:
+            connection.expire()
+        self._sweeping = self._loop.call_later(1.0, self._sweep)
+
+    def _failed(self, name: str, failure: BaseException) -> None:
+        log.error("%s failed", name, exc_info=failure)
+
+
+class Connection(asyncio.Protocol):
+    """One client's connection."""
+
+    __slots__ = (
+        "_body", "_body_bytes", "_busy", "_certificate", "_chunked", "_closing", "_frames",
+        "_frames_bytes", "_header_bytes", "_headers", "_in_request", "_keep_alive", "_limits",
+        "_listener", "_out", "_out_bytes", "_parser", "_paused", "_peer", "_queue", "_refusal",
+        "_stream", "_target", "_transport", "deadline_s",
+    )  # fmt: skip
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self._limits = listener.limits
+        self._parser = httptools.HttpRequestParser(self)
+        self._transport: asyncio.Transport | None = None
+        self._peer = ""
+        self._certificate: PeerCertificate | None = None
+        self._queue: deque[Request] = deque()
+        self._busy = False
+        self._paused = False
+        self._closing = False
+        self._stream: Stream | None = None
+        self._chunked = True
+        self._keep_alive = True
+        self._frames: list[bytes] = []
+        self._frames_bytes = 0
+        self._out: list[bytes] = []
+        self._out_bytes = 0
+        self._in_request = False
+        self._refusal: responses.Response | None = None
+        self._target = b""
+        self._headers: dict[bytes, bytes] = {}
+        self._header_bytes = 0
+        self._body: list[bytes] = []
+        self._body_bytes = 0
+        self.deadline_s = _NEVER
+
+    # -- asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the transport over, or refuse the connection when there are too many."""
+        self._transport = cast("asyncio.Transport", transport)
+        if len(self._listener.connections) >= self._limits.connections_max:
+            self._listener.refused_connections += 1
+            self._transport.abort()
+            return
+        self._listener.connections.add(self)
+        self._transport.set_write_buffer_limits(high=self._limits.write_high_water_bytes)
+        address = transport.get_extra_info("peername")
+        self._peer = str(address[0]) if isinstance(address, tuple) and address else ""
+        tls = transport.get_extra_info("ssl_object")
+        if isinstance(tls, (ssl.SSLObject, ssl.SSLSocket)):
+            self._certificate = cast("PeerCertificate | None", tls.getpeercert() or None)
+        self.deadline_s = self._listener.now_s + self._limits.request_timeout_s
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget everything; a stream learns that its peer has gone."""
+        self._listener.connections.discard(self)
+        self._queue.clear()
+        self._frames.clear()
+        self._closing = True
+        self._end_stream()
+
+    def data_received(self, data: bytes) -> None:
+        """Parse, and answer every request that is complete."""
+        while data and not self._closing:
+            try:
+                self._parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                # The answer (to plain HTTP/1.1, which we offer alone) has been given already.
+                data = data[upgrade.args[0] :]
+                self._parser = httptools.HttpRequestParser(self)
+                continue
+            except httptools.HttpParserError as error:
+                self._refuse_input(error)
+            break
+        self._flush()
+
+    def eof_received(self) -> bool:
+        """Keep the transport open while an answer is under way (half-closed clients)."""
+        return (self._busy and self._stream is None) or bool(self._queue)
+
+    def pause_writing(self) -> None:
+        """The peer reads too slowly: stop answering, and start the stall timer."""
+        self._paused = True
+        self.deadline_s = self._listener.now_s + self._limits.write_stall_timeout_s
+
+    def resume_writing(self) -> None:
+        """The peer reads again: go on with what waits."""
+        self._paused = False
+        self._rest()
+        self._serve_queue()
+        self._flush()
+
+    # -- httptools callbacks
+
+    def on_message_begin(self) -> None:
+        """Begin a request; from here it has `request_timeout_s` to arrive."""
+        self._in_request = True
+        self._target = b""
+        self._headers = {}
+        self._header_bytes = 0
+        self._body = []
+        self._body_bytes = 0
+        if not self._busy and not self._paused:
+            self.deadline_s = self._listener.now_s + self._limits.request_timeout_s + 1.0
+
+    def on_url(self, url: bytes) -> None:
+        """Take (a part of) the request target."""
+        self._target += url
+        self._count_header(len(url))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take one header."""
+        name = name.lower()
+        headers = self._headers
+        headers[name] = b"%b\n%b" % (headers[name], value) if name in headers else value
+        self._count_header(len(name) + len(value))
+
+    def on_headers_complete(self) -> None:
+        """Refuse a body that says it is too large, and answer `Expect: 100-continue`."""
+        length = self._headers.get(b"content-length")
+        if length is not None and length.isdigit() and int(length) > self._limits.body_bytes_max:
+            self._refusal = too_large(self._limits.body_bytes_max)
+            raise _RefusedError
+        if self._headers.get(b"expect", b"").lower() == b"100-continue":
+            self._put(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self._flush()
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of the body."""
+        self._body.append(body)
+        self._body_bytes += len(body)
+        if self._body_bytes > self._limits.body_bytes_max:
+            self._refusal = too_large(self._limits.body_bytes_max)
+            raise _RefusedError
+
+    def on_message_complete(self) -> None:
+        """Answer the request, or put it behind those that wait."""
+        self._in_request = False
+        if self._closing:
+            return
+        parts = self._body
+        request = Request(
+            self._parser.get_method().decode("latin-1"),
+            self._target,
+            self._headers,
+            (parts[0] if len(parts) == 1 else b"".join(parts)) if parts else b"",
+            self._peer,
+            self._certificate,
+            keep_alive=self._parser.should_keep_alive(),
+            chunked=self._parser.get_http_version() != "1.0",
+        )
+        if self._busy or self._paused or self._queue:
+            self._queue.append(request)
+            if len(self._queue) >= self._limits.pipelined_requests_max and self._transport:
+                self._transport.pause_reading()
+        else:
+            self._serve(request)
+
+    def _count_header(self, size: int) -> None:
+        self._header_bytes += size + 4
+        if self._header_bytes > self._limits.header_bytes_max:
+            self._refusal = responses.text_response("431 Request Header Fields Too Large\n", 431)
+            raise _RefusedError
+
+    def _refuse_input(self, error: Exception) -> None:
+        if self._closing:
+            return
+        refusal = self._refusal or responses.text_response("400 Bad Request\n", 400)
+        if self._refusal is None:
+            log.debug("malformed request from %s: %s", self._peer, error)
+        if self._busy:
+            # An answer is under way: what follows it cannot be trusted, so nothing follows.
+            self._queue.clear()
+            self._keep_alive = False
+            return
+        self._keep_alive = False
+        self._put_response(refusal, head_only=False)
+        self._close()
+
+    # -- answering
+
+    def _serve(self, request: Request) -> None:
+        self._keep_alive = request.keep_alive
+        self._chunked = request.chunked
+        self._listener.requests += 1
+        try:
+            answer = self._listener.handler(request)
+        except Exception:
+            # The top of a request: whatever failed, the peer gets an answer.
+            log.exception("request failed: %s %r", request.method, request.target)
+            answer = failure()
+        if type(answer) is responses.Response:
+            self._answer(request, answer)
+        elif isinstance(answer, Stream):
+            self._begin_stream(answer)
+        else:
+            self._busy = True
+            self.deadline_s = _NEVER
+            self._listener.run(
+                f"answer {request.method} {request.target.decode('latin-1')}",
+                self._answer_later(request, cast("Awaitable[Answer]", answer)),
+            )
+
+    async def _answer_later(self, request: Request, waiting: Awaitable[Answer]) -> None:
+        try:
+            answer = await waiting
+        except Exception:
+            log.exception("request failed: %s %r", request.method, request.target)
+            answer = failure()
+        if self._closing:
+            if isinstance(answer, Stream):
+                answer.closed()
+            return
+        self._busy = False
+        if isinstance(answer, Stream):
+            self._begin_stream(answer)
+        else:
+            self._answer(request, answer)
+        self._serve_queue()
+        self._flush()
+
+    def _answer(self, request: Request, response: responses.Response) -> None:
+        if (
+            len(response.body) >= self._limits.gzip_bytes_min
+            and response.compressible
+            and b"gzip" in request.headers.get(b"accept-encoding", b"")
+        ):
+            response = responses.compress(response)
+        self._put_response(response, head_only=request.method == "HEAD")
+        if self._keep_alive:
+            if not self._paused:
+                self.deadline_s = self._listener.now_s + self._limits.idle_timeout_s
+        else:
+            self._close()
+
+    def _put_response(self, response: responses.Response, *, head_only: bool) -> None:
+        body = response.body
+        head = self._listener.heads.head(response, length=len(body), close=not self._keep_alive)
+        if head_only or not body:
+            self._put(head)
+        elif len(body) < _FLUSH_BYTES:
+            self._put(head + body)
+        else:
+            self._put(head)
+            self._put(body)
+
+    def _serve_queue(self) -> None:
+        while self._queue and not self._busy and not self._paused and not self._closing:
+            self._serve(self._queue.popleft())
+            self._flush()
+        if self._transport is None or self._closing or self._transport.is_reading():
+            return
+        if len(self._queue) < self._limits.pipelined_requests_max:
+            self._transport.resume_reading()
+
+    def _put(self, data: bytes) -> None:
+        self._out.append(data)
+        self._out_bytes += len(data)
+        if self._out_bytes >= _FLUSH_BYTES:
+            self._flush()
+
+    def _flush(self) -> None:
+        out = self._out
+        if not out or self._transport is None:
+            return
+        if len(out) == 1:
+            self._transport.write(out[0])
+        elif self._out_bytes < 2 * _FLUSH_BYTES:
+            self._transport.write(b"".join(out))
+        else:
+            for piece in out:
+                self._transport.write(piece)
+        self._out = []
+        self._out_bytes = 0
+        if self._closing:
+            self._transport.close()
+
+    def _close(self) -> None:
+        """Close once everything written so far is out."""
+        self._closing = True
+        self._queue.clear()
+        self.deadline_s = self._listener.now_s + self._limits.write_stall_timeout_s
+        if not self._out and self._transport is not None:
+            self._transport.close()
+
+    def _rest(self) -> None:
+        """Set the deadline that fits the present state."""
+        if self._busy:
+            self.deadline_s = _NEVER
+        elif self._in_request:
+            self.deadline_s = self._listener.now_s + self._limits.request_timeout_s
+        else:
+            self.deadline_s = self._listener.now_s + self._limits.idle_timeout_s
+
+    # -- streams
+
+    def _begin_stream(self, stream: Stream) -> None:
+        self._busy = True
+        self._stream = stream
+        self.deadline_s = _NEVER
+        if not self._chunked:
+            self._keep_alive = False
+        self._put(
+            self._listener.heads.stream_head(
+                stream.status, stream.content_type, stream.headers, chunked=self._chunked
+            )
+        )
+        # The head goes first: whatever the stream sends is written after this read.
+        self._flush()
+        stream.opened(self)
+
+    def send(self, data: bytes) -> None:
+        """Add a piece of the stream's body."""
+        if data:
+            self.send_framed(frame(data))
+
+    def send_framed(self, chunk: bytes) -> None:
+        """Add a framed piece, shared with other connections; a slow peer's stream ends here."""
+        if self._stream is None or self._transport is None:
+            return
+        if not self._chunked:
+            chunk = chunk[chunk.index(b"\n") + 1 : -2]
+        if not self._frames:
+            self._listener.write_later(self)
+        self._frames.append(chunk)
+        self._frames_bytes += len(chunk)
+        waiting = self._frames_bytes + self._transport.get_write_buffer_size()
+        if waiting > self._limits.watch_buffer_bytes_max:
+            # Ended in order, so that the peer may come back from the last version it has read.
+            self._listener.slow_watches += 1
+            self._keep_alive = False
+            self.finish()
+
+    def write_frames(self) -> None:
+        """Write what the stream has sent in this turn of the loop."""
+        frames = self._frames
+        if not frames or self._transport is None:
+            return
+        self._transport.write(frames[0] if len(frames) == 1 else b"".join(frames))
+        self._frames = []
+        self._frames_bytes = 0
+
+    def finish(self) -> None:
+        """End the stream's body and go on with the next request."""
+        if self._stream is None or self._transport is None:
+            return
+        if self._chunked:
+            self._frames.append(b"0\r\n\r\n")
+        self.write_frames()
+        self._end_stream()
+        self._busy = False
+        if self._keep_alive:
+            self._rest()
+            self._serve_queue()
+            self._flush()
+        else:
+            self._close()
+
+    def _end_stream(self) -> None:
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.closed()
+
+    # -- endings
+
+    def expire(self) -> None:
+        """End a connection whose deadline has passed."""
+        if self._in_request and not self._busy and not self._paused and not self._closing:
+            self._keep_alive = False
+            self._put_response(
+                responses.text_response("408 Request Timeout\n", 408), head_only=False
+            )
+            self._close()
+            self._flush()
+        else:
+            self.abort()
+
+    def shut_down(self) -> None:
+        """End a stream in order, close an idle connection, let an answer finish."""
+        self._keep_alive = False
+        if self._stream is not None:
+            self.finish()
+        elif not self._busy and self._transport is not None:
+            self._close()
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Cut the connection."""
+        self._closing = True
+        if self._transport is not None:
+            self._transport.abort()
+
+
+class _RefusedError(Exception):
+    """Raised inside a parser callback; `Connection._refusal` says why."""
+
+
+def too_large(limit_bytes: int) -> responses.Response:
+    """Answer a body over the limit, in Kubernetes' words."""
+    return responses.json_response(
+        {
+            "kind": "Status",
+            "apiVersion": "v1",
+            "metadata": {},
+            "status": "Failure",
+            "message": f"Request entity too large: limit is {limit_bytes}",
+            "reason": "RequestEntityTooLarge",
+            "code": 413,
+        },
+        413,
+    )
+
+
+def failure() -> responses.Response:
+    """Answer a request whose handling failed unexpectedly; the log has the reason."""
+    return responses.json_response(
+        {
+            "kind": "Status",
+            "apiVersion": "v1",
+            "metadata": {},
+            "status": "Failure",
+            "message": "Internal error occurred: the request could not be handled; "
+            "the server's log says why",
+            "reason": "InternalError",
+            "details": {"causes": [{"message": "unexpected failure"}]},
+            "code": 500,
+        },
+        500,
+    )
