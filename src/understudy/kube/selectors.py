@@ -193,6 +193,11 @@ def from_labels(labels: Mapping[str, str] | None) -> LabelSelector:
     return LabelSelector(tuple(LabelRequirement(key, IN, (labels[key],)) for key in labels))
 
 
+def format_labels(selector: objects.Object | None) -> str:
+    """Return a `v1.LabelSelector` in the notation of the query string: `app=a,tier in (b,c)`."""
+    return str(from_label_selector(selector))
+
+
 def parse_fields(text: str) -> FieldSelector:
     """Parse a `fieldSelector` parameter; raise BadRequestError in Kubernetes' words."""
     requirements: list[FieldRequirement] = []
