@@ -8,7 +8,7 @@ is used. Objects given are not changed; objects returned are the caller's own.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -122,7 +122,7 @@ class Client(Protocol):
         allow_bookmarks: bool = False,
         send_initial_events: bool = False,
         timeout_s: int | None = None,
-    ) -> AsyncIterator[WatchEvent]:
+    ) -> AsyncGenerator[WatchEvent, None]:
         """Yield changes after `resource_version` until the server ends the watch."""
         ...
 
