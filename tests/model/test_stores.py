@@ -72,7 +72,7 @@ class Stores(RuleBasedStateMachine):
         store.subscribe(storage, events.append)
         self.heard.append((store, storage, store.counter.current, start, events))
 
-    @rule(of=stores_made, storage=STORAGES, key=KEYS, value=st.integers())
+    @rule(of=stores_made, storage=STORAGES, key=KEYS, value=st.integers(0, 99))
     def put(self, of, storage, key, value):
         store, model = self.pairs[of]
         store.put(storage, entry_of(store, key, value))

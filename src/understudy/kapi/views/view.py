@@ -17,6 +17,7 @@ from understudy.kapi.resources import catalogue as catalogues, crds, strategies
 from understudy.kapi.store import entries as stored, logs, stores
 from understudy.kapi.views import (
     deletion,
+    handles,
     hooks,
     loading,
     options as opts,
@@ -138,6 +139,18 @@ class View:
         if found is None:
             raise statuses.NotFoundError("the server could not find the requested resource")
         return found
+
+    def resource(self, ref: str | catalogues.Resource) -> handles.Handle:
+        """Return one resource with its verbs: `view.resource("pods").list()`."""
+        return handles.Handle(self, self.resolve(ref))
+
+    @property
+    def events(self) -> handles.EventSink:
+        """The Events written since this was first asked for; by whichever API group."""
+        sink = self.caches.get("events")
+        if not isinstance(sink, handles.EventSink):
+            sink = self.caches["events"] = handles.EventSink(self)
+        return sink
 
     def now(self) -> dt.datetime:
         """Return the wall time that verbs stamp objects with."""
