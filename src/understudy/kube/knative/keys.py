@@ -1,0 +1,62 @@
+"""Groups, kinds, labels and annotations of Knative Serving, spelled out once."""
+
+from __future__ import annotations
+
+SERVING = "serving.knative.dev"
+AUTOSCALING = "autoscaling.knative.dev"
+NETWORKING = "networking.knative.dev"
+
+API_VERSION = "serving.knative.dev/v1"
+SERVICES = "services.serving.knative.dev"
+CONFIGURATIONS = "configurations.serving.knative.dev"
+REVISIONS = "revisions.serving.knative.dev"
+ROUTES = "routes.serving.knative.dev"
+DOMAIN_MAPPINGS = "domainmappings.serving.knative.dev"
+
+# Labels.
+SERVICE = "serving.knative.dev/service"
+SERVICE_UID = "serving.knative.dev/serviceUID"
+CONFIGURATION = "serving.knative.dev/configuration"
+CONFIGURATION_UID = "serving.knative.dev/configurationUID"
+CONFIGURATION_GENERATION = "serving.knative.dev/configurationGeneration"
+REVISION = "serving.knative.dev/revision"
+REVISION_UID = "serving.knative.dev/revisionUID"
+ROUTE = "serving.knative.dev/route"
+ROUTE_NAMESPACE = "serving.knative.dev/routeNamespace"
+ROUTING_STATE = "serving.knative.dev/routingState"
+DEPLOYMENT_HASH = "serving.knative.dev/deployment-hash"
+VISIBILITY = "networking.knative.dev/visibility"
+CLUSTER_LOCAL = "cluster-local"
+
+# Annotations.
+CREATOR = "serving.knative.dev/creator"
+LAST_MODIFIER = "serving.knative.dev/lastModifier"
+ROUTES_ANNOTATION = "serving.knative.dev/routes"
+ROUTING_STATE_MODIFIED = "serving.knative.dev/routingStateModified"
+ROLLOUT_DURATION = "serving.knative.dev/rollout-duration"
+PROGRESS_DEADLINE = "serving.knative.dev/progress-deadline"
+INGRESS_CLASS = "networking.knative.dev/ingress.class"
+NO_GC = "serving.knative.dev/no-gc"
+QUEUE_RESOURCES_PERCENT = "queue.sidecar.serving.knative.dev/resourcePercentage"
+
+CLASS = "autoscaling.knative.dev/class"
+METRIC = "autoscaling.knative.dev/metric"
+TARGET = "autoscaling.knative.dev/target"
+WINDOW = "autoscaling.knative.dev/window"
+MIN_SCALE = "autoscaling.knative.dev/min-scale"
+MAX_SCALE = "autoscaling.knative.dev/max-scale"
+INITIAL_SCALE = "autoscaling.knative.dev/initial-scale"
+ACTIVATION_SCALE = "autoscaling.knative.dev/activation-scale"
+SCALE_DOWN_DELAY = "autoscaling.knative.dev/scale-down-delay"
+RETENTION = "autoscaling.knative.dev/scale-to-zero-pod-retention-period"
+TARGET_UTILIZATION = "autoscaling.knative.dev/target-utilization-percentage"
+TARGET_BURST_CAPACITY = "autoscaling.knative.dev/target-burst-capacity"
+PANIC_WINDOW = "autoscaling.knative.dev/panic-window-percentage"
+PANIC_THRESHOLD = "autoscaling.knative.dev/panic-threshold-percentage"
+METRIC_ALGORITHM = "autoscaling.knative.dev/metric-aggregation-algorithm"
+
+KPA_CLASS = "kpa.autoscaling.knative.dev"
+HPA_CLASS = "hpa.autoscaling.knative.dev"
+USER_CONTAINER = "user-container"
+QUEUE_CONTAINER = "queue-proxy"
+DEFAULT_PORT = 8080
