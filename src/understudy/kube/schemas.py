@@ -7,6 +7,7 @@ graph. Semantic rules (enum, pattern, CEL ...) are not here.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from understudy.kube import objects
@@ -34,6 +35,13 @@ class Schema:
         embedded: The value is a whole Kubernetes object (x-kubernetes-embedded-resource).
         nullable: null is a value of its own (custom resources).
         default: Default from the schema, or None.
+        go_type: How Go spells the type in error texts: `int32`, `v1.Protocol`, `[]v1.Container`;
+            empty where nothing is decoded into a Go type.
+        omit_empty: Fields which Go leaves out when they hold their empty value (`omitempty`).
+        always: Fields which Go writes even when they were absent: what is not `omitempty`, and
+            structs that are no pointers, such as `status`. The value is True where an absent field
+            is written as null (pointers, lists, maps, times), else the type's zero is written.
+        decoder: The function that `kube.decoding` compiled for this node, kept here with it.
     """
 
     type: str = ""
@@ -53,6 +61,10 @@ class Schema:
     embedded: bool = False
     nullable: bool = False
     default: objects.Json = None
+    go_type: str = ""
+    omit_empty: frozenset[str] = frozenset()
+    always: dict[str, bool] = field(default_factory=dict)
+    decoder: Callable[[objects.Json], objects.Json] | None = None
 
 
 ANY = Schema(preserve_unknown=True)

@@ -1,0 +1,306 @@
+"""What Go's typed round trip does to one JSON value, done with care for every word of an error.
+
+This is the rule; `kube.decoding` has a faster form of it for values in which nothing is wrong and
+comes here for all others. Source: sigs.k8s.io/json (decode into structs, strict errors) and the
+UnmarshalJSON functions of Time, MicroTime, Quantity, IntOrString and JSONSchemaPropsOr*.
+
+Go keeps the first type error and goes on; an error of an UnmarshalJSON ends decoding at once and
+wins over it. Unknown fields are collected by path, in the order in which they are met.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable
+
+from understudy.kube import objects, quantities, schemas, times
+
+COMPLAINTS_MAX = 100
+"""Unknown fields reported at most; Go stops collecting there too."""
+
+_INTEGERS = {"int32": (-(1 << 31), (1 << 31) - 1), "int64": (-(1 << 63), (1 << 63) - 1)}
+_NULL_FORMATS = frozenset({"date-time", "micro-time", "byte"})
+_ZEROS: dict[str, objects.Json] = {"string": "", "integer": 0, "number": 0, "boolean": False}
+_FORMAT_ZEROS: dict[str, objects.Json] = {"quantity": "0", "int-or-string": 0, "duration": "0s"}
+
+
+class ConversionError(ValueError):
+    """A value that Go's types cannot hold; the message is Go's."""
+
+
+def zero(node: schemas.Schema) -> objects.Json:
+    """Return what Go writes for a field of this type that was never set (no pointer)."""
+    if node.fields is not None:
+        return finish(node, {})
+    if node.format in _NULL_FORMATS or node.preserve_unknown:
+        return None
+    if node.format in _FORMAT_ZEROS:
+        return _FORMAT_ZEROS[node.format]
+    return _ZEROS.get(node.type)
+
+
+def finish(node: schemas.Schema, out: objects.Object) -> objects.Object:
+    """Leave out the fields which Go leaves out, write those which Go always writes; in place."""
+    assert node.fields is not None
+    for key in [key for key, item in out.items() if not item and key in node.omit_empty]:
+        del out[key]
+    for key, as_null in node.always.items():
+        if key not in out:
+            out[key] = None if as_null else zero(node.fields[key])
+    return out
+
+
+def convert(value: objects.Json, node: schemas.Schema) -> tuple[objects.Json, list[str]]:
+    """Return the value as Go would write it back, and its unknown fields as complaints.
+
+    Raises:
+        ConversionError: A value of a wrong type, in Go's words.
+    """
+    conversion = _Conversion()
+    out = conversion.value(value, node, "")
+    if conversion.problem:
+        raise ConversionError(conversion.problem)
+    return out, list(conversion.complaints)
+
+
+class _Conversion:
+    """One decoding: where it is, what it found."""
+
+    def __init__(self) -> None:
+        self.problem = ""
+        self.complaints: dict[str, None] = {}
+        self._struct = ""
+        self._stack: list[str] = []
+
+    def value(self, value: objects.Json, node: schemas.Schema, path: str) -> objects.Json:
+        if (special := _SPECIAL.get(node.format)) is not None:
+            return special(self, value, node, path)
+        if value is None:
+            return zero(node)
+        if node.fields is not None:
+            return self._struct_value(value, node, path)
+        if node.preserve_unknown:
+            return value
+        if node.type == "array":
+            if isinstance(value, list):
+                return self._list(value, node, path)
+        elif node.type == "object":
+            if isinstance(value, dict):
+                return self._map(value, node, path)
+        elif _fits(value, node):
+            return value
+        self._refuse(value, node)
+        return zero(node)
+
+    def _struct_value(self, value: objects.Json, node: schemas.Schema, path: str) -> objects.Json:
+        assert node.fields is not None
+        if not isinstance(value, dict):
+            self._refuse(value, node)
+            return zero(node)
+        out: objects.Object = {}
+        outer = self._struct
+        for key, item in value.items():
+            inner = f"{path}.{key}" if path else key
+            field = node.fields.get(key)
+            if field is None:
+                if node.preserve_unknown:
+                    out[key] = item
+                elif len(self.complaints) < COMPLAINTS_MAX:
+                    self.complaints[f'unknown field "{inner}"'] = None
+            elif item is not None:
+                self._struct = node.name
+                self._stack.append(key)
+                out[key] = self.value(item, field, inner)
+                self._stack.pop()
+        self._struct = outer
+        return finish(node, out)
+
+    def _list(self, value: list[objects.Json], node: schemas.Schema, path: str) -> objects.Json:
+        assert node.items is not None
+        return [
+            self.value(item, node.items, f"{path}[{index}]") for index, item in enumerate(value)
+        ]
+
+    def _map(self, value: objects.Object, node: schemas.Schema, path: str) -> objects.Json:
+        if node.values is None:
+            return value
+        return {key: self.value(item, node.values, f"{path}.{key}") for key, item in value.items()}
+
+    def _refuse(self, value: objects.Json, node: schemas.Schema) -> None:
+        """Note a value of a wrong type; only the first one is told."""
+        what = called(value)
+        numeric = node.go_type.startswith(("int", "uint")) or node.type == "integer"
+        if what == "number" and numeric:
+            what = f"number {value}"
+        self._note(self._mismatch(what, node.go_type or node.type))
+
+    def _note(self, problem: str) -> None:
+        self.problem = self.problem or problem
+
+    def _mismatch(self, what: str, go_type: str) -> str:
+        if self._stack:
+            place = f"Go struct field {self._struct}.{'.'.join(self._stack)}"
+        else:
+            place = "Go value"
+        return f"json: cannot unmarshal {what} into {place} of type {go_type}"
+
+    def time(self, value: objects.Json, node: schemas.Schema, path: str) -> objects.Json:
+        if value is None:
+            return None
+        if not isinstance(value, str):
+            raise ConversionError(self._mismatch(called(value), "string"))
+        try:
+            if node.format == "micro-time":
+                return times.canonical_micro(value)
+            return times.canonical(value)
+        except ValueError as error:
+            raise ConversionError(str(error)) from None
+
+    def quantity(self, value: objects.Json, node: schemas.Schema, path: str) -> objects.Json:
+        if value is None:
+            return "0"
+        try:
+            return quantities.canonical(value if isinstance(value, str | int | float) else "")
+        except quantities.QuantityError as error:
+            raise ConversionError(str(error)) from None
+
+    def int_or_string(self, value: objects.Json, node: schemas.Schema, path: str) -> objects.Json:
+        if value is None:
+            return 0
+        if isinstance(value, str):
+            return value
+        low, high = _INTEGERS["int32"]
+        if isinstance(value, int) and not isinstance(value, bool) and low <= value <= high:
+            return value
+        what = called(value)
+        raise ConversionError(
+            self._mismatch(f"number {value}" if what == "number" else what, "int32")
+        )
+
+    def bytes(self, value: objects.Json, node: schemas.Schema, path: str) -> objects.Json:
+        if value is None:
+            return None
+        if isinstance(value, list) and all(
+            isinstance(item, int) and 0 <= item <= 255 for item in value
+        ):
+            return base64.b64encode(bytes(value)).decode()
+        if not isinstance(value, str):
+            self._refuse(value, node)
+            return None
+        try:
+            return canonical_base64(value)
+        except ConversionError as error:
+            self._note(str(error))
+            return None
+
+    def schema_or(self, value: objects.Json, node: schemas.Schema, path: str) -> objects.Json:
+        """Decode a schema, or what may stand in its place; unknown fields inside go unnoticed."""
+        assert node.items is not None
+        if isinstance(value, dict):
+            return convert(value, node.items)[0]
+        if node.format == "schema-or-bool":
+            if not isinstance(value, bool):
+                raise ConversionError("boolean or JSON schema expected")
+        elif not isinstance(value, list):
+            return None
+        elif node.format == "schema-or-array":
+            return [convert(item, node.items)[0] for item in value]
+        else:
+            for item in value:
+                if not isinstance(item, str):
+                    raise ConversionError(self._mismatch(called(item), "string"))
+        return value
+
+
+def canonical_base64(text: str) -> str:
+    """Return base64 as Go writes it back: without line breaks, with canonical padding.
+
+    Raises:
+        ConversionError: `illegal base64 data at input byte N`.
+    """
+    cleaned = text.replace("\n", "").replace("\r", "") if "\n" in text or "\r" in text else text
+    try:
+        data = binascii.a2b_base64(cleaned, strict_mode=True)
+    except (binascii.Error, ValueError):
+        # Bits beyond the last byte are no error to Go, but they are to a strict Python.
+        offset = _corrupt_at(text)
+        if offset >= 0:
+            raise ConversionError(f"illegal base64 data at input byte {offset}") from None
+        data = binascii.a2b_base64(cleaned)
+    return binascii.b2a_base64(data, newline=False).decode()
+
+
+_ALPHABET = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")
+
+
+def _corrupt_at(text: str) -> int:
+    """Return where Go's decoder gives up, or -1; line breaks count as bytes but mean nothing."""
+    raw = text.encode("utf-8", "surrogatepass").decode("latin-1")
+    at = quantum = 0
+    while at < len(raw):
+        letter = raw[at]
+        at += 1
+        if letter in "\r\n":
+            continue
+        if letter in _ALPHABET:
+            quantum = (quantum + 1) % 4
+            continue
+        if letter != "=" or quantum < 2:
+            return at - 1
+        return _padding_corrupt_at(raw, at, quantum)
+    return len(raw) - quantum if quantum else -1
+
+
+def _padding_corrupt_at(raw: str, at: int, quantum: int) -> int:
+    """Check what follows the first `=`; `at` is the position after it."""
+    if quantum == 2:
+        while at < len(raw) and raw[at] in "\r\n":
+            at += 1
+        if at == len(raw):
+            return len(raw)
+        if raw[at] != "=":
+            return at - 1
+        at += 1
+    while at < len(raw) and raw[at] in "\r\n":
+        at += 1
+    return at if at < len(raw) else -1
+
+
+def _fits(value: objects.Json, node: schemas.Schema) -> bool:
+    if node.type == "string":
+        return isinstance(value, str)
+    if node.type == "boolean":
+        return isinstance(value, bool)
+    if isinstance(value, bool):
+        return False
+    if node.type == "number":
+        return isinstance(value, int | float)
+    if node.type == "integer":
+        low, high = _INTEGERS.get(node.format, _INTEGERS["int64"])
+        return isinstance(value, int) and low <= value <= high
+    return not node.type
+
+
+def called(value: objects.Json) -> str:
+    """Return Go's word for a JSON value."""
+    if isinstance(value, bool):
+        return "bool"
+    if isinstance(value, int | float):
+        return "number"
+    if isinstance(value, str):
+        return "string"
+    return "array" if isinstance(value, list) else "object"
+
+
+_Special = Callable[[_Conversion, objects.Json, schemas.Schema, str], objects.Json]
+_SPECIAL: dict[str, _Special] = {
+    "date-time": _Conversion.time,
+    "micro-time": _Conversion.time,
+    "quantity": _Conversion.quantity,
+    "int-or-string": _Conversion.int_or_string,
+    "byte": _Conversion.bytes,
+    "schema-or-bool": _Conversion.schema_or,
+    "schema-or-array": _Conversion.schema_or,
+    "schema-or-strings": _Conversion.schema_or,
+}
