@@ -44,6 +44,18 @@ class Entry:
         self._forms: dict[str, bytes] | None = None
         self._fields: dict[str, str] | None = None
 
+    @classmethod
+    def restored(
+        cls, key: str, revision: int, head: bytes, encoded: bytes, uid: str, labels: dict[str, str]
+    ) -> Entry:
+        """Rebuild an entry from what was kept of it, without parsing its bytes."""
+        entry = cls.__new__(cls)
+        entry.key, entry.revision, entry.head, entry.encoded = key, revision, head, encoded
+        entry.uid, entry.labels = uid, labels
+        entry._forms = None  # noqa: SLF001 (its own class)
+        entry._fields = None
+        return entry
+
     @property
     def namespace(self) -> str:
         """The namespace, empty for cluster-scoped objects."""

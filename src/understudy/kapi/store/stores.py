@@ -12,8 +12,9 @@ ground for `diff`, for `promote`'s conflicts, and for which parent events a foll
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 from understudy.kapi.store import entries, logs, trees
 from understudy.kube import identities
@@ -45,12 +46,33 @@ class Touch:
     original: entries.Entry | None
 
 
+Operation = Literal["put", "remove"]
+
+
+class Commit(NamedTuple):
+    """One change about to be made: `put` an entry, or `remove` leaving `entry` as last state."""
+
+    operation: Operation
+    storage: Storage
+    entry: entries.Entry
+
+
+Journal = Callable[[Sequence[Commit]], None]
+"""Keeps commits before they are made; by raising, it stops them and nothing has changed."""
+
+
 class Store:
-    """Revisioned objects of one view: the base, or a pinned fork with roots of its own."""
+    """Revisioned objects of one view: the base, or a pinned fork with roots of its own.
+
+    Attributes:
+        touched: By resource and key, the first change since the fork.
+        journal: Asked before each commit; None where nothing outlives the process.
+        log_start: The revision from which on this store has known every event.
+    """
 
     __slots__ = (
         "_followers", "_logs", "_roots", "_subscribers", "changes", "counter", "events_max",
-        "fork_revision", "parent", "touched",
+        "fork_revision", "journal", "log_start", "parent", "touched",
     )  # fmt: skip
 
     def __init__(
@@ -67,6 +89,9 @@ class Store:
         self.fork_revision = counter.current
         self.touched: dict[Storage, dict[str, Touch]] = {}
         self.changes = 0
+        self.journal: Journal | None = None
+        # The base has known everything from the first revision on; a fork starts at the fork.
+        self.log_start = counter.current if parent is not None else 0
         self._roots = roots if roots is not None else {}
         self._logs: dict[Storage, logs.Log] = {}
         self._subscribers: dict[Storage | None, list[Subscriber]] = {}
@@ -91,18 +116,13 @@ class Store:
         """Return the events after a revision, oldest first, or None if some are forgotten."""
         log = self._logs.get(storage)
         if log is None:
-            return [] if revision >= self._log_start else None
+            return [] if revision >= self.log_start else None
         return log.after(revision) if revision >= log.dropped_revision else None
-
-    @property
-    def _log_start(self) -> int:
-        # The base has known everything from the first revision on; a fork starts at the fork.
-        return self.fork_revision if self.parent is not None else 0
 
     def oldest_revision(self, storage: Storage) -> int:
         """Return the revision from which on a resource's events are known."""
         log = self._logs.get(storage)
-        return (log.dropped_revision if log is not None else self._log_start) + 1
+        return (log.dropped_revision if log is not None else self.log_start) + 1
 
     def tree_at(self, storage: Storage, revision: int) -> trees.Tree[entries.Entry] | None:
         """Return the objects as they were at a revision, or None if that is forgotten.
@@ -122,14 +142,34 @@ class Store:
 
     def put(self, storage: Storage, entry: entries.Entry) -> logs.Event:
         """Commit an object's new version; its revision must have been taken from the counter."""
+        if self.journal is not None:
+            self.journal((Commit("put", storage, entry),))
+        return self._put(storage, entry)
+
+    def remove(self, storage: Storage, last: entries.Entry) -> logs.Event:
+        """Commit a deletion; `last` is the final state, with the deletion's revision."""
+        if self.journal is not None:
+            self.journal((Commit("remove", storage, last),))
+        return self._remove(storage, last)
+
+    def commit_all(self, commits: Sequence[Commit]) -> None:
+        """Make several changes as one: the journal keeps all of them, or none is made."""
+        if self.journal is not None and commits:
+            self.journal(commits)
+        for commit in commits:
+            if commit.operation == "put":
+                self._put(commit.storage, commit.entry)
+            else:
+                self._remove(commit.storage, commit.entry)
+
+    def _put(self, storage: Storage, entry: entries.Entry) -> logs.Event:
         previous = self.get(storage, entry.key)
         self._touch(storage, entry.key, previous, entry.revision)
         self._place(storage, entry)
         kind: logs.EventType = "ADDED" if previous is None else "MODIFIED"
         return self._record(logs.Event(kind, storage, entry, previous))
 
-    def remove(self, storage: Storage, last: entries.Entry) -> logs.Event:
-        """Commit a deletion; `last` is the final state, with the deletion's revision."""
+    def _remove(self, storage: Storage, last: entries.Entry) -> logs.Event:
         previous = self.get(storage, last.key)
         assert previous is not None, f"removing {storage} {last.key}, which is not there"
         self._touch(storage, last.key, previous, last.revision)
@@ -151,7 +191,7 @@ class Store:
     def _record(self, event: logs.Event) -> logs.Event:
         log = self._logs.get(event.storage)
         if log is None:
-            log = self._logs[event.storage] = logs.Log(self.events_max, self._log_start)
+            log = self._logs[event.storage] = logs.Log(self.events_max, self.log_start)
         log.append(event)
         self.changes += 1
         self._tell(event)
@@ -197,6 +237,22 @@ class Store:
         """Return every resource's root; costs the number of resources, not of objects."""
         return dict(self._roots)
 
+    def own_roots(self) -> dict[Storage, trees.Tree[entries.Entry]]:
+        """Return the roots this store holds itself; a follower's are only what it touched."""
+        return dict(self._roots)
+
+    def restore(
+        self,
+        roots: dict[Storage, trees.Tree[entries.Entry]],
+        touched: dict[Storage, dict[str, Touch]],
+        changes: int,
+    ) -> None:
+        """Take over a state that was kept; events before it are not known."""
+        self._roots = roots
+        self.touched = touched
+        self.changes = changes
+        self.log_start = self.counter.current
+
     def forget(self, follower: FollowingStore) -> None:
         """Stop telling a follower."""
         if follower in self._followers:
@@ -214,6 +270,7 @@ class FollowingStore(Store):
 
     def __init__(self, parent: Store) -> None:
         super().__init__(parent.counter, events_max=parent.events_max, parent=parent)
+        self.log_start = 0
         self._merged: dict[
             Storage, tuple[trees.Tree[entries.Entry], int, trees.Tree[entries.Entry]]
         ] = {}
@@ -255,10 +312,6 @@ class FollowingStore(Store):
         own = log.after(revision) if log is not None else []
         shown = [event for event in above if self._shows(event)]
         return sorted((*shown, *own), key=lambda event: event.revision) if own else shown
-
-    @property
-    def _log_start(self) -> int:
-        return 0
 
     def _shows(self, event: logs.Event) -> bool:
         touch = self.touched.get(event.storage, {}).get(event.entry.key)

@@ -45,6 +45,18 @@ class Tree(Generic[V]):
         values = [[value for _, value in chunk] for chunk in chunks]
         return cls([chunk[0] for chunk in keys], keys, values, len(pairs))
 
+    @classmethod
+    def of_chunks(cls, chunks: Iterable[tuple[list[str], list[V]]]) -> Tree[V]:
+        """Build a tree from chunks as `chunks` gives them; trees made of one chunk share it."""
+        pairs = list(chunks)
+        keys = [chunk for chunk, _ in pairs]
+        firsts = [chunk[0] for chunk in keys]
+        return cls(firsts, keys, [values for _, values in pairs], sum(map(len, keys)))
+
+    def chunks(self) -> list[tuple[list[str], list[V]]]:
+        """Return the chunks, keys beside values, in order; not to be changed."""
+        return list(zip(self._keys, self._values, strict=True))
+
     def __len__(self) -> int:
         return self.size
 

@@ -10,7 +10,7 @@ from understudy.kube import identities, names, statuses
 
 VIEWS = identities.GroupResource("", "views")
 RESERVED = frozenset(
-    "api apis openapi version healthz livez readyz metrics views logs debug static ui".split()
+    ["api", "apis", "openapi", "version", "healthz", "livez", "readyz", "metrics", "views"]
 )
 """Names that would stand in the way of a path of the unprefixed base view."""
 

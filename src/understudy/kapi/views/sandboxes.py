@@ -95,8 +95,7 @@ def promote(view: views.View) -> Diff:
             f'view "{view.name}" cannot be promoted: {listed}',
             details={"name": view.name, "kind": "views", "causes": conflicts},
         )
-    for change in changes:
-        _carry(parent, change)
+    parent.store.commit_all([commit for change in changes if (commit := _carried(parent, change))])
     return Diff(tuple(changes))
 
 
@@ -114,14 +113,14 @@ def _moved(parent: views.View, change: Change) -> str:
     return "created" if change.before is None else "changed"
 
 
-def _carry(parent: views.View, change: Change) -> None:
+def _carried(parent: views.View, change: Change) -> stores.Commit | None:
+    """Return the parent's commit for a change; None where it is so already."""
     source = change.after or change.before
     assert source is not None, "a change has one side at least"
+    if change.after is None and parent.store.get(change.storage, change.key) is None:
+        return None
     obj = source.load()
     revision = parent.store.counter.take()
     obj["metadata"]["resourceVersion"] = str(revision)
     entry = entries.Entry(change.key, revision, source.head, obj)
-    if change.after is not None:
-        parent.store.put(change.storage, entry)
-    elif parent.store.get(change.storage, change.key) is not None:
-        parent.store.remove(change.storage, entry)
+    return stores.Commit("put" if change.after else "remove", change.storage, entry)
