@@ -227,6 +227,16 @@ class Store:
         """Return a pinned fork: this store's present, isolated from it in both directions."""
         return Store(self.counter, events_max=self.events_max, parent=self, roots=self.snapshot())
 
+    def at(self, revision: int) -> Store | None:
+        """Return a fork of the state at a revision, or None if that is forgotten."""
+        roots: dict[Storage, trees.Tree[entries.Entry]] = {}
+        for storage in self.storages():
+            tree = self.tree_at(storage, revision)
+            if tree is None:
+                return None
+            roots[storage] = tree
+        return Store(self.counter, events_max=self.events_max, parent=self, roots=roots)
+
     def follow(self) -> FollowingStore:
         """Return a fork that goes on showing this store's changes until it is closed."""
         follower = FollowingStore(self)

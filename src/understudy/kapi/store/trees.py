@@ -138,3 +138,26 @@ class Tree(Generic[V]):
                 if prefix and not key.startswith(prefix):
                     return
                 yield key, values[place]
+
+
+def differences(before: Tree[V], after: Tree[V]) -> Iterator[tuple[str, V | None, V | None]]:
+    """Yield (key, value before, value after) for each key whose value is not the same object.
+
+    Costs what differs, not the size: chunks that both trees share are skipped.
+    """
+    shared = {id(values) for _, values in before.chunks()}
+    shared &= {id(values) for _, values in after.chunks()}
+    old, new = _unshared(before, shared), _unshared(after, shared)
+    for key in sorted(old.keys() | new.keys()):
+        was, is_now = old.get(key), new.get(key)
+        if was is not is_now:
+            yield key, was, is_now
+
+
+def _unshared(tree: Tree[V], shared: set[int]) -> dict[str, V]:
+    return {
+        key: value
+        for keys, values in tree.chunks()
+        if id(values) not in shared
+        for key, value in zip(keys, values, strict=True)
+    }

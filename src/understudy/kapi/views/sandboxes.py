@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from understudy.kapi.store import entries, stores
+from understudy.kapi.store import entries, stores, trees
 from understudy.kube import identities, objects, statuses
 
 if TYPE_CHECKING:
@@ -50,6 +50,21 @@ def content(entry: entries.Entry) -> objects.Object:
 def diff(view: views.View) -> Diff:
     """Compare a sandbox with what its parent had when each key was first touched."""
     return Diff(tuple(change for change, _ in _touched(view)))
+
+
+def compare(before: stores.Store, after: stores.Store) -> Diff:
+    """Return what differs between two states, of one view at two revisions or of two views."""
+    changes: list[Change] = []
+    for storage in sorted(before.storages() | after.storages()):
+        found = trees.differences(before.tree(storage), after.tree(storage))
+        for key, was, now in found:
+            if was is not None and now is not None and content(was) == content(now):
+                continue
+            operation: Operation = (
+                "created" if was is None else "deleted" if now is None else "changed"
+            )
+            changes.append(Change(operation, storage, key, was, now))
+    return Diff(tuple(changes))
 
 
 def _touched(view: views.View) -> Iterator[tuple[Change, stores.Touch]]:

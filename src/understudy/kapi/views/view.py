@@ -533,6 +533,23 @@ class View:
         store = self.store.follow() if follow else self.store.fork()
         return View(name or f"{self.name}-fork", store, self.shared, self)
 
+    def at(self, revision: int) -> View:
+        """Return this view as it was at a revision, as a sandbox of its own (time travel).
+
+        Raises:
+            TimeoutApiError: The revision is still to come. ExpiredError: it is no longer kept.
+        """
+        if revision > self.revision:
+            raise reads.too_large(revision, self.revision)
+        store = self.store.at(revision)
+        if store is None:
+            raise reads.expired(f"revision {revision} of view {self.name} is no longer kept")
+        return View(f"{self.name}@{revision}", store, self.shared, self)
+
+    def compare(self, other: View) -> sandboxes.Diff:
+        """Return what differs from this state to another one's."""
+        return sandboxes.compare(self.store, other.store)
+
     def diff(self) -> sandboxes.Diff:
         """Return what differs from the parent: created, changed and deleted here."""
         return sandboxes.diff(self)
