@@ -1,6 +1,8 @@
-"""`python -m understudy` is the `understudy` command."""
+"""`python -m understudy`."""
 
-from understudy.cli.main import main
+from __future__ import annotations
+
+from understudy.cli import main
 
 if __name__ == "__main__":
-    main()
+    main.main()

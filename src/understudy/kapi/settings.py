@@ -9,6 +9,10 @@ from typing import Literal
 AuthMode = Literal["none", "token", "rbac"]
 
 
+class SettingsError(ValueError):
+    """A setting has a value it may not have; the message names it and the remedy."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpLimits:
     """What one peer may cost. Every queue, buffer and wait of the HTTP layer has its bound here."""
@@ -99,8 +103,9 @@ class ServerSettings:
     base_view: str = "base"
     """Name of the base view in paths: `/base/api/v1/...` is the same as `/api/v1/...`."""
 
-    service_account_issuer: str = "https://kubernetes.default.svc.cluster.local"
-    """`iss` of ServiceAccount tokens, and their default audience."""
+    service_account_issuer: str = "https://k"
+    """`iss` of ServiceAccount tokens, and their default audience; that of the reference server
+    whose answers are recorded in tests/conformance."""
 
     sandboxes_max: int = 1_000
     """Sandboxes that may exist at once. Beyond it `POST /views` answers 429."""

@@ -62,11 +62,12 @@ class ApiError(Exception):
     """An answer other than success from a Kubernetes API, or one that the embedded API will give.
 
     `details` is the `v1.StatusDetails` mapping (name, group, kind, uid, causes,
-    retryAfterSeconds) or None.
+    retryAfterSeconds) or None. `warnings` are texts for Warning headers, gathered before the refusal.
     """
 
     default_code: ClassVar[int] = 500
     default_reason: ClassVar[str] = "InternalError"
+    warnings: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -172,10 +173,21 @@ class ConflictError(ApiError):
 
 
 class ExpiredError(ApiError):
-    """The resourceVersion or continue token is older than what is kept; list again."""
+    """The resourceVersion or continue token is older than what is kept; list again.
+
+    `continue_token`, where set, goes on with an interrupted list in the present state.
+    """
 
     default_code = 410
     default_reason = "Expired"
+    continue_token: str = ""
+
+    def status(self) -> objects.Object:
+        """Render as a `v1.Status`, with the token in its metadata."""
+        out = super().status()
+        if self.continue_token:
+            out["metadata"] = {"continue": self.continue_token}
+        return out
 
 
 class RequestTooLargeError(ApiError):

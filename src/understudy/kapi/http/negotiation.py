@@ -114,6 +114,17 @@ def choose(accept: str, endpoint: Endpoint, *, custom: bool) -> Choice:
     )
 
 
+def for_errors(accept: str) -> Choice:
+    """Return how to answer with an error: YAML for who wants only that, else JSON."""
+    if not accept or "yaml" not in accept:
+        return PLAIN
+    for clause in parse_accept(accept):
+        chosen = _format_of(clause, "object")
+        if chosen is not None:
+            return Choice(format=chosen, media_type=f"application/{chosen}")
+    return PLAIN
+
+
 def _accepted(endpoint: Endpoint, *, custom: bool) -> str:
     if endpoint == "watch":
         return "application/json;stream=watch" if custom else _STREAMS

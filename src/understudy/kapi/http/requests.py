@@ -12,14 +12,11 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 from urllib import parse
 
+from understudy.kapi.views import registries
+
 V = TypeVar("V")
 
-ROOTS = frozenset(
-    {
-        "api", "apis", "openapi", "version", "healthz", "livez", "readyz", "metrics", "views",
-        ".well-known", "openid", "logs", "debug", "swagger", "swagger.json", "favicon.ico",
-    }
-)  # fmt: skip
+ROOTS = registries.RESERVED | {".well-known", "favicon.ico"}
 """First segments that are paths of the API itself, and so never names of views."""
 
 _VERBS = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}

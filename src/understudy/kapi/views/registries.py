@@ -10,7 +10,18 @@ from understudy.kube import identities, names, statuses
 
 VIEWS = identities.GroupResource("", "views")
 RESERVED = frozenset(
-    ["api", "apis", "openapi", "version", "healthz", "livez", "readyz", "metrics", "views"]
+    [
+        "api",
+        "apis",
+        "openapi",
+        "version",
+        "healthz",
+        "livez",
+        "readyz",
+        "metrics",
+        "views",
+        "openid",
+    ]
 )
 """Names that would stand in the way of a path of the unprefixed base view."""
 

@@ -1,0 +1,180 @@
+"""`understudy serve`: the embedded API server in the foreground."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import importlib.util
+import logging
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Protocol
+
+import click
+
+from understudy.kapi import server as servers, settings
+
+log = logging.getLogger(__name__)
+RUNTIMES = ("none", "simulated", "process")
+
+
+class Running(Protocol):
+    """Controllers and runtime at work on a server."""
+
+    async def stop(self) -> None:
+        """Stop them, in reverse order of their start."""
+        ...
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--port",
+    default=8001,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    help="TCP port; 0 lets the system choose.",
+)
+@click.option(
+    "--kubeconfig",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Where to write the kubeconfig (0600); by default in a temporary directory.",
+)
+@click.option(
+    "--auth",
+    type=click.Choice(["none", "token", "rbac"]),
+    default=None,
+    help="Who may do what; by default none, or token where --token is given.",
+)
+@click.option(
+    "--token",
+    default="",
+    envvar="UNDERSTUDY_TOKEN",
+    help="The administrator's bearer token; generated where needed and not given.",
+)
+@click.option("--tls", is_flag=True, help="Serve HTTPS with a generated certificate.")
+@click.option(
+    "--data-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Keep the state here; without it, it is lost at the end.",
+)
+@click.option(
+    "--controllers",
+    default="all",
+    show_default=True,
+    help="`all`, `none`, or a list: names to run, -names to leave out.",
+)
+@click.option(
+    "--runtime",
+    type=click.Choice(RUNTIMES),
+    default="simulated",
+    show_default=True,
+    help="How pods come to run.",
+)
+@click.option("-v", "--verbose", is_flag=True, help="Log more, to stderr.")
+def serve(
+    host: str,
+    port: int,
+    kubeconfig: Path | None,
+    auth: settings.AuthMode | None,
+    token: str,
+    tls: bool,
+    data_dir: Path | None,
+    controllers: str,
+    runtime: str,
+    verbose: bool,
+) -> None:
+    """Run the embedded Kubernetes API server.
+
+    When it is ready it prints `listening on URL` and the path of the kubeconfig. SIGTERM and
+    SIGINT stop it cleanly.
+    """
+    logging.basicConfig(
+        level=logging.DEBUG if verbose else logging.WARNING,
+        stream=sys.stderr,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    mode = auth or ("token" if token else "none")
+    if runtime == "process" and mode == "none":
+        mode = "token"
+    chosen = settings.ServerSettings(
+        host=host,
+        port=port,
+        kubeconfig=kubeconfig,
+        auth=mode,
+        token=token,
+        tls=tls,
+        data_dir=data_dir,
+    )
+    try:
+        run(_serve(chosen, controllers, runtime))
+    except settings.SettingsError as error:
+        raise click.ClickException(f"--{error}") from error
+    except OSError as error:
+        raise click.ClickException(
+            f"cannot listen on {host}:{port}: {error.strerror or error}"
+        ) from error
+
+
+def run(main: Awaitable[None]) -> None:
+    """Run a coroutine on uvloop where there is one, else on asyncio's own loop."""
+
+    async def body() -> None:
+        await main
+
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        runner.run(body())
+
+
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    """Return what makes the fastest event loop available."""
+    if importlib.util.find_spec("uvloop") is None:
+        return asyncio.new_event_loop
+    import uvloop  # noqa: PLC0415 (optional)
+
+    return uvloop.new_event_loop
+
+
+async def _serve(chosen: settings.ServerSettings, controllers: str, runtime: str) -> None:
+    server = servers.Server(chosen)
+    await server.start()
+    running: Running | None = None
+    try:
+        if controllers != "none" or runtime != "none":
+            running = await _start_controllers(server, controllers, runtime)
+        # What was made at the start lives as long as the server: do not look at it again and again.
+        gc.collect()
+        gc.freeze()
+        click.echo(f"listening on {server.url}")
+        click.echo(str(server.kubeconfig))
+        sys.stdout.flush()
+        await _stop_signal()
+    finally:
+        if running is not None:
+            await running.stop()
+        await server.stop()
+
+
+async def _start_controllers(
+    server: servers.Server, controllers: str, runtime: str
+) -> Running | None:
+    from understudy import assembly  # noqa: PLC0415 (imports every room)
+
+    start: Callable[..., Awaitable[Running]] | None = getattr(assembly, "start_controllers", None)
+    if start is None:
+        log.warning("no controllers are available; running the bare API server")
+        return None
+    return await start(server, controllers=controllers, runtime=runtime)
+
+
+async def _stop_signal() -> None:
+    """Wait for SIGTERM or SIGINT."""
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with contextlib.suppress(NotImplementedError):
+            loop.add_signal_handler(number, stopped.set)
+    await stopped.wait()

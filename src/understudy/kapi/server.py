@@ -1,0 +1,283 @@
+"""The embedded server: one base view, sandboxes by name, an HTTP listener in front of them.
+
+server = Server(settings.ServerSettings(port=0))
+await server.start()            # listening; kubeconfigs are written
+server.url                      # http://127.0.0.1:40123
+await server.stop()
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import secrets
+import shutil
+import ssl
+import tempfile
+from pathlib import Path
+
+from understudy.aio import clocks, ids as idents
+from understudy.kapi import settings as config, views as view_room
+from understudy.kapi.http import (
+    auth,
+    health,
+    kubeconfigs,
+    metrics,
+    protocol,
+    rbac,
+    routes,
+    tokens,
+    views_api,
+)  # fmt: skip
+from understudy.kapi.resources import catalogue as catalogues
+from understudy.kapi.views import registries
+
+log = logging.getLogger(__name__)
+
+
+class Server:
+    """Serves views over HTTP.
+
+    Attributes:
+        views: The base view and its sandboxes.
+        token: The administrator's bearer token; empty without authentication.
+        health: Checks behind `/readyz`; controllers and runtimes add their own.
+        metrics: Values behind `/metrics`.
+    """
+
+    def __init__(
+        self,
+        settings: config.ServerSettings | None = None,
+        *,
+        clock: clocks.Clock | None = None,
+        ids: idents.IdSource | None = None,
+        base: view_room.View | None = None,
+        catalogue: catalogues.Catalogue | None = None,
+    ) -> None:
+        self.settings = settings or config.ServerSettings()
+        check(self.settings)
+        self._clock = clock or clocks.SystemClock()
+        if base is None:
+            base = view_room.new_view(clock=self._clock, ids=ids, catalogue=catalogue)
+        self.views = registries.Views(base, self.settings.sandboxes_max)
+        self.views.changed.append(self._view_changed)
+        self.health = health.Health()
+        self.metrics = metrics.Metrics()
+        self.token = self.settings.token
+        if not self.token and self.settings.auth != "none":
+            self.token = secrets.token_urlsafe(32)
+        self._state_dir: Path | None = None
+        self._own_state_dir = False
+        self._server: asyncio.Server | None = None
+        self._listener: protocol.Listener | None = None
+        self._port = 0
+        self._ca: bytes = b""
+        self.api = self._api()
+
+    def _api(self) -> routes.Api:
+        settings = self.settings
+        key_path = settings.data_dir / "service-account.key" if settings.data_dir else None
+        authenticator = auth.Authenticator(
+            settings.auth,
+            {self.token: auth.ADMIN} if self.token else {},
+            tokens.TokenIssuer(settings.service_account_issuer, key_path),
+            self._clock.now,
+        )
+        authorizer: auth.Authorizer = auth.AllowAll()
+        if settings.auth == "token":
+            authorizer = auth.KnownUsers()
+        elif settings.auth == "rbac":
+            authorizer = rbac.RbacAuthorizer()
+        return routes.Api(
+            limits=settings.limits,
+            base_view=self.base.name,
+            registry=self,
+            authenticator=authenticator,
+            authorizer=authorizer,
+            sandboxes=views_api.ViewsApi(
+                self.views, url_of=self.url_of, kubeconfig_of=self.kubeconfig_of
+            ),
+            health_checks=self.health,
+            counters=self.metrics,
+        )
+
+    @property
+    def base(self) -> view_room.View:
+        """The base view."""
+        return self.views.base
+
+    def view(self, name: str) -> view_room.View | None:
+        """Return the view of a path prefix; the empty one means the base."""
+        return self.views.find(name) if name else self.views.base
+
+    # -- where it is
+
+    @property
+    def port(self) -> int:
+        """The port listened on; 0 before the start."""
+        return self._port
+
+    @property
+    def url(self) -> str:
+        """Where the base view is reached, e.g. `http://127.0.0.1:8001`."""
+        scheme = "https" if self.settings.tls else "http"
+        host = self.settings.host
+        shown = f"[{host}]" if ":" in host else host
+        if host in ("0.0.0.0", "::"):  # noqa: S104 (compared, not bound)
+            shown = "127.0.0.1"
+        return f"{scheme}://{shown}:{self._port}"
+
+    def url_of(self, name: str) -> str:
+        """Return where a view is reached; sandboxes have their name as path."""
+        return self.url if name == self.base.name else f"{self.url}/{name}"
+
+    def kubeconfig_of(self, name: str) -> Path:
+        """Return the path of a view's kubeconfig."""
+        if name == self.base.name and self.settings.kubeconfig is not None:
+            return self.settings.kubeconfig.absolute()
+        assert self._state_dir is not None, "start() has made the directory"
+        return self._state_dir / f"{name}.kubeconfig"
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The base view's kubeconfig."""
+        return self.kubeconfig_of(self.base.name)
+
+    # -- life
+
+    async def start(self) -> None:
+        """Listen, and write the kubeconfigs. Once this returns, requests are answered.
+
+        Raises:
+            OSError: The address cannot be bound.
+        """
+        self._prepare_directories()
+        listener = protocol.Listener(self.api, self.settings.limits, self._clock)
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(
+            listener.connect,
+            self.settings.host,
+            self.settings.port,
+            ssl=self._tls(),
+            backlog=1024,
+        )
+        self._port = int(self._server.sockets[0].getsockname()[1])
+        self._listener = listener
+        listener.start()
+        self._show_metrics(listener)
+        for view in self.views.all():
+            self._write_kubeconfig(view.name)
+
+    async def stop(self) -> None:
+        """Stop listening, end watches in order, let answers under way finish; idempotent."""
+        server, self._server = self._server, None
+        if server is None:
+            return
+        server.close()
+        if self._listener is not None:
+            await self._listener.close()
+        await server.wait_closed()
+        for view in self.views.all():
+            view.close()
+        if self._own_state_dir and self._state_dir is not None:
+            shutil.rmtree(self._state_dir, ignore_errors=True)
+
+    def _prepare_directories(self) -> None:
+        settings = self.settings
+        if settings.data_dir is not None:
+            settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if settings.state_dir is not None:
+            settings.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._state_dir = settings.state_dir.absolute()
+        else:
+            self._state_dir = Path(tempfile.mkdtemp(prefix="understudy-"))
+            self._own_state_dir = True
+
+    def _tls(self) -> ssl.SSLContext | None:
+        if not self.settings.tls:
+            return None
+        from understudy.kapi.http import certificates  # noqa: PLC0415 (loads cryptography)
+
+        assert self._state_dir is not None, "the directories are prepared"
+        now = self._clock.now()
+        authority = certificates.Authority(self.settings.data_dir or self._state_dir, now)
+        self._ca = authority.pem
+        hosts = ["localhost", "127.0.0.1", "::1", "kubernetes.default.svc"]
+        if self.settings.host not in hosts:
+            hosts.append(self.settings.host)
+        return authority.context(hosts, now)
+
+    def _show_metrics(self, listener: protocol.Listener) -> None:
+        show = self.metrics.show
+        show(
+            "apiserver_longrunning_requests",
+            "gauge",
+            "Open watches.",
+            lambda: float(self.api.open_watches),
+        )
+        show(
+            "understudy_connections",
+            "gauge",
+            "Open connections.",
+            lambda: float(len(listener.connections)),
+        )
+        show(
+            "understudy_slow_watches_total",
+            "counter",
+            "Watches ended because their client read too slowly.",
+            lambda: float(listener.slow_watches),
+        )
+        show(
+            "understudy_revision",
+            "gauge",
+            "The newest resourceVersion.",
+            lambda: float(self.base.revision),
+        )
+        show("understudy_views", "gauge", "Views.", lambda: float(len(self.views.all())))
+
+    # -- kubeconfigs
+
+    def _view_changed(self, what: str, view: view_room.View) -> None:
+        if self._state_dir is None:
+            return
+        if what == "created":
+            self._write_kubeconfig(view.name)
+        elif what == "deleted":
+            self.kubeconfig_of(view.name).unlink(missing_ok=True)
+
+    def _write_kubeconfig(self, name: str) -> None:
+        kubeconfigs.write(
+            self.kubeconfig_of(name),
+            kubeconfigs.kubeconfig(self.url_of(name), name, token=self.token, ca=self._ca),
+        )
+
+
+def check(settings: config.ServerSettings) -> None:
+    """Refuse settings that would serve everything to everybody.
+
+    Raises:
+        SettingsError: Naming the setting, its value and the remedy.
+    """
+    if settings.auth == "none" and not is_loopback(settings.host):
+        raise config.SettingsError(
+            f"host: {settings.host!r} can be reached from other machines, but auth is 'none': "
+            "bind a loopback address such as 127.0.0.1, or set auth to 'token' or 'rbac'"
+        )
+    if settings.token and settings.auth == "none":
+        raise config.SettingsError(
+            "token: given, but auth is 'none', so it would not be asked for: set auth to 'token' "
+            "or 'rbac'"
+        )
+    if any(char.isspace() for char in settings.token):
+        raise config.SettingsError("token: must not contain white space")
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether an address only accepts connections from this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
