@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from understudy.kapi.resources import catalogue as catalogues, crds
-from understudy.kapi.store import entries
+from understudy.kapi.store import entries, stores
+from understudy.kapi.watch import watches
 from understudy.kube import identities, objects, statuses
 
 if TYPE_CHECKING:
@@ -28,25 +29,54 @@ def load(view: views.View, items: Iterable[objects.Object]) -> int:
     Raises:
         NotFoundError: An object's kind is not served here; nothing was loaded.
     """
-    wanted = sorted(items, key=_age)
-    defined = [crd for crd in wanted if identities.gvk_of(crd) == _CRD]
     catalogue = view.catalogue
+    waiting: list[objects.Object] = []
+    found: list[tuple[catalogues.Resource, entries.Entry]] = []
+    defined: list[objects.Object] = []
+    for obj in items:
+        if identities.gvk_of(obj) == _CRD:
+            defined.append(obj)
+        resource = catalogue.by_kind(str(obj.get("apiVersion")), str(obj.get("kind")))
+        if resource is None:
+            waiting.append(obj)
+        else:
+            found.append((resource, _entry(view, resource, obj)))
     if defined:
         catalogue = catalogue.extended(
             resource for crd in defined for resource in crds.resources_of(crd)
         )
-    found = [(obj, _resource_of(catalogue, obj)) for obj in wanted]
-    for obj, resource in found:
-        own = objects.copy(obj)
-        if resource.to_storage is not None:
-            own = resource.to_storage(own)
-        meta = own.setdefault("metadata", {})
-        revision = _revision(view, meta)
-        meta["resourceVersion"] = str(revision)
-        meta.setdefault("uid", view.ids.uid())
-        key = f"{meta['namespace']}/{meta['name']}" if resource.namespaced else meta["name"]
-        view.store.put(resource.storage, entries.Entry(key, revision, view.head(resource), own))
-    return len(found)
+    for obj in waiting:
+        resource = _resource_of(catalogue, obj)
+        found.append((resource, _entry(view, resource, obj)))
+    # In the order of their revisions each object can keep its own. Taken from the end, so that
+    # an entry which is replaced by a restamped one goes at once.
+    found.sort(key=lambda pair: -pair[1].revision)
+    counter = view.store.counter
+    commits: list[stores.Commit] = []
+    while found:
+        resource, entry = found.pop()
+        kept = entry
+        if entry.revision > counter.current:
+            counter.current = entry.revision
+        else:
+            kept = watches.restamped(entry, counter.take())
+        commits.append(stores.Commit("put", resource.storage, kept))
+    view.store.commit_all(commits)
+    return len(commits)
+
+
+def _entry(view: views.View, resource: catalogues.Resource, obj: objects.Object) -> entries.Entry:
+    """Encode an object at once: what is loaded may be large, and bytes are small."""
+    own = objects.copy(obj)
+    if resource.to_storage is not None:
+        own = resource.to_storage(own)
+    meta = own.setdefault("metadata", {})
+    said = str(meta.get("resourceVersion") or "")
+    revision = int(said) if said.isdigit() else 0
+    meta["resourceVersion"] = str(revision)
+    meta.setdefault("uid", view.ids.uid())
+    key = f"{meta['namespace']}/{meta['name']}" if resource.namespaced else meta["name"]
+    return entries.Entry(key, revision, view.head(resource), own)
 
 
 def _resource_of(catalogue: catalogues.Catalogue, obj: objects.Object) -> catalogues.Resource:
@@ -57,19 +87,3 @@ def _resource_of(catalogue: catalogues.Catalogue, obj: objects.Object) -> catalo
             f'"{obj.get("kind")}" is served in version "{obj.get("apiVersion")}"'
         )
     return resource
-
-
-def _age(obj: objects.Object) -> int:
-    """Order by resourceVersion, so that each object can keep its own."""
-    said = str(objects.metadata(obj).get("resourceVersion") or "")
-    return int(said) if said.isdigit() else 0
-
-
-def _revision(view: views.View, meta: objects.Object) -> int:
-    """Keep a resourceVersion that is newer than all before it, else take the next."""
-    said = str(meta.get("resourceVersion") or "")
-    counter = view.store.counter
-    if said.isdigit() and int(said) > counter.current:
-        counter.current = int(said)
-        return counter.current
-    return counter.take()

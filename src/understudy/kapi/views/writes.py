@@ -82,7 +82,6 @@ def create(
     meta["uid"] = view.ids.uid()
     now = clocks.rfc3339(context.now)
     meta["creationTimestamp"] = now
-    meta.pop("generation", None)
     if strategy.has_generation:
         meta["generation"] = 1
     causes = names.validate_metadata(
@@ -278,7 +277,8 @@ def replace(
     sent_fields = meta.get("managedFields")
     strategy.prepare_update(obj, old, context)
     meta = obj["metadata"]
-    _advance_generation(strategy.has_generation, obj, old)
+    if strategy.has_generation and strategy.advances_generation(obj, old, subresource):
+        meta["generation"] = int(old_meta.get("generation") or 0) + 1
     causes = names.validate_metadata_update(obj, old, namespaced=resource.namespaced)
     causes += strategy.validate_update(obj, old, context)
     if causes:
@@ -505,16 +505,6 @@ def _keep_system_fields(meta: objects.Object, old_meta: objects.Object) -> None:
             meta[field] = old_meta[field]
         else:
             meta.pop(field, None)
-
-
-def _advance_generation(kept: bool, obj: objects.Object, old: objects.Object) -> None:
-    if not kept:
-        return
-    aside = ("metadata", "status", "apiVersion", "kind")
-    mine = {key: value for key, value in obj.items() if key not in aside}
-    theirs = {key: value for key, value in old.items() if key not in aside}
-    if mine != theirs:
-        obj["metadata"]["generation"] = int(old["metadata"].get("generation") or 0) + 1
 
 
 def _key(resource: catalogue.Resource, namespace: str, name: str) -> str:
