@@ -1,1 +1,5 @@
-"""How pods come to run: simulated by rule, or as local processes."""
+"""What runs pods: simulated nodes and kubelets here, local processes beside them.
+
+A runtime is a set of controllers: it watches pods and nodes and writes their status. It never
+decides what should exist.
+"""

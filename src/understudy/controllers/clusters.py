@@ -1,0 +1,258 @@
+"""What a controller holds in its hands: one view, read and written in the controller's name.
+
+Every write goes through the view's verbs, so it passes defaulting, validation, quota and the rest
+exactly as a client's would, and is noted in the journal.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from understudy.aio import clocks
+from understudy.controllers import changes, indexes
+from understudy.kapi.resources import catalogue, strategies
+from understudy.kapi.store import entries
+from understudy.kapi.views import options, results, view as views
+from understudy.kube import identities, objects
+
+MANAGER = "kube-controller-manager"
+SCHEDULER = "kube-scheduler"
+KUBELET = "kubelet"
+STRATEGIC = options.STRATEGIC_MERGE_PATCH
+MERGE = options.MERGE_PATCH
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One line of the journal: who did what to which object.
+
+    Attributes:
+        controller: Who wrote, e.g. `deployment-controller`.
+        verb: `create`, `update`, `patch` or `delete`.
+        ref: The resource in kubectl's notation.
+        subresource: `status`, `binding`, ... or empty.
+        revision: The revision the write produced; 0 where it left no object.
+        moment: When, by the reactor's clock.
+    """
+
+    controller: str
+    verb: str
+    ref: str
+    namespace: str
+    name: str
+    subresource: str
+    revision: int
+    moment: dt.datetime
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Shared:
+    """What all controllers of one reactor have in common.
+
+    Attributes:
+        journal: Receives every write, in order.
+    """
+
+    view: views.View
+    clock: clocks.Clock
+    indexes: indexes.Indexes
+    journal: Callable[[Write], None]
+    parsed: changes.Parsed = field(default_factory=changes.Parsed)
+
+
+class Cluster:
+    """A view in a controller's hands.
+
+    Attributes:
+        agent: The controller's name as the last part of its user agent, e.g.
+            `deployment-controller`; also the author in audit lines.
+        program: First part of the user agent and owner of the fields written.
+    """
+
+    __slots__ = ("_options", "agent", "clock", "indexes", "journal", "parsed", "program", "view")
+
+    def __init__(self, shared: Shared, agent: str, program: str = MANAGER) -> None:
+        self.view = shared.view
+        self.clock = shared.clock
+        self.indexes = shared.indexes
+        self.parsed = shared.parsed
+        self.journal = shared.journal
+        self.agent = agent
+        self.program = program
+        self._options = options.WriteOptions(
+            field_manager=program,
+            user_agent=f"{program}/v1.36.0 (linux/amd64) kubernetes/understudy/{agent}",
+            user=_user(agent, program),
+        )
+
+    # ------------------------------------------------------------------ time
+
+    def now(self) -> dt.datetime:
+        """Return the wall time."""
+        return self.clock.now()
+
+    def stamp(self) -> str:
+        """Return the wall time as metav1.Time writes it."""
+        return clocks.rfc3339(self.clock.now())
+
+    # ------------------------------------------------------------------ reads
+
+    def find(self, ref: str, namespace: str, name: str) -> objects.Object | None:
+        """Return an object, private to the caller, or None."""
+        return self.view.find(ref, namespace, name)
+
+    def peek(self, ref: str, namespace: str, name: str) -> objects.Object | None:
+        """Return an object that is shared and must not be changed, or None."""
+        entry = self.entry(ref, namespace, name)
+        return self.parsed.load(entry) if entry is not None else None
+
+    def entry(self, ref: str, namespace: str, name: str) -> entries.Entry | None:
+        """Return an object's entry (uid, labels and revision without parsing), or None."""
+        resource = self.view.catalogue.named(ref)
+        return self.view.entry(resource, namespace, name) if resource is not None else None
+
+    def entries(self, ref: str, namespace: str = "") -> list[entries.Entry]:
+        """Return the entries of a resource, of one namespace or of all, ordered by key."""
+        resource = self.view.catalogue.named(ref)
+        return self.view.entries(resource, namespace) if resource is not None else []
+
+    def each(self, ref: str, namespace: str = "") -> Iterator[objects.Object]:
+        """Yield the objects of a resource, shared and not to be changed, ordered by key."""
+        for entry in self.entries(ref, namespace):
+            yield self.parsed.load(entry)
+
+    def resource_of(self, api_version: str, kind: str) -> catalogue.Resource | None:
+        """Return the resource of an apiVersion and kind, or None if it is not served."""
+        return self.view.catalogue.by_kind(api_version, kind)
+
+    # ------------------------------------------------------------------ writes
+
+    def create(self, ref: str, obj: objects.Object) -> objects.Object:
+        """Create an object in the namespace it names and return it."""
+        namespace = objects.namespace_of(obj)
+        written = self.view.create(ref, obj, namespace, options=self._options)
+        return self._note("create", ref, namespace, objects.name_of(obj), "", written)
+
+    def update(self, ref: str, obj: objects.Object, subresource: str = "") -> objects.Object:
+        """Replace an object (409 if it carries an old resourceVersion) and return it."""
+        namespace, name = objects.namespace_of(obj), objects.name_of(obj)
+        written = self.view.update(
+            ref, obj, namespace, name=name, subresource=subresource, options=self._options
+        )
+        return self._note("update", ref, namespace, name, subresource, written)
+
+    def update_status(self, ref: str, obj: objects.Object) -> objects.Object:
+        """Replace an object's status."""
+        return self.update(ref, obj, "status")
+
+    def patch(
+        self,
+        ref: str,
+        namespace: str,
+        name: str,
+        body: objects.Json,
+        *,
+        subresource: str = "",
+        patch_type: str = STRATEGIC,
+    ) -> objects.Object:
+        """Patch an object, by strategic merge unless said otherwise, and return it."""
+        written = self.view.patch(
+            ref,
+            name,
+            body,
+            namespace,
+            patch_type=patch_type,
+            subresource=subresource,
+            options=self._options,
+        )
+        return self._note("patch", ref, namespace, name, subresource, written)
+
+    def delete(
+        self,
+        ref: str,
+        namespace: str,
+        name: str,
+        *,
+        uid: str = "",
+        resource_version: str = "",
+        policy: str = "",
+        grace_period_s: int | None = None,
+    ) -> None:
+        """Delete an object, with preconditions where given."""
+        self.view.delete(
+            ref,
+            name,
+            namespace,
+            options=options.DeleteOptions(
+                grace_period_s=grace_period_s,
+                propagation_policy=policy,
+                uid=uid,
+                resource_version=resource_version,
+                user=self._options.user,
+            ),
+        )
+        self._note("delete", ref, namespace, name, "", None)
+
+    def bind(self, namespace: str, name: str, uid: str, node: str) -> None:
+        """Bind a pod to a node."""
+        binding: objects.Object = {
+            "apiVersion": "v1",
+            "kind": "Binding",
+            "metadata": {"name": name, "namespace": namespace, "uid": uid},
+            "target": {"kind": "Node", "name": node},
+        }
+        self.view.create(
+            "pods", binding, namespace, name=name, subresource="binding", options=self._options
+        )
+        self._note("create", "pods", namespace, name, "binding", None)
+
+    def _note(
+        self,
+        verb: str,
+        ref: str,
+        namespace: str,
+        name: str,
+        subresource: str,
+        written: results.Written | None,
+    ) -> objects.Object:
+        obj: objects.Object = written.object() if written is not None else {}
+        revision = 0
+        if written is not None and written.entry is not None:
+            revision, name = written.entry.revision, written.entry.name
+        self.journal(
+            Write(self.agent, verb, ref, namespace, name, subresource, revision, self.now())
+        )
+        return obj
+
+
+def owner_reference(owner: objects.Object, *, controller: bool = True) -> objects.Object:
+    """Return the reference with which a controller marks what it made."""
+    meta = objects.metadata(owner)
+    reference: objects.Object = {
+        "apiVersion": owner["apiVersion"],
+        "kind": owner["kind"],
+        "name": meta["name"],
+        "uid": meta["uid"],
+    }
+    if controller:
+        reference |= {"controller": True, "blockOwnerDeletion": True}
+    return reference
+
+
+def key_of(obj: objects.Object) -> identities.ObjectKey:
+    """Return an object's namespace and name."""
+    return identities.ObjectKey(objects.namespace_of(obj), objects.name_of(obj))
+
+
+def _user(agent: str, program: str) -> strategies.UserInfo:
+    groups: tuple[str, ...]
+    if program == MANAGER:
+        name = f"system:serviceaccount:kube-system:{agent}"
+        groups = ("system:serviceaccounts", "system:serviceaccounts:kube-system")
+    elif program == SCHEDULER:
+        name, groups = "system:kube-scheduler", ()
+    else:
+        name, groups = f"system:node:{agent}", ("system:nodes",)
+    return strategies.UserInfo(username=name, groups=(*groups, "system:authenticated"))

@@ -1,0 +1,246 @@
+"""The garbage collector: what loses its last owner goes, in the way its owner's deletion asked.
+
+| deletion asked for | what is left behind          | what the collector does                      |
+| ------------------ | ---------------------------- | -------------------------------------------- |
+| Background         | nothing                      | deletes each dependent, Background           |
+| Foreground         | finalizer foregroundDeletion | deletes the dependents first, then lets go   |
+| Orphan             | finalizer orphan             | strips the reference off each, then lets go  |
+
+An owner counts as present only with its uid, and for namespaced dependents only in their own
+namespace. A dependent with another, living owner loses just the dead reference.
+Source: pkg/controller/garbagecollector.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from understudy.controllers import changes, clusters, indexes, reactor, recorders
+from understudy.kube import objects, statuses
+
+FOREGROUND: Final = "foregroundDeletion"
+ORPHAN: Final = "orphan"
+ABSENT_MAX: Final = 500
+"""Uids known to be gone, so that a thousand orphans need not look for one owner each."""
+
+_OWNED = b'"ownerReferences":'
+_LEAVING = b'"deletionTimestamp":'
+
+
+class GarbageCollector:
+    """Reconciles objects that have owners, and owners that wait for their dependents.
+
+    Keys are `(ref, namespace, name)`.
+    """
+
+    name = "garbage-collector-controller"
+    watched = (reactor.EVERYTHING,)
+
+    def __init__(self, shared: clusters.Shared) -> None:
+        self.cluster = clusters.Cluster(shared, "generic-garbage-collector")
+        self.recorder = recorders.Recorder(self.cluster, "garbage-collector-controller")
+        self._absent: dict[str, None] = {}
+
+    def observe(self, change: changes.Change, queue: reactor.Queue) -> None:
+        if change.ref in indexes.UNOWNED_REFS:
+            return
+        if change.deleted:
+            self._observe_gone(change, queue)
+            return
+        encoded = change.entry.encoded
+        if _LEAVING in encoded and self._began_waiting(change):
+            waits_for = self._waits_for(change.object)
+            if waits_for == FOREGROUND:
+                for dependent in self._dependents(change):
+                    queue.add(tuple(dependent))
+            queue.add((change.ref, *change.key))
+        before = change.previous_entry
+        if _OWNED in encoded or (before is not None and _OWNED in before.encoded):
+            owners, former = _owners(change.object), _owners(change.previous)
+            if owners != former:
+                queue.add((change.ref, *change.key))
+                self._wake_waiting([one for one in former if one not in owners], change, queue)
+
+    def _observe_gone(self, change: changes.Change, queue: reactor.Queue) -> None:
+        self._remember_absent(change.entry.uid)
+        for dependent in self._dependents(change):
+            queue.add(tuple(dependent))
+        if _OWNED not in change.entry.encoded:
+            return
+        self._wake_waiting(_owners(change.object), change, queue)
+
+    def _wake_waiting(
+        self, references: list[objects.Object], change: changes.Change, queue: reactor.Queue
+    ) -> None:
+        """Look again at owners that may have waited for this dependent."""
+        for reference in references:
+            place = self._place_of(reference, change.entry.namespace)
+            owner = self.cluster.entry(*place) if place is not None else None
+            if place is not None and owner is not None and _LEAVING in owner.encoded:
+                queue.add(place)
+
+    def _began_waiting(self, change: changes.Change) -> bool:
+        waits_for = self._waits_for(change.object)
+        previous = change.previous
+        return bool(waits_for) and (previous is None or self._waits_for(previous) != waits_for)
+
+    @staticmethod
+    def _waits_for(obj: objects.Object) -> str:
+        meta = objects.metadata(obj)
+        if not meta.get("deletionTimestamp"):
+            return ""
+        finalizers = meta.get("finalizers") or ()
+        return next((one for one in (ORPHAN, FOREGROUND) if one in finalizers), "")
+
+    def _dependents(self, change: changes.Change) -> list[indexes.Dependent]:
+        return self.cluster.indexes.dependents(change.entry.uid, change.entry.namespace)
+
+    # ------------------------------------------------------------------ reconciling
+
+    def reconcile(self, key: reactor.Key) -> float | None:
+        ref, namespace, name = key
+        obj = self.cluster.peek(ref, namespace, name)
+        if obj is None:
+            return None
+        try:
+            match self._waits_for(obj):
+                case "orphan":
+                    self._orphan(ref, obj)
+                case "foregroundDeletion":
+                    self._finish_foreground(ref, obj)
+                case _:
+                    if not objects.metadata(obj).get("deletionTimestamp"):
+                        self._judge(ref, obj)
+        except statuses.NotFoundError:
+            return None  # gone meanwhile, which is what was wanted
+        return None
+
+    def _judge(self, ref: str, obj: objects.Object) -> None:
+        """Delete the object, or drop its dead references, or leave it alone."""
+        solid: list[objects.Object] = []
+        dead: list[objects.Object] = []
+        waiting: list[objects.Object] = []
+        for reference in _owners(obj):
+            owner = self._owner(reference, obj)
+            if owner is None:
+                return  # its kind is not served: nothing can be said
+            if not owner:
+                dead.append(reference)
+            elif self._waits_for(owner) == FOREGROUND:
+                waiting.append(reference)
+            else:
+                solid.append(reference)
+        if not dead and not waiting:
+            return
+        if solid:
+            self._strip(ref, obj, [*dead, *waiting])
+        elif waiting and self._has_dependents(obj):
+            self._delete(ref, obj, "Foreground")
+        else:
+            finalizers = objects.metadata(obj).get("finalizers") or ()
+            policy = "Orphan" if ORPHAN in finalizers else "Background"
+            self._delete(ref, obj, "Foreground" if FOREGROUND in finalizers else policy)
+
+    def _owner(self, reference: objects.Object, dependent: objects.Object) -> objects.Object | None:
+        """Return the owner, `{}` if it is gone, None if its kind is unknown here."""
+        namespace = objects.namespace_of(dependent)
+        place = self._place_of(reference, namespace)
+        if place is None:
+            return None
+        entry = self.cluster.entry(*place)
+        uid = str(reference.get("uid") or "")
+        if entry is not None and entry.uid == uid:
+            return self.cluster.parsed.load(entry)
+        if uid not in self._absent:
+            if namespace and self._lives_elsewhere(place[0], uid):
+                self._complain(reference, dependent)
+            else:
+                self._remember_absent(uid)
+        return {}
+
+    def _place_of(self, reference: objects.Object, namespace: str) -> tuple[str, str, str] | None:
+        api_version, kind = str(reference.get("apiVersion")), str(reference.get("kind"))
+        resource = self.cluster.resource_of(api_version, kind)
+        if resource is None or (resource.namespaced and not namespace):
+            return None
+        place = namespace if resource.namespaced else ""
+        return (str(resource.storage), place, str(reference.get("name")))
+
+    def _lives_elsewhere(self, ref: str, uid: str) -> bool:
+        return any(entry.uid == uid for entry in self.cluster.entries(ref))
+
+    def _complain(self, reference: objects.Object, dependent: objects.Object) -> None:
+        namespace = objects.namespace_of(dependent)
+        what = f"{reference.get('apiVersion')}/{reference.get('kind')}"
+        self.recorder.event(
+            dependent, "Warning", "OwnerRefInvalidNamespace",
+            f"ownerRef [{what}, namespace: {namespace}, name: {reference.get('name')}, "
+            f'uid: {reference.get("uid")}] does not exist in namespace "{namespace}"',
+        )  # fmt: skip
+
+    def _has_dependents(self, obj: objects.Object) -> bool:
+        return bool(self.cluster.indexes.dependents(objects.uid_of(obj), objects.namespace_of(obj)))
+
+    def _delete(self, ref: str, obj: objects.Object, policy: str) -> None:
+        self.cluster.delete(
+            ref,
+            objects.namespace_of(obj),
+            objects.name_of(obj),
+            uid=objects.uid_of(obj),
+            resource_version=str(objects.metadata(obj).get("resourceVersion") or ""),
+            policy=policy,
+        )
+
+    def _finish_foreground(self, ref: str, obj: objects.Object) -> None:
+        """Let an owner go when none of the dependents that hold it is left."""
+        uid = objects.uid_of(obj)
+        for dependent in self.cluster.indexes.dependents(uid, objects.namespace_of(obj)):
+            found = self.cluster.peek(*dependent)
+            held = _owners(found)
+            if any(one.get("uid") == uid and one.get("blockOwnerDeletion") for one in held):
+                return
+        self._let_go(ref, obj, FOREGROUND)
+
+    def _orphan(self, ref: str, obj: objects.Object) -> None:
+        uid = objects.uid_of(obj)
+        for dependent in self.cluster.indexes.dependents(uid, objects.namespace_of(obj)):
+            found = self.cluster.peek(*dependent)
+            if found is not None:
+                self._strip(dependent.ref, found, [{"uid": uid}])
+        self._let_go(ref, obj, ORPHAN)
+
+    def _strip(self, ref: str, obj: objects.Object, references: list[objects.Object]) -> None:
+        """Take references off an object: by strategic merge, or whole where that is refused."""
+        uids = [reference["uid"] for reference in references]
+        namespace, name = objects.namespace_of(obj), objects.name_of(obj)
+        resource = self.cluster.resource_of(obj["apiVersion"], obj["kind"])
+        if resource is not None and not resource.custom:
+            gone: list[objects.Json] = [{"$patch": "delete", "uid": uid} for uid in uids]
+            body: objects.Object = {"uid": objects.uid_of(obj), "ownerReferences": gone}
+            self.cluster.patch(ref, namespace, name, {"metadata": body})
+            return
+        kept = [reference for reference in _owners(obj) if reference.get("uid") not in uids]
+        version = objects.metadata(obj).get("resourceVersion")
+        body = {"resourceVersion": version, "ownerReferences": kept or None}
+        self.cluster.patch(ref, namespace, name, {"metadata": body}, patch_type=clusters.MERGE)
+
+    def _let_go(self, ref: str, obj: objects.Object, finalizer: str) -> None:
+        meta = objects.metadata(obj)
+        kept = [one for one in meta.get("finalizers") or () if one != finalizer]
+        body = {"resourceVersion": meta.get("resourceVersion"), "finalizers": kept or None}
+        self.cluster.patch(
+            ref, objects.namespace_of(obj), objects.name_of(obj), {"metadata": body},
+            patch_type=clusters.MERGE,
+        )  # fmt: skip
+
+    def _remember_absent(self, uid: str) -> None:
+        self._absent[uid] = None
+        if len(self._absent) > ABSENT_MAX:
+            del self._absent[next(iter(self._absent))]
+
+
+def _owners(obj: objects.Object | None) -> list[objects.Object]:
+    if obj is None:
+        return []
+    found: list[objects.Object] = objects.metadata(obj).get("ownerReferences") or []
+    return found

@@ -1,0 +1,355 @@
+"""Drives controllers: what changed becomes keys, keys are reconciled one after the other.
+
+One queue for all controllers, first come, first served, each key in it at most once: so
+controllers take turns as they do in a real control plane, and the same history gives the same
+writes. Timers stand beside it. Two ways to run:
+
+    live           `running.start`: an asyncio task; wakes on commits and on timers
+    to quiescence  `running.settle`: a simulated clock jumps from timer to timer until nothing
+                   more happens
+
+A failing key comes back after a growing delay and is reported in `failures`; nothing a controller
+raises ends the reactor.
+"""
+
+from __future__ import annotations
+
+import heapq
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from understudy.aio import clocks
+from understudy.controllers import changes, clusters, indexes
+from understudy.kapi.store import logs
+from understudy.kapi.views import view as views
+from understudy.kube import statuses
+
+Key = tuple[str, ...]
+"""What a controller reconciles; mostly `(namespace, name)`."""
+
+EVERYTHING: Final = "*"
+"""Watched by the garbage collector."""
+RETRY_BASE_S: Final = 0.005
+RETRY_MAX_S: Final = 1000.0
+RETRIES_AWAITED_MAX: Final = 8
+"""A key that failed this often (about 1.3 s of retries) no longer keeps a rehearsal waiting."""
+RELEASED_SHARE: Final = 16
+"""Timers due at one moment go off one by one, or, if they are many, in this many batches."""
+
+_log = logging.getLogger(__name__)
+
+
+class Queue(Protocol):
+    """Where a controller puts the keys it wants to reconcile."""
+
+    def add(self, key: Key) -> None:
+        """Reconcile soon; once, however often it is added before."""
+        ...
+
+    def add_after(self, key: Key, seconds: float, *, idle: bool = False) -> None:
+        """Reconcile when the time has passed; of several delays the shortest counts.
+
+        `idle` work (periodic checks, a CronJob's next minute) does not keep a rehearsal going.
+        """
+        ...
+
+
+class Controller(Protocol):
+    """One reconciling controller. Its state may only be caches of what the view says.
+
+    Attributes:
+        name: Kubernetes' name of it, as in `--controllers`, e.g. `deployment-controller`.
+        watched: Resources in kubectl's notation whose changes it wants to observe.
+    """
+
+    @property
+    def name(self) -> str:
+        """Return the name."""
+        ...
+
+    @property
+    def watched(self) -> Sequence[str]:
+        """Return the resources."""
+        ...
+
+    def observe(self, change: changes.Change, queue: Queue) -> None:
+        """Turn a change of a watched resource into keys; must be quick and must not write."""
+        ...
+
+    def reconcile(self, key: Key) -> float | None:
+        """Bring the world nearer to what is wanted; return seconds until the next look, if any.
+
+        Raises:
+            ApiError: Try again later (409 soon).
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A key that cannot be reconciled at present.
+
+    Attributes:
+        retries: How often it failed in a row.
+        message: The last error.
+    """
+
+    controller: str
+    key: Key
+    retries: int
+    message: str
+
+
+_Item = tuple[int, Key]
+
+
+class Reactor:
+    """The queue, the timers and the controllers of one view.
+
+    Attributes:
+        steps: Keys reconciled so far.
+        wake: Called when there may be something to do; set by whoever runs the reactor live.
+    """
+
+    def __init__(
+        self,
+        view: views.View,
+        clock: clocks.Clock,
+        journal: Callable[[clusters.Write], None],
+    ) -> None:
+        parsed = changes.Parsed()
+        self.shared = clusters.Shared(
+            view=view,
+            clock=clock,
+            indexes=indexes.Indexes(view, parsed),
+            journal=journal,
+            parsed=parsed,
+        )
+        self.view = view
+        self.clock = clock
+        self.controllers: list[Controller] = []
+        self.steps = 0
+        self.wake: Callable[[], None] = _nothing
+        self._watchers: dict[str, list[tuple[Controller, Queue]]] = {}
+        self._events: deque[logs.Event] = deque()
+        self._ready: deque[_Item] = deque()
+        self._queued: set[_Item] = set()
+        self._timers: list[tuple[float, int, _Item]] = []
+        self._awaited: list[tuple[float, int, _Item]] = []
+        self._waiting: dict[_Item, tuple[float, bool]] = {}
+        self._serial = 0
+        self._failures: dict[_Item, Failure] = {}
+        self._unsubscribe: Callable[[], None] = _nothing
+
+    # ------------------------------------------------------------------ setting up
+
+    def add(self, controller: Controller) -> None:
+        """Let a controller take part; before `attach`."""
+        queue = _Lane(self, len(self.controllers))
+        self.controllers.append(controller)
+        for ref in controller.watched:
+            self._watchers.setdefault(ref, []).append((controller, queue))
+
+    def attach(self) -> None:
+        """Follow the view's commits from now on."""
+        self._unsubscribe = self.view.subscribe(None, self._committed)
+
+    def detach(self) -> None:
+        """Stop following."""
+        self._unsubscribe()
+        self._unsubscribe = _nothing
+
+    def load_present(self) -> None:
+        """Show every present object to the controllers that watch its kind, as ADDED."""
+        for resource in self.view.catalogue.resources:
+            ref = str(resource.storage)
+            if resource.group_resource != resource.storage or not self._wanted(ref):
+                continue
+            for entry in self.view.entries(resource):
+                self._show(changes.Change("ADDED", ref, entry, None, self.shared.parsed))
+
+    def load_changes(self) -> None:
+        """Show what was changed in a sandbox since it was forked, in the order it happened."""
+        store = self.view.store
+        touches = [
+            (touch.revision, storage, key, touch.original)
+            for storage, touched in store.touched.items()
+            for key, touch in touched.items()
+        ]
+        for _, storage, key, before in sorted(touches, key=lambda touch: touch[0]):
+            entry, original = store.get(storage, key), before
+            kind: logs.EventType = "MODIFIED" if original is not None else "ADDED"
+            ref, parsed = str(storage), self.shared.parsed
+            if not self._wanted(ref):
+                continue
+            replaced = entry is not None and original is not None and entry.uid != original.uid
+            if original is not None and (entry is None or replaced):
+                self._show(changes.Change("DELETED", ref, original, original, parsed))
+                kind, original = "ADDED", None
+            if entry is not None:
+                self._show(changes.Change(kind, ref, entry, original, parsed))
+
+    # ------------------------------------------------------------------ running
+
+    def run_ready(self, steps_max: int) -> int:
+        """Reconcile queued keys until none is left or `steps_max` is reached; return how many."""
+        done = 0
+        self.dispatch()
+        while self._ready and done < steps_max:
+            self._step()
+            done += 1
+            self.dispatch()
+        return done
+
+    def dispatch(self) -> None:
+        """Turn the commits since the last call into keys."""
+        while self._events:
+            event = self._events.popleft()
+            ref = str(event.storage)
+            change = changes.Change(
+                event.type, ref, event.entry, event.previous, self.shared.parsed
+            )
+            self.shared.indexes.apply(change)
+            if self._wanted(ref):
+                self._show(change)
+
+    def next_due_s(self, *, idle: bool) -> float | None:
+        """Return the monotonic time of the next timer (with or without idle ones), or None."""
+        timers = self._timers if idle else self._awaited
+        self._drop_stale(timers)
+        return timers[0][0] if timers else None
+
+    def release_due(self) -> bool:
+        """Queue the keys whose time has come; say whether there were any.
+
+        Few go one at a time, so that each has its effect before the next, as with real timers;
+        many go in batches, so that a thousand pods do not cost a thousand recounts.
+        """
+        now_s = self.clock.monotonic() + 1e-9  # sums of delays are off by rounding
+        batch = max(1, len(self._waiting) // RELEASED_SHARE)
+        released = 0
+        self._drop_stale(self._timers)
+        while self._timers and self._timers[0][0] <= now_s and released < batch:
+            _, _, item = heapq.heappop(self._timers)
+            del self._waiting[item]
+            self._enqueue(item)
+            released += 1
+            self._drop_stale(self._timers)
+        return released > 0
+
+    @property
+    def busy(self) -> bool:
+        """Whether a key is queued or a commit not yet looked at."""
+        return bool(self._ready or self._events)
+
+    @property
+    def failures(self) -> list[Failure]:
+        """The keys that fail at present, ordered by controller and key."""
+        return [self._failures[item] for item in sorted(self._failures)]
+
+    def waiting(self) -> list[tuple[str, Key, float]]:
+        """Return what waits for a timer, not counting idle work: controller, key, seconds left."""
+        now_s = self.clock.monotonic()
+        return [
+            (self.controllers[item[0]].name, item[1], max(0.0, due - now_s))
+            for item, (due, idle) in sorted(self._waiting.items())
+            if not idle
+        ]
+
+    # ------------------------------------------------------------------ inside
+
+    def _committed(self, event: logs.Event) -> None:
+        self._events.append(event)
+        self.wake()
+
+    def _wanted(self, ref: str) -> bool:
+        return ref in self._watchers or EVERYTHING in self._watchers
+
+    def _show(self, change: changes.Change) -> None:
+        for controller, queue in self._for(change.ref):
+            try:
+                controller.observe(change, queue)
+            except Exception:  # noqa: BLE001 (the top of a task; told in the log)
+                _log.exception("%s could not observe %s", controller.name, change.entry.key)
+
+    def _for(self, ref: str) -> Iterable[tuple[Controller, Queue]]:
+        yield from self._watchers.get(ref, ())
+        yield from self._watchers.get(EVERYTHING, ())
+
+    def _step(self) -> None:
+        item = self._ready.popleft()
+        self._queued.discard(item)
+        controller = self.controllers[item[0]]
+        self.steps += 1
+        try:
+            again_s = controller.reconcile(item[1])
+        except statuses.ApiError as error:
+            self._failed(item, error.message)
+            return
+        except Exception as error:  # noqa: BLE001 (the top of a task; told in the log)
+            _log.exception("%s failed on %s", controller.name, "/".join(item[1]))
+            self._failed(item, repr(error))
+            return
+        self._failures.pop(item, None)
+        if again_s is not None:
+            self._delay(item, again_s, idle=False)
+
+    def _failed(self, item: _Item, message: str) -> None:
+        before = self._failures.get(item)
+        retries = before.retries + 1 if before is not None else 1
+        controller, key = self.controllers[item[0]].name, item[1]
+        self._failures[item] = Failure(controller, key, retries, message)
+        delay_s = min(RETRY_BASE_S * 2.0 ** min(retries - 1, 40), RETRY_MAX_S)
+        self._delay(item, delay_s, idle=retries > RETRIES_AWAITED_MAX)
+
+    def _enqueue(self, item: _Item) -> None:
+        if item not in self._queued:
+            self._queued.add(item)
+            self._ready.append(item)
+
+    def _delay(self, item: _Item, seconds: float, *, idle: bool) -> None:
+        if seconds <= 0:
+            self._enqueue(item)
+            return
+        due = self.clock.monotonic() + seconds
+        known = self._waiting.get(item)
+        self._serial += 1
+        if known is not None:
+            if known[0] <= due and (idle or not known[1]):
+                return
+            due, idle = min(due, known[0]), idle and known[1]
+        self._waiting[item] = (due, idle)
+        heapq.heappush(self._timers, (due, self._serial, item))
+        if not idle:
+            heapq.heappush(self._awaited, (due, self._serial, item))
+
+    def _drop_stale(self, timers: list[tuple[float, int, _Item]]) -> None:
+        while timers:
+            due, _, item = timers[0]
+            known = self._waiting.get(item)
+            if known is not None and known[0] == due:
+                return
+            heapq.heappop(timers)
+
+
+class _Lane:
+    """One controller's face of the queue."""
+
+    __slots__ = ("_number", "_reactor")
+
+    def __init__(self, reactor: Reactor, number: int) -> None:
+        self._reactor = reactor
+        self._number = number
+
+    def add(self, key: Key) -> None:
+        self._reactor._enqueue((self._number, key))  # noqa: SLF001 (two faces of one queue)
+
+    def add_after(self, key: Key, seconds: float, *, idle: bool = False) -> None:
+        self._reactor._delay((self._number, key), seconds, idle=idle)  # noqa: SLF001
+
+
+def _nothing() -> None:
+    """Do nothing."""

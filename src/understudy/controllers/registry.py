@@ -1,0 +1,94 @@
+"""Which controllers there are, by Kubernetes' names, and how a reactor is put together.
+
+Names are those of kube-controller-manager's `--controllers` (1.36), and `kube-scheduler`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from understudy.aio import clocks
+from understudy.controllers import clusters, garbage, reactor as reactors
+from understudy.controllers.nodes import eviction, lifecycle, podgc
+from understudy.controllers.runtime import settings, simulated
+from understudy.controllers.scheduling import scheduler
+from understudy.controllers.storage import binder, protection
+from understudy.controllers.workloads import deployments, replicasets
+from understudy.kapi.views import view as views
+
+Factory = Callable[[clusters.Shared], reactors.Controller]
+
+
+def _replication_controllers(shared: clusters.Shared) -> reactors.Controller:
+    return replicasets.ReplicaSets(shared, replicasets.REPLICATION_CONTROLLERS)
+
+
+FACTORIES: Final[dict[str, Factory]] = {
+    "deployment-controller": deployments.Deployments,
+    "replicaset-controller": replicasets.ReplicaSets,
+    "replicationcontroller-controller": _replication_controllers,
+    "garbage-collector-controller": garbage.GarbageCollector,
+    "persistentvolume-binder-controller": binder.Binder,
+    "persistentvolumeclaim-protection-controller": protection.ClaimProtection,
+    "persistentvolume-protection-controller": protection.VolumeProtection,
+    "node-lifecycle-controller": lifecycle.NodeLifecycle,
+    "ttl-controller": lifecycle.NodeTtl,
+    "taint-eviction-controller": eviction.TaintEviction,
+    "pod-garbage-collector-controller": podgc.PodGarbageCollector,
+    "kube-scheduler": scheduler.Scheduler,
+}
+"""In the order in which they see a change."""
+
+
+def choose(names: str | Iterable[str]) -> list[str]:
+    """Return the controllers that a choice names, in the order of `FACTORIES`.
+
+    `all` or `*` is every one, `none` is none, otherwise a list (or a text with commas) of names;
+    `-name` leaves one out and, if nothing is named besides, all others stay in.
+
+    Example: `choose("*,-kube-scheduler")`, `choose("deployment-controller,replicaset-controller")`.
+
+    Raises:
+        ValueError: A name that no controller has.
+    """
+    listed = names.split(",") if isinstance(names, str) else list(names)
+    words = [word.strip() for word in listed if word.strip()]
+    unknown = [
+        word for word in words
+        if word not in {"all", "*", "none"} and word.removeprefix("-") not in FACTORIES
+    ]  # fmt: skip
+    if unknown:
+        raise ValueError(
+            f"controllers: unknown name {unknown[0]!r}; use all, none or names out of: "
+            + ", ".join(sorted(FACTORIES))
+        )
+    chosen = {word for word in words if not word.startswith("-")}
+    left_out = {word.removeprefix("-") for word in words if word.startswith("-")}
+    if "none" in chosen:
+        return []
+    everything = bool(chosen & {"all", "*"}) or not chosen
+    return [name for name in FACTORIES if (everything or name in chosen) and name not in left_out]
+
+
+def assemble(
+    view: views.View,
+    names: str | Iterable[str],
+    runtime: settings.Runtime,
+    clock: clocks.Clock,
+    journal: Callable[[clusters.Write], None],
+    *,
+    more: Iterable[Factory] = (),
+) -> reactors.Reactor:
+    """Return a reactor with the chosen controllers and the runtime's, not yet attached."""
+    reactor = reactors.Reactor(view, clock, journal)
+    for name in choose(names):
+        reactor.add(FACTORIES[name](reactor.shared))
+    if runtime.kind == "simulated":
+        nodes = simulated.SimulatedNodes(reactor.shared, runtime)
+        nodes.prepare()
+        reactor.add(nodes)
+        reactor.add(simulated.SimulatedKubelet(reactor.shared, runtime))
+    for factory in more:
+        reactor.add(factory(reactor.shared))
+    return reactor

@@ -1,0 +1,224 @@
+"""Running controllers over a view: live, or in a rehearsal until nothing more happens."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from understudy.aio import clocks, tasks
+from understudy.controllers import clusters, reactor as reactors, registry
+from understudy.controllers.runtime import settings as runtime_settings
+from understudy.kapi.views import view as views
+
+LIMIT_S: Final = 900.0
+"""A rehearsal gives up after fifteen simulated minutes: longer than any default deadline (a
+Deployment's is ten), and what a delivery waits by default."""
+STEPS_MAX: Final = 200_000
+"""About a minute of work; reached only by controllers that undo each other for ever."""
+JOURNAL_MAX: Final = 1_000
+"""Writes that a live reactor remembers for whoever asks what happened."""
+SLICE_STEPS_MAX: Final = 50
+"""Keys reconciled before others on the loop get their turn: some five milliseconds."""
+
+NO_RUNTIME: Final = runtime_settings.Runtime(kind="none")
+
+
+class Running:
+    """Controllers at work in the background. End them with `stop`.
+
+    Attributes:
+        reactor: What drives them; `failures` and `steps` may be read at any time.
+        journal: The newest writes.
+    """
+
+    __slots__ = ("_changed", "_stopped", "_tasks", "journal", "reactor")
+
+    def __init__(
+        self,
+        reactor: reactors.Reactor,
+        journal: deque[clusters.Write],
+        on_failure: Callable[[str, BaseException], None],
+    ) -> None:
+        self.reactor = reactor
+        self.journal = journal
+        self._changed = asyncio.Event()
+        self._stopped = False
+        self._tasks = tasks.TaskSet(on_failure)
+
+    def begin(self) -> None:
+        """Start the background task; once."""
+        self.reactor.wake = self._changed.set
+        self.reactor.attach()
+        self.reactor.load_present()
+        self._tasks.start(f"controllers of {self.reactor.view.name}", self._run())
+
+    async def stop(self) -> None:
+        """End the controllers; what they began is left as it is. Harmless when repeated."""
+        if not self._stopped:
+            self._stopped = True
+            self.reactor.detach()
+            await self._tasks.stop()
+
+    async def wait_idle(self) -> None:
+        """Wait until no key is queued and nothing but idle timers is waited for."""
+        while self.reactor.busy or self.reactor.next_due_s(idle=False) is not None:
+            await self.reactor.clock.sleep(0.01)
+
+    async def _run(self) -> None:
+        while True:
+            self._changed.clear()
+            done = self.reactor.run_ready(SLICE_STEPS_MAX)
+            if done < SLICE_STEPS_MAX and self.reactor.release_due():
+                continue
+            if done == SLICE_STEPS_MAX or self.reactor.busy:
+                await asyncio.sleep(0)
+                continue
+            due_s = self.reactor.next_due_s(idle=True)
+            wait_s = None if due_s is None else max(0.0, due_s - self.reactor.clock.monotonic())
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await self._changed.wait()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """What happened while a view came to rest.
+
+    Attributes:
+        why: `settled`; or why not: `time limit`, `step limit`.
+        steps: Keys reconciled.
+        simulated_s: Seconds by which the clock moved.
+        journal: Every write, in order.
+        failures: What fails at present and why; also after `settled`.
+        waiting: After `time limit`: what was waited for: controller, key, seconds to go.
+    """
+
+    why: str
+    steps: int
+    simulated_s: float
+    journal: tuple[clusters.Write, ...]
+    failures: tuple[reactors.Failure, ...]
+    waiting: tuple[tuple[str, reactors.Key, float], ...]
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing more would happen."""
+        return self.why == "settled"
+
+
+def start(
+    view: views.View,
+    names: str | Iterable[str] = "all",
+    runtime: runtime_settings.Runtime = NO_RUNTIME,
+    clock: clocks.Clock | None = None,
+    *,
+    more: Iterable[registry.Factory] = (),
+    on_failure: Callable[[str, BaseException], None] | None = None,
+) -> Running:
+    """Run controllers over a view in the background of the running event loop.
+
+    `names` is `all`, `none`, or names as kube-controller-manager's `--controllers` takes them;
+    `clock` the real one unless given; `more` are further controllers (Knative's), always on;
+    `on_failure` is told if the reactor itself fails, which is a defect.
+
+    Raises:
+        ValueError: An unknown name.
+    """
+    journal: deque[clusters.Write] = deque(maxlen=JOURNAL_MAX)
+    clock = clock or view.clock
+    reactor = registry.assemble(view, names, runtime, clock, journal.append, more=more)
+    running = Running(reactor, journal, on_failure or _ignore)
+    running.begin()
+    return running
+
+
+def settle(
+    view: views.View,
+    names: str | Iterable[str] = "all",
+    runtime: runtime_settings.Runtime = NO_RUNTIME,
+    clock: clocks.ManualClock | None = None,
+    *,
+    limit_s: float = LIMIT_S,
+    steps_max: int = STEPS_MAX,
+    more: Iterable[registry.Factory] = (),
+    everything: bool | None = None,
+) -> Settled:
+    """Run controllers over a view until nothing more would happen, in simulated time.
+
+    The view's own stamps follow the simulated clock meanwhile. Work that repeats for ever (a
+    CronJob's next minute, periodic checks) is not waited for.
+
+    `clock` is moved forward; a new one starts at the view's present unless given. `limit_s` are
+    simulated seconds after which to give up. `everything` looks at every object first, not only
+    at what changed since the view was forked; by default only where the view is not a fork.
+
+    Raises:
+        ValueError: An unknown name.
+    """
+    clock = clock or clocks.ManualClock(view.now())
+    journal: list[clusters.Write] = []
+    reactor = registry.assemble(view, names, runtime, clock, journal.append, more=more)
+    shared = view.shared
+    view.shared = dataclasses.replace(shared, clock=clock)
+    started_s = clock.monotonic()
+    reactor.attach()
+    try:
+        if everything if everything is not None else view.parent is None:
+            reactor.load_present()
+        else:
+            reactor.load_changes()
+        why = rest(reactor, clock, limit_s=limit_s, steps_max=steps_max)
+    finally:
+        reactor.detach()
+        view.shared = shared
+    return Settled(
+        why=why,
+        steps=reactor.steps,
+        simulated_s=clock.monotonic() - started_s,
+        journal=tuple(journal),
+        failures=tuple(reactor.failures),
+        waiting=tuple(reactor.waiting()) if why == "time limit" else (),
+    )
+
+
+def rest(
+    reactor: reactors.Reactor, clock: clocks.ManualClock, *, limit_s: float, steps_max: int
+) -> str:
+    """Let a reactor run, moving the clock from timer to timer; return why it stopped."""
+    ends_s = clock.monotonic() + limit_s
+    while True:
+        if reactor.run_ready(steps_max - reactor.steps) and reactor.steps >= steps_max:
+            return "step limit"
+        if reactor.release_due():
+            continue
+        due_s = reactor.next_due_s(idle=False)
+        if due_s is None:
+            return "settled"
+        if due_s > ends_s:
+            return "time limit"
+        following_s = reactor.next_due_s(idle=True)
+        assert following_s is not None, "the awaited timer is one of all"
+        clock.advance(max(0.0, following_s - clock.monotonic()))
+
+
+def advance(reactor: reactors.Reactor, clock: clocks.ManualClock, seconds: float) -> None:
+    """Let simulated time pass, periodic work included, whatever is or is not at rest."""
+    ends_s = clock.monotonic() + seconds
+    while True:
+        reactor.run_ready(STEPS_MAX)
+        if reactor.release_due():
+            continue
+        due_s = reactor.next_due_s(idle=True)
+        if due_s is None or due_s > ends_s:
+            clock.advance(max(0.0, ends_s - clock.monotonic()))
+            return
+        clock.advance(max(0.0, due_s - clock.monotonic()))
+
+
+def _ignore(name: str, error: BaseException) -> None:
+    """Do nothing."""

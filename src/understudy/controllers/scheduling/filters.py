@@ -1,0 +1,279 @@
+"""What speaks against a node, in kube-scheduler's order and words; and what nodes have left."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from understudy.controllers.scheduling import matching, requests
+from understudy.controllers.workloads import pods as pod_facts
+from understudy.kube import identities, objects, selectors
+
+TAINTED: Final = "node(s) had untolerated taint(s)"
+UNSCHEDULABLE: Final = "node(s) were unschedulable"
+OTHER_NODE: Final = "node(s) didn't match the requested node name"
+AFFINITY: Final = "node(s) didn't match Pod's node affinity/selector"
+EXCLUDED: Final = "node(s) didn't satisfy plugin(s) [NodeAffinity]"
+PORTS: Final = "node(s) didn't have free ports for the requested pod ports"
+SPREAD: Final = "node(s) didn't match pod topology spread constraints"
+SPREAD_LABEL: Final = f"{SPREAD} (missing required label)"
+TOGETHER: Final = "node(s) didn't match pod affinity rules"
+APART: Final = "node(s) didn't match pod anti-affinity rules"
+OTHERS_APART: Final = "node(s) didn't satisfy existing pods anti-affinity rules"
+
+_CORDON = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why one node will not do.
+
+    Attributes:
+        reasons: Kubernetes' words, e.g. `Insufficient cpu`.
+        is_final: Evicting other pods would not help either.
+    """
+
+    reasons: tuple[str, ...]
+    is_final: bool = True
+
+
+@dataclass(slots=True)
+class Load:
+    """What the pods of one node use."""
+
+    requested: Counter[str] = field(default_factory=Counter)
+    cpu: int = 0
+    memory: int = 0
+    pods: int = 0
+    ports: Counter[tuple[str, str, int]] = field(default_factory=Counter)
+
+
+class Loads:
+    """What every node's pods use, kept current from pod changes."""
+
+    __slots__ = ("_known", "_loads")
+
+    def __init__(self) -> None:
+        self._known: dict[identities.ObjectKey, tuple[str, objects.Object]] = {}
+        self._loads: dict[str, Load] = {}
+
+    def of(self, node: str) -> Load:
+        """Return a node's load; not to be changed."""
+        return self._loads.get(node) or Load()
+
+    def put(self, key: identities.ObjectKey, pod: objects.Object) -> None:
+        """Count a pod where it is bound, until it is over."""
+        node = str((pod.get("spec") or {}).get("nodeName") or "")
+        if not node or pod_facts.is_over(pod):
+            self.drop(key)
+        elif key not in self._known:
+            self._known[key] = (node, pod)
+            self._change(node, pod, 1)
+
+    def drop(self, key: identities.ObjectKey) -> None:
+        """Forget a pod."""
+        known = self._known.pop(key, None)
+        if known is not None:
+            self._change(*known, -1)
+
+    def _change(self, node: str, pod: objects.Object, sign: int) -> None:
+        load = self._loads.setdefault(node, Load())
+        for name, asked in requests.of_pod(pod).items():
+            load.requested[name] += sign * asked
+        cpu, memory = requests.nominal(pod)
+        load.cpu += sign * cpu
+        load.memory += sign * memory
+        load.pods += sign
+        for port in requests.ports_of(pod):
+            load.ports[port] += sign
+
+
+def check(pod: objects.Object, node: objects.Object, load: Load) -> Refusal | None:
+    """Return what speaks against a node by itself, None if nothing does."""
+    spec = pod.get("spec") or {}
+    node_spec = node.get("spec") or {}
+    tolerations = spec.get("tolerations") or []
+    if node_spec.get("unschedulable") and not any(
+        matching.tolerates(one, _CORDON) for one in tolerations
+    ):
+        return Refusal((UNSCHEDULABLE,))
+    if spec.get("nodeName") and spec["nodeName"] != objects.name_of(node):
+        return Refusal((OTHER_NODE,))
+    taints = node_spec.get("taints") or ()
+    if matching.untolerated(taints, tolerations, ("NoSchedule", "NoExecute")) is not None:
+        return Refusal((TAINTED,))
+    if not matching.matches_node(pod, node):
+        return Refusal((AFFINITY,))
+    wanted = requests.ports_of(pod)
+    if wanted and any(_clash(port, load.ports) for port in wanted):
+        return Refusal((PORTS,), is_final=False)
+    return _fit(pod, node, load)
+
+
+def _clash(port: tuple[str, str, int], used: Counter[tuple[str, str, int]]) -> bool:
+    anywhere = "0.0.0.0"  # noqa: S104 (compared, not bound)
+    return any(
+        count > 0 and other[0] == port[0] and other[2] == port[2]
+        and (anywhere in {other[1], port[1]} or other[1] == port[1])
+        for other, count in used.items()
+    )  # fmt: skip
+
+
+def _fit(pod: objects.Object, node: objects.Object, load: Load) -> Refusal | None:
+    room = (node.get("status") or {}).get("allocatable") or {}
+    reasons: list[str] = []
+    is_final = False
+    if load.pods + 1 > requests.amount("pods", room.get("pods", 0)):
+        reasons.append("Too many pods")
+    asked = requests.of_pod(pod)
+    first = ("cpu", "memory", "ephemeral-storage")
+    ordered = [*(name for name in first if name in asked), *sorted(asked.keys() - set(first))]
+    for name in ordered:
+        if not asked[name]:
+            continue
+        whole = requests.amount(name, room.get(name, 0))
+        if asked[name] > whole - load.requested[name]:
+            reasons.append(f"Insufficient {name}")
+            is_final = is_final or asked[name] > whole
+    return Refusal(tuple(reasons), is_final) if reasons else None
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A pod that runs, and the node it runs on."""
+
+    pod: objects.Object
+    node: objects.Object
+
+
+def check_neighbours(
+    pod: objects.Object,
+    node: objects.Object,
+    nodes: Iterable[objects.Object],
+    placed: Iterable[Placed],
+) -> Refusal | None:
+    """Return what topology spread or pod affinity says against a node.
+
+    `placed` are the pods of all nodes; looked at only if the pod, or one of them, asks for it.
+    """
+    everywhere = list(placed)
+    return _check_spread(pod, node, list(nodes), everywhere) or _check_affinity(
+        pod, node, everywhere
+    )
+
+
+def asks_for_neighbours(pod: objects.Object) -> bool:
+    """Whether where other pods run matters for this one."""
+    spec = pod.get("spec") or {}
+    affinity = spec.get("affinity") or {}
+    return bool(
+        spec.get("topologySpreadConstraints")
+        or affinity.get("podAffinity")
+        or affinity.get("podAntiAffinity")
+    )
+
+
+def _check_spread(
+    pod: objects.Object,
+    node: objects.Object,
+    nodes: list[objects.Object],
+    placed: list[Placed],
+) -> Refusal | None:
+    for constraint in (pod.get("spec") or {}).get("topologySpreadConstraints") or ():
+        if constraint.get("whenUnsatisfiable") != "DoNotSchedule":
+            continue
+        key = str(constraint.get("topologyKey"))
+        here = objects.labels_of(node).get(key)
+        if here is None:
+            return Refusal((SPREAD_LABEL,))
+        selector = selectors.from_label_selector(constraint.get("labelSelector") or {})
+        counts = {
+            objects.labels_of(one)[key]: 0
+            for one in nodes
+            if key in objects.labels_of(one) and matching.matches_node(pod, one)
+        }
+        for other in placed:
+            place = objects.labels_of(other.node).get(key)
+            if place in counts and _is_like(other.pod, pod, selector):
+                counts[place] += 1
+        itself = selector.matches(objects.labels_of(pod))
+        skew = counts.get(here, 0) + int(itself) - min(counts.values(), default=0)
+        if skew > int(constraint.get("maxSkew") or 1):
+            return Refusal((SPREAD,), is_final=False)
+    return None
+
+
+def _is_like(other: objects.Object, pod: objects.Object, selector: selectors.LabelSelector) -> bool:
+    same = objects.namespace_of(other) == objects.namespace_of(pod)
+    return (
+        same and not pod_facts.is_terminating(other) and selector.matches(objects.labels_of(other))
+    )
+
+
+def _check_affinity(
+    pod: objects.Object, node: objects.Object, placed: list[Placed]
+) -> Refusal | None:
+    for term in _terms(pod, "podAffinity"):
+        near = [one for one in placed if _term_takes(term, pod, one.pod)]
+        # The first of a group that wants to be together may go anywhere.
+        first = not near and _term_takes(term, pod, pod)
+        if not first and not any(_same_place(term, node, one.node) for one in near):
+            return Refusal((TOGETHER,))
+    for term in _terms(pod, "podAntiAffinity"):
+        if any(_term_takes(term, pod, one.pod) and _same_place(term, node, one.node)
+               for one in placed):  # fmt: skip
+            return Refusal((APART,), is_final=False)
+    for one in placed:
+        for term in _terms(one.pod, "podAntiAffinity"):
+            if _term_takes(term, one.pod, pod) and _same_place(term, node, one.node):
+                return Refusal((OTHERS_APART,), is_final=False)
+    return None
+
+
+def _terms(pod: objects.Object, kind: str) -> list[objects.Object]:
+    affinity = ((pod.get("spec") or {}).get("affinity") or {}).get(kind) or {}
+    terms: list[objects.Object] = (
+        affinity.get("requiredDuringSchedulingIgnoredDuringExecution") or []
+    )
+    return terms
+
+
+def _term_takes(term: objects.Object, owner: objects.Object, other: objects.Object) -> bool:
+    names = term.get("namespaces")
+    anywhere = term.get("namespaceSelector") == {}
+    own = objects.namespace_of(owner)
+    if not anywhere and objects.namespace_of(other) not in (names or [own]):
+        return False
+    raw = term.get("labelSelector")
+    return raw is not None and selectors.from_label_selector(raw).matches(objects.labels_of(other))
+
+
+def _same_place(term: objects.Object, node: objects.Object, other: objects.Object) -> bool:
+    key = str(term.get("topologyKey"))
+    here = objects.labels_of(node).get(key)
+    return here is not None and objects.labels_of(other).get(key) == here
+
+
+def summary(refusals: dict[str, Refusal]) -> str:
+    """Return the FailedScheduling text for nodes that were each refused.
+
+    Example: `0/2 nodes are available: 2 Insufficient cpu. no new claims to deallocate,
+    preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling.`
+    """
+    total = len(refusals)
+    why = Counter(reason for refusal in refusals.values() for reason in refusal.reasons)
+    helpless = Counter(
+        "Preemption is not helpful for scheduling" if refusal.is_final
+        else "No preemption victims found for incoming pod"
+        for refusal in refusals.values()
+    )  # fmt: skip
+    return (
+        f"0/{total} nodes are available: {_histogram(why)}. no new claims to deallocate, "
+        f"preemption: 0/{total} nodes are available: {_histogram(helpless)}."
+    )
+
+
+def _histogram(counts: Counter[str]) -> str:
+    return ", ".join(sorted(f"{count} {reason}" for reason, count in counts.items()))

@@ -1,0 +1,251 @@
+"""The scheduler: binds pods to nodes, and says of those it cannot bind why.
+
+A pod that fits nowhere waits until something changes that may help: a node, a volume, a pod that
+goes. Keys are `(namespace, name)`. Source: pkg/scheduler.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from understudy.controllers import changes, clusters, reactor, recorders
+from understudy.controllers.scheduling import filters, matching, requests, volumes
+from understudy.controllers.storage import binding
+from understudy.controllers.workloads import pods
+from understudy.kube import identities, objects
+
+NAME: Final = "default-scheduler"
+VOLUME_CHECK_S: Final = 1.0
+"""How often a pod looks whether its volumes are bound by now."""
+HELPFUL: Final = frozenset({
+    "nodes", "persistentvolumeclaims", "persistentvolumes", "storageclasses.storage.k8s.io",
+})  # fmt: skip
+
+
+class Scheduler:
+    """Reconciles pods without a node."""
+
+    name = "kube-scheduler"
+    watched = ("pods", *sorted(HELPFUL))
+
+    def __init__(self, shared: clusters.Shared) -> None:
+        self.cluster = clusters.Cluster(shared, "scheduler", clusters.SCHEDULER)
+        self.recorder = recorders.SeriesRecorder(self.cluster, NAME)
+        self._loads: filters.Loads | None = None
+        self._stuck: dict[identities.ObjectKey, None] = {}
+
+    # ------------------------------------------------------------------ observing
+
+    def observe(self, change: changes.Change, queue: reactor.Queue) -> None:
+        if change.ref != "pods":
+            if change.ref != "nodes" or _matters(change):
+                self._wake(queue)
+            return
+        key = change.key
+        bound = b'"nodeName":' in change.entry.encoded
+        if bound:
+            if self._loads is not None:
+                self._count(change)
+            if change.deleted or pods.is_over(change.object):
+                self._wake(queue)
+            self._stuck.pop(key, None)
+        elif change.deleted:
+            self._stuck.pop(key, None)
+        elif change.type == "ADDED" or _was_edited(change):
+            queue.add(key)
+
+    def _count(self, change: changes.Change) -> None:
+        assert self._loads is not None, "asked before"
+        if change.deleted:
+            self._loads.drop(change.key)
+        else:
+            self._loads.put(change.key, change.object)
+
+    def _wake(self, queue: reactor.Queue) -> None:
+        for key in self._stuck:
+            queue.add(key)
+        self._stuck.clear()
+
+    def _known_loads(self) -> filters.Loads:
+        if self._loads is None:
+            self._loads = filters.Loads()
+            for entry in self.cluster.entries("pods"):
+                if b'"nodeName":' in entry.encoded:
+                    key = identities.ObjectKey(entry.namespace, entry.name)
+                    self._loads.put(key, self.cluster.parsed.load(entry))
+        return self._loads
+
+    # ------------------------------------------------------------------ scheduling
+
+    def reconcile(self, key: reactor.Key) -> float | None:
+        pod = self.cluster.peek("pods", *key)
+        if pod is None or not _is_ours(pod):
+            return None
+        needs = volumes.needs_of(self.cluster, pod)
+        nominated = str((pod.get("status") or {}).get("nominatedNodeName") or "")
+        if nominated and not needs.refusal:
+            return self._await_volumes(pod, needs, nominated)
+        nodes = list(self.cluster.each("nodes"))
+        if not nodes:
+            self._refuse(pod, "no nodes available to schedule pods")
+        elif needs.refusal:
+            self._refuse(pod, f"0/{len(nodes)} nodes are available: {needs.refusal}. not found")
+        else:
+            fitting, refusals = self._filter(pod, nodes, needs)
+            if fitting:
+                return self._place(pod, needs, self._emptiest(pod, fitting))
+            self._refuse(pod, filters.summary(refusals))
+        return None
+
+    def _filter(
+        self, pod: objects.Object, nodes: list[objects.Object], needs: volumes.Needs
+    ) -> tuple[list[objects.Object], dict[str, filters.Refusal]]:
+        loads = self._known_loads()
+        only = matching.only_nodes(pod)
+        placed = self._placed(pod, nodes)
+        fitting: list[objects.Object] = []
+        refusals: dict[str, filters.Refusal] = {}
+        for node in nodes:
+            name = objects.name_of(node)
+            refusal = None
+            if only is not None and name not in only:
+                refusal = filters.Refusal((filters.EXCLUDED,))
+            refusal = refusal or filters.check(pod, node, loads.of(name))
+            if refusal is None and (needs.bound or needs.waiting):
+                why = volumes.check(self.cluster, needs, node)
+                refusal = filters.Refusal((why,)) if why else None
+            if refusal is None and placed is not None:
+                refusal = filters.check_neighbours(pod, node, nodes, placed)
+            if refusal is None:
+                fitting.append(node)
+            else:
+                refusals[name] = refusal
+        return fitting, refusals
+
+    def _placed(
+        self, pod: objects.Object, nodes: list[objects.Object]
+    ) -> list[filters.Placed] | None:
+        """Return the running pods if anybody cares where they are."""
+        if not filters.asks_for_neighbours(pod) and not any(
+            b'"podAntiAffinity":' in entry.encoded
+            for entry in self.cluster.entries("pods", objects.namespace_of(pod))
+        ):
+            return None
+        return [
+            filters.Placed(other, node)
+            for node in nodes
+            for other in self.cluster.indexes.pods_on(objects.name_of(node))
+            if not pods.is_over(other)
+        ]
+
+    def _emptiest(self, pod: objects.Object, nodes: list[objects.Object]) -> objects.Object:
+        loads = self._known_loads()
+        cpu, memory = requests.nominal(pod)
+
+        def fullness(node: objects.Object) -> tuple[float, int, str]:
+            room = (node.get("status") or {}).get("allocatable") or {}
+            load = loads.of(objects.name_of(node))
+            whole_cpu = requests.amount("cpu", room.get("cpu", 0)) or 1
+            whole_memory = requests.amount("memory", room.get("memory", 0)) or 1
+            share = (load.cpu + cpu) / whole_cpu + (load.memory + memory) / whole_memory
+            return (round(share, 9), load.pods, objects.name_of(node))
+
+        return min(nodes, key=fullness)
+
+    # ------------------------------------------------------------------ writing
+
+    def _place(
+        self, pod: objects.Object, needs: volumes.Needs, node: objects.Object
+    ) -> float | None:
+        name = objects.name_of(node)
+        if not needs.waiting:
+            self._bind(pod, name)
+            return None
+        namespace, pod_name = objects.namespace_of(pod), objects.name_of(pod)
+        body = {"status": {"nominatedNodeName": name}}
+        self.cluster.patch("pods", namespace, pod_name, body, subresource="status")
+        taken: set[str] = set()
+        for claim in needs.waiting:
+            volume = volumes.find(self.cluster, claim, node, taken)
+            if volume is not None:
+                taken.add(objects.name_of(volume))
+                reserved = objects.copy(volume)
+                if binding.reserve(reserved, claim):
+                    self.cluster.update("persistentvolumes", reserved)
+            else:
+                chosen = objects.copy(claim)
+                marks = objects.annotations_of(chosen)
+                chosen["metadata"]["annotations"] = {**marks, volumes.SELECTED_NODE: name}
+                self.cluster.update("persistentvolumeclaims", chosen)
+        return VOLUME_CHECK_S
+
+    def _await_volumes(self, pod: objects.Object, needs: volumes.Needs, node: str) -> float | None:
+        if needs.waiting:
+            return VOLUME_CHECK_S
+        self._bind(pod, node)
+        return None
+
+    def _bind(self, pod: objects.Object, node: str) -> None:
+        namespace, name = objects.namespace_of(pod), objects.name_of(pod)
+        self.cluster.bind(namespace, name, objects.uid_of(pod), node)
+        self.recorder.event(
+            pod, "Normal", "Scheduled", "Binding",
+            f"Successfully assigned {namespace}/{name} to {node}",
+        )  # fmt: skip
+
+    def _refuse(self, pod: objects.Object, message: str) -> None:
+        self._stuck[clusters.key_of(pod)] = None
+        self.recorder.event(pod, "Warning", "FailedScheduling", "Scheduling", message)
+        known = pods.condition_of(pod, "PodScheduled") or {}
+        if known.get("reason") == "Unschedulable" and known.get("message") == message:
+            return
+        stamp = self.cluster.stamp()
+        since = known.get("lastTransitionTime") if known.get("status") == "False" else stamp
+        condition: objects.Object = {
+            "type": "PodScheduled",
+            "status": "False",
+            "reason": "Unschedulable",
+            "message": message,
+            "lastProbeTime": None,
+            "lastTransitionTime": since,
+            "observedGeneration": objects.metadata(pod).get("generation"),
+        }
+        self.cluster.patch(
+            "pods", objects.namespace_of(pod), objects.name_of(pod),
+            {"status": {"conditions": [condition]}}, subresource="status",
+        )  # fmt: skip
+
+
+def _is_ours(pod: objects.Object) -> bool:
+    spec = pod.get("spec") or {}
+    return (
+        not spec.get("nodeName")
+        and not spec.get("schedulingGates")
+        and (spec.get("schedulerName") or NAME) == NAME
+        and not pods.is_terminating(pod)
+        and not pods.is_over(pod)
+    )
+
+
+def _was_edited(change: changes.Change) -> bool:
+    """Whether somebody changed what decides about scheduling; the scheduler's own notes do not."""
+    before = change.previous
+    if before is None:
+        return True
+    now = change.object
+    return before.get("spec") != now.get("spec") or (
+        objects.labels_of(before) != objects.labels_of(now)
+    )
+
+
+def _matters(change: changes.Change) -> bool:
+    """Whether a node changed in what decides about scheduling; heartbeats do not."""
+    before, now = change.previous, change.object
+    if before is None or change.deleted:
+        return True
+    room = ("status", "allocatable")
+    return (
+        before.get("spec") != now.get("spec")
+        or objects.labels_of(before) != objects.labels_of(now)
+        or objects.lookup(before, room) != objects.lookup(now, room)
+    )
