@@ -1,0 +1,169 @@
+"""Many requests: bounded in number, patient with a busy server, every failure collected."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from understudy.aio import clocks
+from understudy.client import errors as client_errors, protocol
+from understudy.delivery import refs
+from understudy.kube import objects, statuses
+
+T = TypeVar("T")
+I = TypeVar("I")  # noqa: E741 (the item; T is the result)
+
+ATTEMPTS_MAX = 5
+FIRST_DELAY_S = 0.2
+LIST_INSTEAD_MIN = 4
+"""From so many objects of one kind and namespace on, one list costs less than a get for each."""
+
+Failure = statuses.ApiError | client_errors.TransportError
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A request that did not succeed."""
+
+    error: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Done(Generic[T]):
+    """A request that did."""
+
+    value: T
+
+
+async def each(
+    items: Iterable[I], limit: int, work: Callable[[I], Awaitable[T]]
+) -> list[tuple[I, Done[T] | Failed]]:
+    """Do `work` for every item, at most `limit` at a time; results in the order of the items.
+
+    A refusal of the server or a lost connection is that item's result and stops nothing; any
+    other exception stops everything.
+    """
+    listed = list(items)
+    results: list[Done[T] | Failed | None] = [None] * len(listed)
+    positions = iter(range(len(listed)))
+
+    async def take() -> None:
+        for position in positions:
+            try:
+                results[position] = Done(await work(listed[position]))
+            except (statuses.ApiError, client_errors.TransportError) as error:
+                results[position] = Failed(error)
+
+    if limit <= 1 or len(listed) <= 1:
+        await take()
+    else:
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(limit, len(listed))):
+                    group.create_task(take())
+        except* Exception as errors:  # noqa: BLE001 (one of them is raised below)
+            raise _first(errors) from None
+    return [(item, result) for item, result in zip(listed, results, strict=True) if result]
+
+
+def _first(group: BaseExceptionGroup[Exception]) -> Exception:
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error
+
+
+async def patiently(call: Callable[[], Awaitable[T]], clock: clocks.Clock) -> T:
+    """Repeat an idempotent request while the server says, or seems to say, "later".
+
+    Repeated: a lost connection, 429, 503, 504, and the 500s of a webhook that could not be called
+    or of etcd electing a leader. Everything else is an answer.
+    """
+    delay = FIRST_DELAY_S
+    for attempt in range(ATTEMPTS_MAX):
+        last = attempt == ATTEMPTS_MAX - 1
+        try:
+            return await call()
+        except client_errors.CertificateError:
+            raise
+        except client_errors.TransportError:
+            if last:
+                raise
+        except statuses.ApiError as error:
+            if last or not is_transient(error):
+                raise
+            delay = max(delay, float(error.retry_after_s or 0))
+        await clock.sleep(delay)
+        delay *= 2
+    raise AssertionError("the last attempt returns or raises")
+
+
+def is_transient(error: statuses.ApiError) -> bool:
+    """Whether a refusal is about the server's state and not about the request."""
+    if error.code in (429, 503, 504):
+        return True
+    message = error.message.lower()
+    return error.code == 500 and (
+        "failed calling webhook" in message
+        or "etcdserver: " in message
+        or "leader changed" in message
+        or "connection refused" in message
+    )
+
+
+async def read(
+    client: protocol.Client,
+    wanted: Iterable[tuple[refs.Ref, protocol.ApiResource]],
+    *,
+    limit: int,
+    clock: clocks.Clock,
+) -> dict[refs.Ref, objects.Object]:
+    """Return those of the objects that exist, with as few requests as they need.
+
+    Raises:
+        ApiError, TransportError: Something could not be read: what exists is then not known.
+    """
+    groups: dict[tuple[str, str], list[refs.Ref]] = {}
+    for ref, resource in wanted:
+        groups.setdefault((resource.name, ref.namespace), []).append(ref)
+    requests: list[tuple[str, str, list[refs.Ref]]] = []
+    for (name, namespace), members in groups.items():
+        if len(members) >= LIST_INSTEAD_MIN:
+            requests.append((name, namespace, members))
+        else:
+            requests += ((name, namespace, [ref]) for ref in members)
+
+    async def fetch(request: tuple[str, str, list[refs.Ref]]) -> dict[refs.Ref, objects.Object]:
+        name, namespace, members = request
+        try:
+            if len(members) == 1:
+                found = await patiently(
+                    lambda: client.get(name, members[0].name, namespace=namespace), clock
+                )
+                return {members[0]: found}
+            return await _listed(client, name, namespace, members, clock)
+        except statuses.NotFoundError:
+            return {}
+
+    found: dict[refs.Ref, objects.Object] = {}
+    for _, result in await each(requests, limit, fetch):
+        if isinstance(result, Failed):
+            raise result.error
+        found.update(result.value)
+    return found
+
+
+async def _listed(
+    client: protocol.Client,
+    name: str,
+    namespace: str,
+    members: list[refs.Ref],
+    clock: clocks.Clock,
+) -> dict[refs.Ref, objects.Object]:
+    by_name = {ref.name: ref for ref in members}
+    listing = await patiently(lambda: client.list(name, namespace=namespace), clock)
+    return {
+        by_name[objects.name_of(obj)]: obj
+        for obj in listing.items
+        if objects.name_of(obj) in by_name
+    }
