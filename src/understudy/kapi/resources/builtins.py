@@ -41,7 +41,7 @@ def from_definitions(
     facts: definitions.Definitions, *, enabled: frozenset[str] = frozenset()
 ) -> catalogues.Catalogue:
     """Build the catalogue from facts already loaded (OpenAPI documents need them too)."""
-    return catalogues.Catalogue(_resources(facts, enabled))
+    return catalogues.Catalogue(_resources(facts, enabled), facts=facts)
 
 
 def _resources(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from understudy.kapi.resources import strategies
-from understudy.kube import identities, schemas
+from understudy.kapi.resources import definitions, strategies
+from understudy.kube import identities, objects, schemas
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -20,6 +20,8 @@ class Resource:
             convert, and are None where this is that version.
         custom: From a CustomResourceDefinition: list items carry apiVersion and kind, strategic
             merge patch is refused, protobuf bodies are refused.
+        list_kind: Kind of a list's answer; the kind with `List` where it is empty.
+        openapi: The openAPIV3Schema of a custom resource, as it was written, for OpenAPI.
     """
 
     group: str
@@ -39,6 +41,13 @@ class Resource:
     to_storage: strategies.Converter | None = None
     from_storage: strategies.Converter | None = None
     custom: bool = False
+    list_kind: str = ""
+    openapi: objects.Object | None = None
+
+    @property
+    def kind_of_list(self) -> str:
+        """`PodList`, or what a definition says."""
+        return self.list_kind or f"{self.kind}List"
 
     @property
     def api_version(self) -> str:
@@ -52,12 +61,29 @@ class Resource:
 
 
 class Catalogue:
-    """Finds resources by path, by kind or by kubectl's notation. Immutable; `extended` copies."""
+    """Finds resources by path, by kind or by kubectl's notation. Immutable; `extended` copies.
 
-    __slots__ = ("_by_gvk", "_by_path", "_preferred", "resources")
+    Attributes:
+        facts: OpenAPI definitions of the built-in kinds; None in catalogues made for a test.
+        origin: The catalogue that this one extends, or None.
+        derived: Documents made from this catalogue (discovery, OpenAPI), kept with it.
+    """
 
-    def __init__(self, resources: Iterable[Resource]) -> None:
+    __slots__ = (
+        "_by_gvk", "_by_path", "_preferred", "derived", "facts", "origin", "resources"
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        resources: Iterable[Resource],
+        *,
+        facts: definitions.Definitions | None = None,
+        origin: Catalogue | None = None,
+    ) -> None:
         self.resources: tuple[Resource, ...] = tuple(resources)
+        self.facts = facts
+        self.origin = origin
+        self.derived: dict[str, objects.Json] = {}
         self._by_path = {(r.group, r.version, r.plural): r for r in self.resources}
         self._by_gvk = {(r.group, r.version, r.kind): r for r in self.resources}
         self._preferred: dict[tuple[str, str], Resource] = {}
@@ -82,4 +108,4 @@ class Catalogue:
 
     def extended(self, more: Iterable[Resource]) -> Catalogue:
         """Return a catalogue with further resources (those of a view's CRDs)."""
-        return Catalogue((*self.resources, *more))
+        return Catalogue((*self.resources, *more), facts=self.facts, origin=self)
