@@ -544,8 +544,9 @@ class DeleteEvent:
 class Marker(enum.StrEnum):
     """What a watch says about itself.
 
-    SYNCED: everything that existed has been delivered. RESYNC: the subscriber was too slow for its
-    buffer; it must forget what it knows, and the present state follows, ended by SYNCED.
+    SYNCED: what the subscriber has been told is the present state. RESYNC: it was so slow that
+    states in between were merged; the present state of every app that has news follows, then
+    SYNCED. Nothing it knows needs to be forgotten.
     """
 
     NONE = ""

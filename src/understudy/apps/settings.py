@@ -52,8 +52,8 @@ class AppSettings:
     """Node label by which an accelerator's device is chosen. Needs Knative's node selector flag."""
 
     watch_buffer_size: int = 100
-    """Apps with undelivered news that one subscriber may have before it is resynchronised (all are
-    forgotten and the present state is sent again). Default 100."""
+    """Apps with undelivered news that a subscriber may have before it is told that states in
+    between were merged (RESYNC). It never loses the latest state of any app. Default 100."""
 
     conflict_retries_max: int = 5
     """How often a write that lost a race is read and tried again. Default 5, as client-go."""
