@@ -12,7 +12,7 @@ last-applied annotation: k8s.io/apimachinery `pkg/util/managedfields/internal`.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from understudy.kube import goformats, identities, objects, schemas, statuses
 from understudy.kube.apply import (
@@ -155,7 +155,7 @@ def _created(application: _Application, now: str) -> objects.Object:
 def _current(live: objects.Object, application: _Application, now: str) -> managers.Managers:
     """Return the live object's entries; one for all its fields where it has none."""
     try:
-        found = managers.decode(live["metadata"].get("managedFields"))
+        found = managers.decode(live["metadata"].get("managedFields"), trusted=True)
     except managers.ManagedFieldsError as error:
         raise statuses.InternalError(
             f"failed to decode managed fields: {error}", reason=""
@@ -216,16 +216,17 @@ def _applied(
         name: value for name, value in live["metadata"].items() if name != "managedFields"
     }
     merged = merging.merged(shape, base, application.config)
-    current = {
-        one: managers.Entry(claims.reconciled(shape, entry.fields), entry.api_version, entry.time)
-        for one, entry in current.items()
-    }
+    if shape.changing:
+        current = {
+            one: replace(entry, fields=claims.reconciled(shape, entry.fields))
+            for one, entry in current.items()
+        }
     last = current.get(who)
     mine = managers.Entry(
         application.claimed, application.api_version, last.time if last is not None else ""
     )
     others = {one: entry for one, entry in current.items() if one != who}
-    if last is not None:
+    if last is not None and last.fields != mine.fields:
         merged = _pruned(shape, merged, last.fields, [mine, *others.values()])
     found = comparisons.compare(shape, base, merged)
     change = updating.Change(

@@ -21,45 +21,41 @@ def claimed(shape: shapes.Shape, config: objects.Object) -> fieldsets.Tree:
     Raises:
         ItemError: An item of a list does not say which one it is.
     """
-    return _map_claims(shape, config)
-
-
-def _map_claims(shape: shapes.Shape, value: objects.Object) -> fieldsets.Tree:
     out: fieldsets.Tree = {}
-    for name, item in value.items():
-        known = shape.fields.get(name)
-        child = known or shape.values or shapes.UNTYPED
-        empty = item is None or (isinstance(item, dict) and not item)
-        node = _claims(child, item, member=known is None or empty)
-        if node is not None:
-            out[f"f:{name}"] = node
+    fields, values = shape.fields, shape.values or shapes.UNTYPED
+    for name, item in config.items():
+        known = fields.get(name)
+        child = known or values
+        if child.leaf or item is None:
+            out[f"f:{name}"] = {}
+            continue
+        inner = _inner_claims(child, item)
+        if known is None:
+            # An entry of a map is claimed itself, a named field only by what it holds.
+            out[f"f:{name}"] = {".": {}} | inner if inner else {}
+        elif inner:
+            out[f"f:{name}"] = inner
+        elif not isinstance(item, list) or not child.has_list or child.list_atomic:
+            out[f"f:{name}"] = {}
     return out
 
 
-def _claims(shape: shapes.Shape, value: objects.Json, *, member: bool) -> fieldsets.Tree | None:
-    """Return a value's node: itself if `member`, and what is below; None if it claims nothing."""
-    inner: fieldsets.Tree = {}
-    if isinstance(value, dict) and shape.has_map and not shape.map_atomic:
-        inner = _map_claims(shape, value)
-    elif isinstance(value, list) and shape.has_list and not shape.list_atomic:
-        inner = _list_claims(shape, value)
-    elif value is not None or shape.leaf or shape.scalar:
-        member = True
-    if member:
-        return {".": {}} | inner if inner else {}
-    return inner or None
+def _inner_claims(shape: shapes.Shape, value: objects.Json) -> fieldsets.Tree:
+    """Return what is claimed below a value; nothing for what is owned as a whole or not at all."""
+    if isinstance(value, dict):
+        return claimed(shape, value) if shape.has_map and not shape.map_atomic else {}
+    if isinstance(value, list):
+        return _list_claims(shape, value) if shape.has_list and not shape.list_atomic else {}
+    return {}
 
 
 def _list_claims(shape: shapes.Shape, items: list[objects.Json]) -> fieldsets.Tree:
     out: fieldsets.Tree = {}
+    key, of_items = shape.key, shape.items
     for item in items:
-        step = shape.key(item)
-        if step in out:
-            out[step] = {}
-            continue
-        node = _claims(shape.items, item, member=True)
-        assert node is not None, "an item of a list is claimed itself"
-        out[step] = node
+        step = key(item)
+        inner = {} if step in out or of_items.leaf else _inner_claims(of_items, item)
+        out[step] = {".": {}} | inner if inner else {}
     return out
 
 

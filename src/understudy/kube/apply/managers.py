@@ -85,8 +85,8 @@ def identity(operation: str, manager: str, api_version: str, subresource: str) -
     return Identity(manager or UNKNOWN, operation, version, subresource)
 
 
-def decode(raw: objects.Json) -> Managers:
-    """Read a managedFields list.
+def decode(raw: objects.Json, *, trusted: bool = False) -> Managers:
+    """Read a managedFields list; the fields of a `trusted` one, written here, are not checked.
 
     Raises:
         ManagedFieldsError: An entry has no valid operation, apiVersion or fields.
@@ -108,7 +108,9 @@ def decode(raw: objects.Json) -> Managers:
                 what = "missing fieldsType in managed fields"
             raise ManagedFieldsError(f"{what} entry {index}")
         try:
-            fields = fieldsets.parse(entry.get("fieldsV1"))
+            fields = entry.get("fieldsV1") or {}
+            if not trusted:
+                fields = fieldsets.parse(fields)
         except fieldsets.FieldsError as error:
             raise ManagedFieldsError(
                 f"error decoding manager from managed fields entry {index}: {error}"

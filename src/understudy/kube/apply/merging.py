@@ -20,9 +20,12 @@ _ABSENT = object()
 def merged(shape: shapes.Shape, live: objects.Object, config: objects.Object) -> objects.Object:
     """Return the live object with every value of the configuration in it."""
     out = dict(live)
+    fields, values = shape.fields, shape.values or shapes.UNTYPED
     for name, value in config.items():
-        child = shape.fields.get(name) or shape.values or shapes.UNTYPED
-        out[name] = _merged_value(child, live[name], value) if name in live else value
+        if name in live and not (child := fields.get(name) or values).leaf:
+            out[name] = _merged_value(child, live[name], value)
+        else:
+            out[name] = value
     return out
 
 
@@ -46,6 +49,11 @@ def _merged_list(
 ) -> list[objects.Json]:
     live_steps = [shape.key(item) for item in live]
     config_steps = [shape.key(item) for item in config]
+    if live_steps == config_steps and len(set(live_steps)) == len(live_steps):
+        return [
+            _merged_value(shape.items, *pair) if not shape.items.leaf else pair[1]
+            for pair in zip(live, config, strict=True)
+        ]
     mine: dict[str, objects.Json] = dict(zip(config_steps, config, strict=True))
     theirs: dict[str, objects.Json] = {}
     for step, item in zip(live_steps, live, strict=True):

@@ -12,7 +12,7 @@ counts (`merge` with a key is a map, without one a set).
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
 from understudy.kube import goformats, objects, schemas
@@ -21,11 +21,20 @@ from understudy.kube.apply import fieldsets
 SHAPES_MAX = 20_000
 """Shapes kept; all built-in kinds together have a few thousand nodes."""
 
+STEPS_MAX = 2_000
+"""Steps of one list's items kept, e.g. of the names of containers."""
+
+PLANS_MAX = 500
+"""Combinations of fields whose plan is kept for one shape; more, and all are forgotten."""
+
 Adder: TypeAlias = Callable[[objects.Json], fieldsets.Tree]
 KeyMaker: TypeAlias = Callable[[objects.Json], str]
 
 _UNTYPED_FORMATS = frozenset({"", "byte"})
 _BY_TYPE = {"integer": "numeric", "number": "numeric", "boolean": "boolean"}
+
+
+_Plan: TypeAlias = tuple[fieldsets.Tree, tuple[tuple[str, str, "Adder"], ...]]
 
 
 class ItemError(Exception):
@@ -36,6 +45,7 @@ class Shape:
     """One node. Its attributes are filled in when the first of them is asked for.
 
     Attributes:
+        name: Go name of the type, or empty.
         scalar: `string`, `numeric`, `boolean`, `untyped`, or empty where no scalar may be.
         has_list: The value may be a list; `list_atomic` if it is owned as a whole.
         keys: Fields by which a list's items are told apart; none for sets.
@@ -47,6 +57,7 @@ class Shape:
         mixed: The value may have more than one kind, so that kinds must be compared.
         leaf: The value never has fields of its own.
         exact: Python's `==` tells values apart; not so where both 1 and true may stand.
+        changing: The schema is a custom kind's, which may be another one tomorrow.
         key: Returns the step of a list's item, e.g. `k:{"name":"c"}`.
         added: Returns the node of a value which is new as a whole.
         steps: name -> (step, `added` of the field, or None where it is a leaf).
@@ -54,9 +65,9 @@ class Shape:
     """
 
     __slots__ = (
-        "_preserve", "_schema", "added", "blank", "exact", "fields", "has_list", "has_map",
-        "items", "key", "key_defaults", "keys", "leaf", "list_atomic", "map_atomic", "mixed",
-        "scalar", "steps", "values",
+        "_preserve", "_schema", "added", "blank", "changing", "exact", "fields", "has_list",
+        "has_map", "items", "key", "key_defaults", "keys", "leaf", "list_atomic", "map_atomic",
+        "mixed", "name", "scalar", "steps", "values",
     )  # fmt: skip
 
     scalar: str
@@ -72,6 +83,7 @@ class Shape:
     mixed: bool
     leaf: bool
     exact: bool
+    changing: bool
     key: KeyMaker
     added: Adder
     steps: _Steps
@@ -79,6 +91,7 @@ class Shape:
 
     def __init__(self, schema: schemas.Schema, *, preserve: bool) -> None:
         self._schema = schema
+        self.name = schema.name
         self._preserve = preserve
 
     def __getattr__(self, name: str) -> objects.Json:
@@ -86,7 +99,7 @@ class Shape:
         if name.startswith("__"):
             raise AttributeError(name)
         if name == "exact":
-            self.exact = _is_exact(self)
+            self.exact = all(not one.mixed for one in self._reachable())
         elif name == "blank":
             self.blank = _blank(self._schema)
         else:
@@ -96,6 +109,23 @@ class Shape:
     def child(self, name: str) -> Shape | None:
         """Return the shape of a mapping's entry; None where the schema does not know it."""
         return self.fields.get(name) or self.values
+
+    def _reachable(self) -> Iterator[Shape]:
+        """Yield the shapes of everything that may be in a value, each once."""
+        seen: set[int] = set()
+        waiting = [self]
+        while waiting:
+            one = waiting.pop()
+            # Sets of fields hold empty mappings only; nothing in them can be taken for another.
+            if id(one) in seen or one.name == "FieldsV1":
+                continue
+            seen.add(id(one))
+            yield one
+            waiting += one.fields.values()
+            if one.has_map and one.values is not None:
+                waiting.append(one.values)
+            if one.has_list:
+                waiting.append(one.items)
 
 
 class _Steps(dict[str, tuple[str, "Adder | None"]]):
@@ -150,6 +180,7 @@ def _fill(shape: Shape, schema: schemas.Schema, *, preserve: bool) -> None:
     shape.has_list = kind == "array" or not kind or opaque
     shape.has_map = kind == "object" or not kind or opaque
     shape.mixed = not kind or opaque
+    shape.changing = not schema.go_type
     _fill_list(shape, schema, preserve=preserve, atomic=opaque)
     _fill_map(shape, schema, preserve=preserve, atomic=opaque)
     open_list = shape.has_list and not shape.list_atomic
@@ -193,25 +224,6 @@ def _fill_map(shape: Shape, schema: schemas.Schema, *, preserve: bool, atomic: b
         shape.values = UNTYPED if preserve or not fields else None
 
 
-def _is_exact(shape: Shape) -> bool:
-    """Say whether no value in a shape may be both a number and a boolean; recursion included."""
-    seen: set[int] = set()
-    waiting = [shape]
-    while waiting:
-        one = waiting.pop()
-        if id(one) in seen:
-            continue
-        seen.add(id(one))
-        if one.mixed:
-            return False
-        waiting += one.fields.values()
-        if one.has_map and one.values is not None:
-            waiting.append(one.values)
-        if one.has_list:
-            waiting.append(one.items)
-    return True
-
-
 def _blank(schema: schemas.Schema) -> objects.Json:
     """Return what Go writes for a type's zero value: only what is not left out when empty."""
     if schema.fields is not None:
@@ -239,14 +251,18 @@ def _key_maker(shape: Shape) -> KeyMaker:
 def _one_key_maker(name: str, default: objects.Json) -> KeyMaker:
     prefix = f"k:{{{fieldsets.scalar_text(name)}:"
 
+    @functools.lru_cache(maxsize=STEPS_MAX, typed=True)
+    def step(value: objects.Json) -> str:
+        return f"{prefix}{fieldsets.scalar_text(value)}}}"
+
     def key(item: objects.Json) -> str:
         if type(item) is not dict:
             raise _no_item(item)
         if name in item:
-            return f"{prefix}{fieldsets.scalar_text(item[name])}}}"
+            return step(item[name])
         if default is None:
             raise _keys_missing((name,))
-        return f"{prefix}{fieldsets.scalar_text(default)}}}"
+        return step(default)
 
     return key
 
@@ -294,9 +310,7 @@ def _keys_missing(keys: tuple[str, ...]) -> ItemError:
 def _adder(shape: Shape, *, open_list: bool, open_map: bool) -> Adder:
     if shape.leaf:
         return _leaf
-    as_map = functools.partial(_added_map, shape.steps)
-    if shape.values is not None and not shape.fields:
-        as_map = functools.partial(_added_entries, shape.values)
+    as_map = functools.partial(_added_map, _Plans(shape))
     as_list = functools.partial(_added_list, shape)
     if not open_list:
         return as_map
@@ -313,28 +327,41 @@ def _leaf(value: objects.Json) -> fieldsets.Tree:  # noqa: ARG001 (one of the ad
     return {}
 
 
-def _added_map(steps: _Steps, value: objects.Json) -> fieldsets.Tree:
-    if type(value) is not dict or not value:
-        return {}
-    out: fieldsets.Tree = {".": {}}
-    for name in sorted(value):
-        step, inner = steps[name]
-        out[step] = {} if inner is None else inner(value[name])
-    return out
+class _Plans(dict[tuple[str, ...], _Plan]):
+    """For each combination of a mapping's names: the node of its leaves, and what is still to do.
+
+    Mappings of leaves (labels, resource amounts, most small structs) need nothing but a look here.
+    """
+
+    __slots__ = ("_shape",)
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self._shape = shape
+
+    def __missing__(self, names: tuple[str, ...]) -> _Plan:
+        steps = self._shape.steps
+        rows = [(name, *steps[name]) for name in sorted(names)]
+        node: fieldsets.Tree = {".": {}}
+        for _, step, _ in rows:
+            node[step] = {}
+        todo = tuple((name, step, inner) for name, step, inner in rows if inner is not None)
+        if len(self) >= PLANS_MAX:
+            self.clear()
+        self[names] = (node, todo)
+        return node, todo
 
 
-def _added_entries(values: Shape, value: objects.Json) -> fieldsets.Tree:
+def _added_map(plans: _Plans, value: objects.Json) -> fieldsets.Tree:
     if type(value) is not dict or not value:
         return {}
-    out: fieldsets.Tree = {".": {}}
-    if values.leaf:
-        for name in sorted(value):
-            out[f"f:{name}"] = {}
-    else:
-        inner = values.added
-        for name in sorted(value):
-            out[f"f:{name}"] = inner(value[name])
-    return out
+    node, todo = plans[tuple(value)]
+    if not todo:
+        return node
+    node = node.copy()
+    for name, step, inner in todo:
+        node[step] = inner(value[name])
+    return node
 
 
 def _added_list(shape: Shape, value: objects.Json) -> fieldsets.Tree:
@@ -346,6 +373,33 @@ def _added_list(shape: Shape, value: objects.Json) -> fieldsets.Tree:
         step = key(item)
         # Of several items that claim one place, the place is owned and nothing below it.
         out[step] = inner(item) if step not in out else {}
+    return out
+
+
+def created(shape: Shape, value: objects.Object, blank: objects.Object) -> fieldsets.Tree:
+    """Return the fields that a new object sets, compared with the zero value of its type.
+
+    What Go writes even for nothing (`"spec": {}`, `"containers": null`) is there already, so that
+    such a field is not set itself, only what it holds.
+    """
+    out: fieldsets.Tree = {}
+    steps = shape.steps
+    for name in sorted(value):
+        step, inner = steps[name]
+        item = value[name]
+        if name not in blank:
+            out[step] = {} if inner is None else inner(item)
+            continue
+        before = blank[name]
+        if item == before:
+            continue
+        if type(before) is dict and type(item) is dict and inner is not None:
+            if node := created(shape.fields[name], item, before):
+                out[step] = node
+        elif inner is not None and (node := inner(item)):
+            out[step] = {key: child for key, child in node.items() if key != "."}
+        else:
+            out[step] = {}
     return out
 
 

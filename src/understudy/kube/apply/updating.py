@@ -72,19 +72,24 @@ def track_update(
     """
     meta = new["metadata"]
     sent = meta.pop("managedFields", None)
-    stored = old["metadata"].get("managedFields") if old is not None else None
     shape = shapes.root(schema)
-    current = _current(stored, sent, subresource)
-    if current is None or (not current and old is not None and old["metadata"].get("uid")):
-        # Entries dropped on purpose, or an object that never had any: it stays without.
-        return
+    who = managers.identity("Update", manager, api_version, subresource)
     try:
-        before = old if old is not None else shape.blank or {}
-        found = comparisons.compare(shape, before, new)
-        if found:
-            who = managers.identity("Update", manager, api_version, subresource)
-            change = Change(shape, found, before, new, api_version, reset, versions)
-            current = updated(current, who, change, now)
+        if old is None and not sent:
+            fields = stripped(reset.kept(shapes.created(shape, new, shape.blank or {})))
+            current = {who: managers.Entry(fields, api_version, now)} if fields else {}
+        else:
+            before = old if old is not None else shape.blank or {}
+            found = comparisons.compare(shape, before, new)
+            stored = old["metadata"].get("managedFields") if old is not None else None
+            started = _current(stored, sent, subresource)
+            if started is None or (not started and old is not None and old["metadata"].get("uid")):
+                # Entries dropped on purpose, or an object that never had any: it stays without.
+                return
+            current = started
+            if found:
+                change = Change(shape, found, before, new, api_version, reset, versions)
+                current = updated(started, who, change, now)
     except shapes.ItemError:
         # What cannot be compared has no owners; the write itself is judged elsewhere.
         return
@@ -106,7 +111,7 @@ def _current(
             except managers.ManagedFieldsError:
                 pass
     try:
-        return managers.decode(stored)
+        return managers.decode(stored, trusted=True)
     except managers.ManagedFieldsError:
         return {}
 
@@ -182,7 +187,9 @@ def yielded(current: managers.Managers, seen_in: Seen, *, shape: shapes.Shape) -
         found = seen_in(entry.api_version)
         if found is None:
             continue
-        fields = claims.reconciled(shape, entry.fields)
+        fields = entry.fields
+        if shape.changing:
+            fields = claims.reconciled(shape, fields)
         fields = fieldsets.difference(fields, found.modified)
         fields = fieldsets.difference(fields, found.added)
         fields = fieldsets.difference(fields, found.removed)
