@@ -24,6 +24,11 @@ class Health:
         """Add a check; from now on the server is ready only while it holds."""
         self._checks[name] = check
 
+    def paths(self) -> list[str]:
+        """Return every path that is answered here."""
+        names = [f"/{name}" for name in sorted(self._checks)]
+        return [f"/{root}{name}" for root in ROOTS for name in ("", *names)]
+
     def answer(self, path: str, query: requests.Query) -> responses.Response | None:
         """Answer `/readyz`, `/readyz?verbose&exclude=log` or `/readyz/NAME`; None elsewhere."""
         root, _, name = path.strip("/").partition("/")

@@ -139,8 +139,8 @@ def _unroutable(endpoint: Endpoint) -> statuses.NotAcceptableError:
 
 
 def discovery_unacceptable() -> statuses.NotAcceptableError:
-    """Build the refusal of discovery documents."""
-    return _unroutable("object")
+    """Build the refusal of discovery documents that no router negotiates (`/apis/GROUP`)."""
+    return statuses.NotAcceptableError(f"only the following media types are accepted: {_BUILT_IN}")
 
 
 def _is_protobuf(clause: Clause) -> bool:

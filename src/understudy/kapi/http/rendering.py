@@ -85,8 +85,8 @@ def list_body(
     resource: catalogue.Resource, found: list[entries.Entry], metadata: objects.Object
 ) -> bytes:
     """Return a whole list: one join over the entries' stored bytes."""
-    head = b'{"kind":"%bList","apiVersion":"%b","metadata":%b,"items":[' % (
-        resource.kind.encode(),
+    head = b'{"kind":"%b","apiVersion":"%b","metadata":%b,"items":[' % (
+        resource.kind_of_list.encode(),
         resource.api_version.encode(),
         orjson.dumps(metadata),
     )

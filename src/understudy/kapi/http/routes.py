@@ -139,7 +139,7 @@ class Api:
         self._authorizer = authorizer
         self._open_to_all = isinstance(authorizer, auth.AllowAll)
         self._reviews = reviews.Reviews(authenticator, authorizer)
-        self._documents = documents.Documents(authenticator.issuer)
+        self._documents = documents.Documents(authenticator.issuer, health_checks)
         self._sandboxes = sandboxes
         self._health = health_checks
         self._metrics = counters

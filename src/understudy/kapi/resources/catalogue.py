@@ -106,6 +106,13 @@ class Catalogue:
             return self.find(group, version, plural)
         return self._preferred.get((group, plural))
 
+    def schema_of(self, gvk: identities.GroupVersionKind) -> schemas.Schema:
+        """Return the schema of a kind, also of one that only a subresource speaks (Scale)."""
+        if (resource := self._by_gvk.get(gvk)) is not None:
+            return resource.schema
+        name = self.facts.by_kind.get(gvk) if self.facts is not None else None
+        return self.facts.schema(name) if self.facts is not None and name else schemas.ANY
+
     def extended(self, more: Iterable[Resource]) -> Catalogue:
         """Return a catalogue with further resources (those of a view's CRDs)."""
         return Catalogue((*self.resources, *more), facts=self.facts, origin=self)
