@@ -17,4 +17,5 @@ class Place(NamedTuple):
 
 COMMANDS: dict[str, Place] = {
     "serve": Place("understudy.cli.serve:serve", "Run the embedded Kubernetes API server."),
+    "sandbox": Place("understudy.cli.sandbox:sandbox", "Fork an embedded server's state."),
 }

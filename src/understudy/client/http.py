@@ -362,6 +362,15 @@ class HttpClient:
 
     # ------------------------------------------------------------------ requests
 
+    async def call(
+        self, method: str, path: str, body: objects.Object | None = None
+    ) -> objects.Object:
+        """Ask an endpoint that is no Kubernetes verb, below the server's URL; returns its JSON.
+
+        Example: `await client.call("POST", "/views", {"name": "trial"})`. Raises as any verb does.
+        """
+        return await self._json(method, path, body=None if body is None else orjson.dumps(body))
+
     async def _json(
         self,
         method: str,
