@@ -31,6 +31,10 @@ class Reader(Protocol):
         """Yield every object of a resource, of one namespace or (`""`) of all, ordered by key."""
         ...
 
+    def each_fields(self, resource: str) -> Iterable[dict[str, str]]:
+        """Yield `Strategy.selectable_fields` of every object of a resource; each computed once."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserInfo:
@@ -151,6 +155,15 @@ class Strategy:
     ) -> list[statuses.Cause]:
         """Return every reason why the change is not valid."""
         return []
+
+    def advances_generation(
+        self, obj: objects.Object, old: objects.Object, subresource: str
+    ) -> bool:
+        """Say whether an update counts as a new generation (asked where `has_generation`)."""
+        aside = ("metadata", "status", "apiVersion", "kind")
+        mine = {key: value for key, value in obj.items() if key not in aside}
+        theirs = {key: value for key, value in old.items() if key not in aside}
+        return mine != theirs
 
     def holds_deletion(self, obj: objects.Object) -> bool:
         """Say whether something besides finalizers keeps a deleted object (namespaces)."""

@@ -181,6 +181,14 @@ class View:
             for entry in self.entries(resource, namespace):
                 yield entry.object(resource)
 
+    def each_fields(self, ref: str) -> Iterator[dict[str, str]]:
+        """Yield the selectable fields of every object of a resource; entries remember them."""
+        resource = self.catalogue.named(ref)
+        if resource is not None:
+            compute = resource.strategy.selectable_fields
+            for entry in self.entries(resource):
+                yield entry.fields(compute)
+
     def entries(self, resource: catalogues.Resource, namespace: str = "") -> EntryList:
         """Return the entries of a resource, of one namespace or (`""`) of all."""
         return self.store.tree(resource.storage).values(f"{namespace}/" if namespace else "")
