@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from understudy.kapi.resources import catalogue
 from understudy.kapi.store import entries
-from understudy.kapi.views import deletion, options as opts, results, writes
+from understudy.kapi.views import deletion, options as opts, ownership, results, writes
 from understudy.kube import identities, objects, patches, schemas, selectors, statuses
 
 if TYPE_CHECKING:
@@ -97,8 +97,10 @@ def patch_scale(
     entry = _entry(view, resource, namespace, name)
     live = scale_of(resource, entry)
     if patch_type == opts.APPLY_PATCH:
-        patch_type = opts.MERGE_PATCH
-    scale = patches.apply(patch_type, live, patch, SCALE_SCHEMA)
+        obj = entry.object(resource)
+        scale = ownership.applied_scale(view, resource, obj, live, patch, options, SCALE_SCHEMA)
+    else:
+        scale = patches.apply(patch_type, live, patch, SCALE_SCHEMA)
     replicas = objects.lookup(scale, ("spec", "replicas"))
     if replicas is not None and (not isinstance(replicas, int) or isinstance(replicas, bool)):
         words = {str: "string", bool: "bool", dict: "object", list: "array", float: "number"}
@@ -155,7 +157,9 @@ def _set_scale(
     for step in path[:-1]:
         holder = holder.setdefault(step, {})
     holder[path[-1]] = objects.lookup(scale, ("spec", "replicas")) or 0
-    written = writes.replace(view, resource, entry, obj, "scale", options)
+    old = scale_of(resource, entry)
+    ownership.track_scale(view, resource, obj, old, scale, options, SCALE_SCHEMA)
+    written = writes.replace(view, resource, entry, obj, "scale", options, applied=True)
     shown = written.entry or entry
     return results.Written(
         resource, None, obj=scale_of(resource, shown, written.object()), warnings=written.warnings

@@ -14,8 +14,8 @@ from understudy.aio import clocks
 from understudy.kapi.admission import chain as admission
 from understudy.kapi.resources import catalogue
 from understudy.kapi.store import entries
-from understudy.kapi.views import deletion, options as opts, results, subresources
-from understudy.kube import apply as fields, identities, names, objects, patches, statuses
+from understudy.kapi.views import deletion, options as opts, ownership, results, subresources
+from understudy.kube import identities, names, objects, patches, statuses
 
 if TYPE_CHECKING:
     from understudy.kapi.views import view as views
@@ -56,6 +56,8 @@ def create(
         meta = obj["metadata"]
     strategy = resource.strategy
     strategy.default(obj)
+    if not applied:
+        ownership.track(view, resource, None, obj, options)
     context = view.context(options)
     _generate_name(view, resource, meta)
     name = str(meta.get("name") or "")
@@ -76,8 +78,6 @@ def create(
     view.shared.chain.mutate(attributes)
     for system_field in ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"):
         meta.pop(system_field, None)
-    if not applied:
-        meta.pop("managedFields", None)
     strategy.prepare_create(obj, context)
     meta["uid"] = view.ids.uid()
     now = clocks.rfc3339(context.now)
@@ -94,8 +94,6 @@ def create(
     key = f"{namespace}/{name}" if resource.namespaced else name
     if (existing := view.store.get(resource.storage, key)) is not None:
         raise _taken(resource, name, existing)
-    if not applied:
-        _track(resource, None, obj, options, "", now)
     view.shared.chain.validate(attributes)
     if options.dry_run:
         return _answer(resource, obj, created=True, warnings=warnings)
@@ -169,8 +167,12 @@ def patch(
     live = entry.object(resource)
     obj = patches.apply(patch_type, live, body, resource.schema)
     check_type(resource, obj)
-    warnings = _decode(resource, obj, options)
+    try:
+        warnings = _decode(resource, obj, options)
+    except statuses.BadRequestError as error:
+        raise patches.refusal(patch_type, body, obj, resource.schema, error) from None
     meta = _metadata(obj)
+    _refuse_uid(resource, entry, str(meta.get("uid") or ""))
     if meta.get("name") != name or (
         resource.namespaced and meta.get("namespace", namespace) != namespace
     ):
@@ -180,6 +182,17 @@ def patch(
     written = replace(view, resource, entry, obj, subresource, options)
     written.warnings[:0] = warnings
     return written
+
+
+def _refuse_uid(resource: catalogue.Resource, entry: entries.Entry, uid: str) -> None:
+    """Refuse a patch that gives the object another uid; of a PUT that is a precondition."""
+    if uid in {"", entry.uid}:
+        return
+    cause = statuses.Cause(
+        "metadata.uid", "FieldValueInvalid", f'Invalid value: "{uid}": field is immutable'
+    )
+    # Kubernetes checks it twice.
+    raise statuses.invalid(resource.group, resource.kind, entry.name, [cause, cause])
 
 
 def _refuse_move(meta: objects.Object, name: str) -> None:
@@ -205,29 +218,26 @@ def _apply(
 ) -> results.Written:
     if entry is None and subresource:
         raise statuses.not_found(resource.group_resource, name)
-    config = objects.copy(config)
     check_type(resource, config, patched=True)
-    meta = _metadata(config)
-    own_name = str(meta.get("name") or "")
-    if own_name and own_name != name:
-        raise statuses.BadRequestError(
-            f"the name of the object ({own_name}) does not match the name on the URL ({name})"
-        )
-    meta["name"] = name
-    settle_namespace(resource, config, namespace)
     live = entry.object(resource) if entry is not None else None
-    merged = fields.apply(
-        live,
-        config,
-        schema=resource.schema,
-        manager=options.field_manager,
-        api_version=resource.api_version,
-        subresource=subresource,
-        force=options.force,
-        now=clocks.rfc3339(view.now()),
-    )
+    merged = ownership.applied(view, resource, live, config, options, subresource)
+    own_name = objects.name_of(merged)
+    if own_name != name:
+        said = f"the name of the object ({own_name}) does not match the name on the URL ({name})"
+        if not own_name:
+            said = (
+                f"the name of the object ({name} based on URL) was undeterminable: "
+                "name must be provided"
+            )
+        raise statuses.BadRequestError(said)
+    settle_namespace(resource, merged, namespace)
+    uid = objects.uid_of(merged)
+    if entry is None and uid:
+        why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was"
+        raise statuses.conflict(resource.group_resource, name, f"{why} found")
     if entry is None:
         return create(view, resource, merged, namespace, options, applied=True)
+    _refuse_uid(resource, entry, uid)
     warnings = _decode(resource, merged, options)
     if resource.to_storage is not None:
         merged = resource.to_storage(merged)
@@ -259,6 +269,9 @@ def replace(
     _check_preconditions(resource, name, meta, entry)
     context = view.context(options, subresource)
     strategy.default(obj)
+    if not applied:
+        ownership.track(view, resource, old, obj, options, subresource)
+    owned = meta.get("managedFields")
     attributes = admission.Attributes(
         reader=view,
         resource=resource,
@@ -274,9 +287,12 @@ def replace(
     )
     view.shared.chain.mutate(attributes)
     _keep_system_fields(meta, old_meta)
-    sent_fields = meta.get("managedFields")
     strategy.prepare_update(obj, old, context)
     meta = obj["metadata"]
+    if owned:
+        meta["managedFields"] = owned
+    else:
+        meta.pop("managedFields", None)
     if strategy.has_generation and strategy.advances_generation(obj, old, subresource):
         meta["generation"] = int(old_meta.get("generation") or 0) + 1
     causes = names.validate_metadata_update(obj, old, namespaced=resource.namespaced)
@@ -284,11 +300,6 @@ def replace(
     if causes:
         raise statuses.invalid(resource.group, resource.kind, name, causes)
     warnings = strategy.warnings(obj, old)
-    now = clocks.rfc3339(context.now)
-    if not applied:
-        if sent_fields is None:
-            meta.pop("managedFields", None)
-        _track(resource, old, obj, options, subresource, now)
     view.shared.chain.validate(attributes)
     meta["resourceVersion"] = old_meta["resourceVersion"]
     if unchanged(obj, old):
@@ -448,25 +459,6 @@ def _taken(
     return error
 
 
-def _track(
-    resource: catalogue.Resource,
-    old: objects.Object | None,
-    obj: objects.Object,
-    options: opts.WriteOptions,
-    subresource: str,
-    now: str,
-) -> None:
-    fields.track_update(
-        old,
-        obj,
-        schema=resource.schema,
-        manager=options.manager,
-        api_version=resource.api_version,
-        subresource=subresource,
-        now=now,
-    )
-
-
 def _check_preconditions(
     resource: catalogue.Resource,
     name: str,
@@ -481,7 +473,7 @@ def _check_preconditions(
                 "FieldValueInvalid",
                 "Invalid value: 0: must be specified for an update",
             )
-            raise statuses.invalid(resource.group, resource.kind, name, [cause])
+            raise statuses.invalid(resource.group, resource.plural, name, [cause])
     elif said != str(entry.revision):
         raise statuses.conflict(resource.group_resource, name, MODIFIED)
     uid = meta.get("uid")

@@ -13,4 +13,5 @@ from understudy.kube.patches.dispatch import (
     apply as apply,
     complaints as complaints,
     printed as printed,
+    refusal as refusal,
 )

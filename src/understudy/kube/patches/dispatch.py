@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from understudy.kube import goformats, objects, schemas, statuses
-from understudy.kube.patches import jsonpatches, mergepatches, strategic
+from understudy.kube.patches import jsonpatches, mergepatches, restoring, strategic
 
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
@@ -36,6 +36,22 @@ def apply(
     raise statuses.UnsupportedMediaTypeError(
         f"the body of the request was in an unknown format - {patch_type} is none of "
         f"{JSON_PATCH}, {MERGE_PATCH}, {STRATEGIC_MERGE_PATCH}"
+    )
+
+
+def refusal(
+    patch_type: str,
+    patch: objects.Json,
+    patched: objects.Object,
+    schema: schemas.Schema,
+    error: statuses.BadRequestError,
+) -> statuses.InvalidError:
+    """Return what to answer to a patch whose result does not decode.
+
+    `error` is what decoding said of the result; a custom resource's is not refused this way.
+    """
+    return restoring.refusal(
+        patch, patched, schema, error, strategic=patch_type == STRATEGIC_MERGE_PATCH
     )
 
 
