@@ -13,12 +13,14 @@ numbers and whether an empty value is left out are written to
          ["name", "string", 1, "o"], ...,
          ["protocol", "io.k8s.api.core.v1.Protocol", 4, "o"], ...], ...},
      "named": {"io.k8s.api.core.v1.Protocol": "string", ...},
-     "wrappers": ["io.k8s.api.authentication.v1.ExtraValue", ...]}
+     "wrappers": ["io.k8s.api.authentication.v1.ExtraValue", ...],
+     "registered": {"extensions/v1beta1": ["Deployment", ...], ...}}
 
 A row is [JSON name, empty where inlined; Go type, packages spelled as in OpenAPI definitions;
 protobuf number, 0 where the field is not in the message; flags: o omitempty, z omitzero, i inline].
-`wrappers` are named lists that are messages of their own on the wire. Numbers are read twice, from
-the struct tags and from generated.proto, and must agree.
+`wrappers` are named lists that are messages of their own on the wire. `registered` names the kinds
+that a server can tell apart in a body, served or not. Numbers are read twice, from the struct tags
+and from generated.proto, and must agree.
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ import gen_schema
 PINNED: dict[str, dict[str, str]] = {
     "1.36": {
         "modules": "v0.36.0",
-        "sources": "ea8811423b1286bede93e54f0e2a38d91a8bc0471ba5472a2f07c619bb27fda2",
+        "sources": "6e0c23de0c453c358f20b7aeba89aabe13d4e91a60a11ca4cd17fcc023172c7c",
     },
 }
 """For each Kubernetes version the modules' version and the SHA-256 of all files read of them."""
@@ -88,7 +90,10 @@ def main() -> int:
     with gzip.open(options.output / f"schemas-{options.version}.json.gz") as file:
         names = {definition.rpartition(".")[0] for definition in json.load(file)["definitions"]}
     packages = _packages(options.modules, pinned["modules"], names)
-    digest = _digest(packages, options.modules)
+    registers = sorted(
+        (options.modules / f"k8s.io/api@{pinned['modules']}").glob("*/*/register.go")
+    )
+    digest = _digest(packages, registers, options.modules)
     if options.print_hashes:
         print(digest)
         return 0
@@ -112,6 +117,7 @@ def main() -> int:
         "structs": structs,
         "named": _used(structs, named),
         "wrappers": sorted(wrappers),
+        "registered": dict(_registered(file.read_text()) for file in registers),
     }
     target = options.output / f"types-{options.version}.json.gz"
     gen_schema.write(target, document)
@@ -147,12 +153,26 @@ def _go_files(directory: pathlib.Path) -> list[pathlib.Path]:
     ]
 
 
-def _digest(packages: list[Package], root: pathlib.Path) -> str:
+def _digest(packages: list[Package], registers: list[pathlib.Path], root: pathlib.Path) -> str:
     digest = hashlib.sha256()
-    for package in packages:
-        for file in [*_go_files(package.path), *package.path.glob("generated.proto")]:
-            digest.update(str(file.relative_to(root)).encode() + b"\0" + file.read_bytes())
+    files = [
+        file
+        for package in packages
+        for file in [*_go_files(package.path), *package.path.glob("generated.proto")]
+    ]
+    for file in [*files, *registers]:
+        digest.update(str(file.relative_to(root)).encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()
+
+
+def _registered(text: str) -> tuple[str, list[str]]:
+    """Read one register.go: the apiVersion, and the kinds added to its scheme."""
+    group = re.search(r'GroupName\s*=\s*"([^"]*)"', text)
+    version = re.search(r'SchemeGroupVersion\s*=.*Version:\s*"([^"]*)"', text)
+    assert group, text
+    assert version, text
+    kinds = sorted(set(re.findall(r"&(?:\w+\.)?([A-Z]\w+)\{\}", text)))
+    return f"{group[1]}/{version[1]}" if group[1] else version[1], kinds
 
 
 def _read_go(package: Package, file: pathlib.Path) -> None:

@@ -58,6 +58,7 @@ def parse_json(body: bytes, kind: str = "") -> tuple[objects.Object, list[str]]:
         if value is None:
             return {}, []
         raise _unrecognised(_not_an_object(value), kind, body)
+    _check_type_meta(value, kind, body)
     return value, _duplicates(body, value)
 
 
@@ -74,6 +75,7 @@ def parse_yaml(body: bytes, kind: str = "") -> tuple[objects.Object, list[str]]:
             pass
         else:
             if isinstance(value, dict):
+                _check_type_meta(value, kind, body)
                 return value, _duplicates(body, value)
     try:
         value, complaints = yamltext.load(body)
@@ -83,6 +85,7 @@ def parse_yaml(body: bytes, kind: str = "") -> tuple[objects.Object, list[str]]:
         if value is None:
             return {}, []
         raise _unrecognised(_not_an_object(value), kind, body)
+    _check_type_meta(value, kind, body)
     return value, complaints
 
 
@@ -112,6 +115,18 @@ def _duplicates(body: bytes, value: objects.Object) -> list[str]:
 def _not_an_object(value: objects.Json) -> str:
     called = conversions.called(value)
     return f"json: cannot unmarshal {called} into Go value of type {_META_TYPE}"
+
+
+def _check_type_meta(value: objects.Object, kind: str, body: bytes) -> None:
+    """Refuse an apiVersion or kind that is no text: nothing else can be read without them."""
+    for field in ("apiVersion", "kind"):
+        said = value.get(field)
+        if said is not None and not isinstance(said, str):
+            called = conversions.called(said)
+            problem = (
+                f"json: cannot unmarshal {called} into Go struct field .{field} of type string"
+            )
+            raise _unrecognised(problem, kind, body)
 
 
 def _unrecognised(

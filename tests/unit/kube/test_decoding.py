@@ -328,3 +328,13 @@ def test_yaml_keys_that_come_twice_are_told_with_their_line():
 
 def test_yaml_may_be_json():
     assert decoding.parse_yaml(b' {"a": 1}') == ({"a": 1}, [])
+
+
+def test_a_kind_that_is_no_text_is_refused_before_anything_else():
+    with pytest.raises(statuses.BadRequestError) as raised:
+        decoding.parse_json(b'{"apiVersion":1,"kind":"Pod"}', "Pod")
+    assert raised.value.message == (
+        "the object provided is unrecognized (must be of type Pod): couldn't get version/kind; "
+        "json parse error: json: cannot unmarshal number into Go struct field .apiVersion of type "
+        'string ({"apiVersion":1,"kind":"Pod"})'
+    )

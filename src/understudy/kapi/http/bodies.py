@@ -32,6 +32,12 @@ def parse_object(
         return _protobuf(body), ()
     else:
         raise negotiation.unsupported_body(custom=custom)
+    if custom and not parsed.get("kind"):
+        shown = body.decode("utf-8", "replace")
+        raise statuses.BadRequestError(
+            f"the object provided is unrecognized (must be of type {kind}): Object 'Kind' is "
+            f"missing in '{shown}' ({decoding.summary(body)})"
+        )
     check_depth(body, parsed, depth_max)
     return parsed, tuple(duplicates)
 

@@ -65,13 +65,14 @@ class Documents:
         found = self._document(request, path, text, view)
         if found is None:
             return responses.page_not_found()
-        if request.method not in ("GET", "HEAD"):
+        if path.version and request.method not in ("GET", "HEAD"):
+            # Only these are routed by method; the other documents answer whatever the method.
             raise statuses.MethodNotAllowedError(_NOT_ALLOWED, details={})
         if text.startswith("/openapi/"):
             return _openapi(request, path, query, view)
         if isinstance(found, documents.Document) and text in ("/api", "/apis"):
             return _aggregated(request, query, view, found, core=text == "/api")
-        return _shown(request, query, found, routed=_is_routed(path))
+        return _shown(request, query, found, routed=bool(path.version))
 
     def _document(
         self, request: protocol.Request, path: requests.Path, text: str, view: views.View
@@ -133,11 +134,6 @@ def _resource_list(
     ):
         raise statuses.NotFoundError(_NOT_FOUND, details={})
     return found
-
-
-def _is_routed(path: requests.Path) -> bool:
-    """Say whether the real server's router, and not a handler, negotiates this path."""
-    return bool(path.version)
 
 
 def _aggregated(
@@ -222,7 +218,10 @@ def _shown(
     *,
     routed: bool,
 ) -> responses.Response:
-    """Answer in JSON or YAML, indented for people."""
+    """Answer in JSON or YAML, indented for people.
+
+    `routed` documents are negotiated by the real server's router, with an error of its own.
+    """
     try:
         choice = negotiation.choose(request.header(b"accept"), "object", custom=not routed)
     except statuses.NotAcceptableError as error:

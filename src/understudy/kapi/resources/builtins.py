@@ -34,7 +34,7 @@ def catalogue(
     Alpha and beta versions are not served by default; `enabled` adds some by apiVersion, e.g.
     `{"resource.k8s.io/v1alpha3"}`. Resources come in the order of /apis, preferred versions first.
     """
-    return from_definitions(definitions.Definitions(version), enabled=enabled)
+    return from_definitions(definitions.shared(version), enabled=enabled)
 
 
 def from_definitions(

@@ -113,6 +113,23 @@ def _load(name: str) -> objects.Object:
     return loaded
 
 
+@functools.cache
+def shared(version: str = "1.36") -> Definitions:
+    """Return the facts of a version, read once for everything that asks."""
+    return Definitions(version)
+
+
+@functools.cache
+def _registered(version: str) -> dict[str, frozenset[str]]:
+    rows = _load(f"types-{version}.json.gz")["registered"]
+    return {api_version: frozenset(kinds) for api_version, kinds in rows.items()}
+
+
+def registered(api_version: str, version: str = "1.36") -> frozenset[str]:
+    """Return the kinds that a server of this version knows in an apiVersion, served or not."""
+    return _registered(version).get(api_version, frozenset())
+
+
 class Definitions:
     """The facts of one Kubernetes version. Reading them costs a few milliseconds, once."""
 
