@@ -3,7 +3,20 @@
 from __future__ import annotations
 
 from understudy.kapi.resources import strategies
-from understudy.kapi.resources.kinds import batch, pods, rules, services, workloads
+from understudy.kapi.resources.kinds import (
+    admissionregistration,
+    apiregistration,
+    batch,
+    certificates,
+    coordination,
+    dynamicresources,
+    flowcontrol,
+    pods,
+    rules,
+    runtimeclasses,
+    services,
+    workloads,
+)
 
 _COMMON = rules.Kind()
 
@@ -12,6 +25,40 @@ _STRATEGIES: dict[tuple[str, str], strategies.Strategy] = {
     ("", "PodTemplate"): pods.PodTemplate(),
     ("", "ReplicationController"): workloads.ReplicationController(),
     ("", "Service"): services.Service(),
+    ("admissionregistration.k8s.io", "MutatingAdmissionPolicy"): (
+        admissionregistration.MutatingAdmissionPolicy()
+    ),
+    ("admissionregistration.k8s.io", "MutatingAdmissionPolicyBinding"): (
+        admissionregistration.MutatingAdmissionPolicyBinding()
+    ),
+    ("admissionregistration.k8s.io", "MutatingWebhookConfiguration"): (
+        admissionregistration.MutatingWebhookConfiguration()
+    ),
+    ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy"): (
+        admissionregistration.AdmissionPolicy()
+    ),
+    ("admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding"): (
+        admissionregistration.AdmissionPolicyBinding()
+    ),
+    ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"): (
+        admissionregistration.WebhookConfiguration()
+    ),
+    ("apiregistration.k8s.io", "APIService"): apiregistration.ApiService(),
+    ("certificates.k8s.io", "CertificateSigningRequest"): (
+        certificates.CertificateSigningRequest()
+    ),
+    ("certificates.k8s.io", "ClusterTrustBundle"): certificates.ClusterTrustBundle(),
+    ("coordination.k8s.io", "Lease"): coordination.Lease(),
+    ("coordination.k8s.io", "LeaseCandidate"): coordination.LeaseCandidate(),
+    ("flowcontrol.apiserver.k8s.io", "FlowSchema"): flowcontrol.FlowSchema(),
+    ("flowcontrol.apiserver.k8s.io", "PriorityLevelConfiguration"): (
+        flowcontrol.PriorityLevelConfiguration()
+    ),
+    ("node.k8s.io", "RuntimeClass"): runtimeclasses.RuntimeClass(),
+    ("resource.k8s.io", "DeviceClass"): dynamicresources.DeviceClass(),
+    ("resource.k8s.io", "ResourceClaim"): dynamicresources.ResourceClaim(),
+    ("resource.k8s.io", "ResourceClaimTemplate"): dynamicresources.ResourceClaimTemplate(),
+    ("resource.k8s.io", "ResourceSlice"): dynamicresources.ResourceSlice(),
     ("apps", "ControllerRevision"): workloads.ControllerRevision(),
     ("apps", "DaemonSet"): workloads.DaemonSet(),
     ("apps", "Deployment"): workloads.Deployment(),

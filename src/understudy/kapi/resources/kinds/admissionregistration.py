@@ -1,0 +1,431 @@
+"""Webhook configurations, admission policies and their bindings.
+
+Source: pkg/apis/admissionregistration/{v1,validation} @1.36. CEL in policies is compiled by
+`kapi.admission`; what it says of an expression comes in through `expressions`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import ClassVar
+from urllib.parse import urlsplit
+
+from understudy.kapi.resources import strategies
+from understudy.kapi.resources.kinds import rules
+from understudy.kube import causes, names, objects, selectors, statuses
+
+_FAILURE = ("Fail", "Ignore")
+_MATCH = ("Equivalent", "Exact")
+_OPERATIONS = ("*", "CONNECT", "CREATE", "DELETE", "UPDATE")
+_SCOPES = ("*", "Cluster", "Namespaced")
+_SIDE_EFFECTS = ("None", "NoneOnDryRun")
+_ACTIONS = ("Audit", "Deny", "Warn")
+_REASONS = ("Forbidden", "Invalid", "RequestEntityTooLarge", "Unauthorized")
+_REVIEW_VERSIONS = ("v1", "v1beta1")
+_TIMEOUT_S_MAX = 30
+
+
+def _default_rules(listed: Iterable[objects.Object] | None) -> None:
+    for rule in listed or ():
+        if rule.get("scope") is None:
+            rule["scope"] = "*"
+
+
+def _default_selectors(holder: objects.Object) -> None:
+    for key in ("namespaceSelector", "objectSelector"):
+        if holder.get(key) is None:
+            holder[key] = {}
+    if holder.get("matchPolicy") is None:
+        holder["matchPolicy"] = "Equivalent"
+
+
+class WebhookConfiguration(rules.Kind):
+    """A ValidatingWebhookConfiguration or (`mutating`) a MutatingWebhookConfiguration."""
+
+    has_generation: ClassVar[bool] = True
+    unconditional_update: ClassVar[bool] = False
+    mutating: ClassVar[bool] = False
+
+    def default(self, obj: objects.Object) -> None:
+        for hook in obj.get("webhooks") or ():
+            if hook.get("failurePolicy") is None:
+                hook["failurePolicy"] = "Fail"
+            _default_selectors(hook)
+            if hook.get("timeoutSeconds") is None:
+                hook["timeoutSeconds"] = 10
+            if self.mutating and hook.get("reinvocationPolicy") is None:
+                hook["reinvocationPolicy"] = "Never"
+            service = (hook.get("clientConfig") or {}).get("service")
+            if service is not None and service.get("port") is None:
+                service["port"] = 443
+            _default_rules(hook.get("rules"))
+
+    def validate_create(
+        self, obj: objects.Object, context: strategies.WriteContext
+    ) -> list[statuses.Cause]:
+        out: list[statuses.Cause] = []
+        seen: set[str] = set()
+        for index, hook in enumerate(obj.get("webhooks") or ()):
+            field = f"webhooks[{index}]"
+            out += self._hook(hook, field)
+            name = hook.get("name") or ""
+            if name:
+                if name in seen:
+                    out.append(causes.duplicate(f"{field}.name", name))
+                seen.add(name)
+        return out
+
+    def validate_update(
+        self, obj: objects.Object, old: objects.Object, context: strategies.WriteContext
+    ) -> list[statuses.Cause]:
+        return self.validate_create(obj, context)
+
+    def _hook(self, hook: objects.Object, field: str) -> list[statuses.Cause]:
+        out: list[statuses.Cause] = []
+        versions = hook.get("admissionReviewVersions") or []
+        if not versions:
+            text = f"must specify one of {', '.join(_REVIEW_VERSIONS)}"
+            out.append(causes.required(f"{field}.admissionReviewVersions", text))
+        elif not any(version in _REVIEW_VERSIONS for version in versions):
+            text = f"must include at least one of {', '.join(_REVIEW_VERSIONS)}"
+            out.append(causes.invalid(f"{field}.admissionReviewVersions", versions, text))
+        out += _qualified(hook.get("name") or "", f"{field}.name")
+        for index, rule in enumerate(hook.get("rules") or ()):
+            out += rule_with_operations(rule, f"{field}.rules[{index}]")
+        out += rules.one_of(hook.get("failurePolicy"), f"{field}.failurePolicy", _FAILURE)
+        out += rules.one_of(hook.get("matchPolicy"), f"{field}.matchPolicy", _MATCH)
+        effects = hook.get("sideEffects")
+        if effects is None:
+            text = f"must specify one of {', '.join(_SIDE_EFFECTS)}"
+            out.append(causes.required(f"{field}.sideEffects", text))
+        elif effects not in _SIDE_EFFECTS:
+            out.append(causes.unsupported(f"{field}.sideEffects", effects, _SIDE_EFFECTS))
+        seconds = hook.get("timeoutSeconds")
+        if seconds is not None and not 1 <= seconds <= _TIMEOUT_S_MAX:
+            text = "the timeout value must be between 1 and 30 seconds"
+            out.append(causes.invalid(f"{field}.timeoutSeconds", seconds, text))
+        for key in ("namespaceSelector", "objectSelector"):
+            if hook.get(key) is not None:
+                out += selectors.validate_label_selector(hook[key], f"{field}.{key}")
+        if self.mutating:
+            out += rules.one_of(
+                hook.get("reinvocationPolicy"), f"{field}.reinvocationPolicy", ("IfNeeded", "Never")
+            )
+        return out + _client(hook.get("clientConfig") or {}, f"{field}.clientConfig")
+
+
+class MutatingWebhookConfiguration(WebhookConfiguration):
+    """A MutatingWebhookConfiguration."""
+
+    mutating: ClassVar[bool] = True
+
+
+def _client(config: objects.Object, field: str) -> list[statuses.Cause]:
+    url, service = config.get("url"), config.get("service")
+    if (url is None) == (service is None):
+        return [causes.required(field, "exactly one of url or service is required")]
+    if url is not None:
+        return _url(url, f"{field}.url")
+    assert service is not None, "one of the two is given"
+    out: list[statuses.Cause] = []
+    for key in ("name", "namespace"):
+        if not service.get(key):
+            text = f"service {key} is required"
+            out.append(causes.required(f"{field}.service.{key}", text))
+    path = service.get("path")
+    if path is not None and not path.startswith("/"):
+        text = "must start with a '/'"
+        out.append(causes.invalid(f"{field}.service.path", path, text))
+    port = service.get("port") or 0
+    if names.port_number(port):
+        text = "port is not valid: " + names.port_number(port)[0]
+        out.append(causes.invalid(f"{field}.service.port", port, text))
+    return out
+
+
+def _url(url: str, field: str) -> list[statuses.Cause]:
+    form = "; desired format: https://host[/path]"
+    parts = urlsplit(url)
+    out: list[statuses.Cause] = []
+    if parts.scheme != "https":
+        text = f"'https' is the only allowed URL scheme{form}"
+        out.append(causes.invalid(field, parts.scheme, text))
+    if not parts.netloc:
+        out.append(causes.invalid(field, parts.netloc, f"host must be specified{form}"))
+    if parts.username is not None:
+        text = "user information is not permitted in the URL"
+        out.append(causes.invalid(field, parts.username, text))
+    if parts.fragment:
+        out.append(causes.invalid(field, parts.fragment, "fragments are not permitted in the URL"))
+    if parts.query:
+        text = "query parameters are not permitted in the URL"
+        out.append(causes.invalid(field, parts.query, text))
+    return out
+
+
+def _qualified(name: str, field: str) -> list[statuses.Cause]:
+    if not name:
+        return [causes.required(field)]
+    out = rules.checked(name, field, names.dns_subdomain)
+    if not out and len(name.split(".")) < 3:
+        text = "should be a domain with at least three segments separated by dots"
+        out.append(causes.invalid(field, name, text))
+    return out
+
+
+def rule_with_operations(rule: objects.Object, field: str) -> list[statuses.Cause]:
+    """Check which requests a webhook or policy is about."""
+    out: list[statuses.Cause] = []
+    for key in ("apiGroups", "apiVersions"):
+        values = rule.get(key) or []
+        if not values:
+            out.append(causes.required(f"{field}.{key}"))
+        elif len(values) > 1 and "*" in values:
+            words = "API groups" if key == "apiGroups" else "API versions"
+            text = f"if '*' is present, must not specify other {words}"
+            out.append(causes.invalid(f"{field}.{key}", values, text))
+        if key == "apiVersions":
+            out += [
+                causes.required(f"{field}.{key}[{index}]")
+                for index, value in enumerate(values)
+                if not value
+            ]
+    operations = rule.get("operations") or []
+    if not operations:
+        out.append(causes.required(f"{field}.operations"))
+    elif len(operations) > 1 and "*" in operations:
+        text = "if '*' is present, must not specify other operations"
+        out.append(causes.invalid(f"{field}.operations", operations, text))
+    for index, operation in enumerate(operations):
+        if operation not in _OPERATIONS:
+            out.append(causes.unsupported(f"{field}.operations[{index}]", operation, _OPERATIONS))
+    resources = rule.get("resources") or []
+    if not resources:
+        out.append(causes.required(f"{field}.resources"))
+    for index, resource in enumerate(resources):
+        if not resource:
+            out.append(causes.required(f"{field}.resources[{index}]"))
+    if len(resources) > 1 and "*/*" in resources:
+        text = "if '*/*' is present, must not specify other resources"
+        out.append(causes.invalid(f"{field}.resources", resources, text))
+    scope = rule.get("scope")
+    if scope is not None and scope not in _SCOPES:
+        out.append(causes.unsupported(f"{field}.scope", scope, _SCOPES))
+    return out
+
+
+def _match(match: objects.Object, field: str, *, needs_rules: bool) -> list[statuses.Cause]:
+    out: list[statuses.Cause] = []
+    out += rules.one_of(match.get("matchPolicy"), f"{field}.matchPolicy", _MATCH)
+    for key in ("namespaceSelector", "objectSelector"):
+        if match.get(key) is None:
+            out.append(causes.required(f"{field}.{key}"))
+        else:
+            out += selectors.validate_label_selector(match[key], f"{field}.{key}")
+    for key in ("resourceRules", "excludeResourceRules"):
+        for index, rule in enumerate(match.get(key) or ()):
+            out += rule_with_operations(rule, f"{field}.{key}[{index}]")
+    if needs_rules and not match.get("resourceRules"):
+        out.append(causes.required(f"{field}.resourceRules"))
+    return out
+
+
+def _default_match(match: objects.Object | None) -> None:
+    if match is None:
+        return
+    _default_selectors(match)
+    _default_rules(match.get("resourceRules"))
+    _default_rules(match.get("excludeResourceRules"))
+
+
+class AdmissionPolicy(rules.Kind):
+    """A ValidatingAdmissionPolicy; its expressions are compiled by admission, not here."""
+
+    status_is_separate: ClassVar[bool] = True
+    has_generation: ClassVar[bool] = True
+    unconditional_update: ClassVar[bool] = False
+
+    def default(self, obj: objects.Object) -> None:
+        spec = obj.setdefault("spec", {})
+        if spec.get("failurePolicy") is None:
+            spec["failurePolicy"] = "Fail"
+        _default_match(spec.get("matchConstraints"))
+
+    def validate_create(
+        self, obj: objects.Object, context: strategies.WriteContext
+    ) -> list[statuses.Cause]:
+        spec = obj.get("spec") or {}
+        out: list[statuses.Cause] = rules.one_of(
+            spec.get("failurePolicy"), "spec.failurePolicy", _FAILURE
+        )
+        kind = spec.get("paramKind")
+        if kind is not None:
+            out += [
+                causes.required(f"spec.paramKind.{key}")
+                for key in ("apiVersion", "kind")
+                if not kind.get(key)
+            ]
+        match = spec.get("matchConstraints")
+        if match is None:
+            out.append(causes.required("spec.matchConstraints"))
+        else:
+            out += _match(match, "spec.matchConstraints", needs_rules=True)
+        out += _named(spec.get("variables"), "spec.variables", names.c_identifier)
+        out += _named(spec.get("matchConditions"), "spec.matchConditions", names.label_key)
+        return out + self._body(spec)
+
+    def _body(self, spec: objects.Object) -> list[statuses.Cause]:
+        out: list[statuses.Cause] = []
+        if not spec.get("validations") and not spec.get("auditAnnotations"):
+            text = "validations or auditAnnotations must contain at least one item"
+            out.append(causes.required("spec.validations", text))
+            out.append(causes.required("spec.auditAnnotations", text))
+        for index, one in enumerate(spec.get("validations") or ()):
+            field = f"spec.validations[{index}]"
+            if not (one.get("expression") or "").strip():
+                out.append(causes.required(f"{field}.expression", "expression is not specified"))
+            reason = one.get("reason")
+            if reason is not None and reason not in _REASONS:
+                out.append(causes.unsupported(f"{field}.reason", reason, _REASONS))
+            message = one.get("message")
+            if message is not None and not message.strip():
+                text = "message must be non-empty if specified"
+                out.append(causes.invalid(f"{field}.message", message, text))
+            elif message and "\n" in message:
+                text = "message must not contain line breaks"
+                out.append(causes.invalid(f"{field}.message", message, text))
+        for index, one in enumerate(spec.get("auditAnnotations") or ()):
+            field = f"spec.auditAnnotations[{index}]"
+            if not one.get("key"):
+                out.append(causes.required(f"{field}.key"))
+            if not one.get("valueExpression"):
+                text = "valueExpression is not specified"
+                out.append(causes.required(f"{field}.valueExpression", text))
+        return out
+
+    def validate_update(
+        self, obj: objects.Object, old: objects.Object, context: strategies.WriteContext
+    ) -> list[statuses.Cause]:
+        return self.validate_create(obj, context)
+
+
+class MutatingAdmissionPolicy(AdmissionPolicy):
+    """A MutatingAdmissionPolicy."""
+
+    status_is_separate: ClassVar[bool] = False
+
+    def _body(self, spec: objects.Object) -> list[statuses.Cause]:
+        out: list[statuses.Cause] = []
+        if not spec.get("mutations"):
+            text = "mutations must contain at least one item"
+            out.append(causes.required("spec.mutations", text))
+        for index, one in enumerate(spec.get("mutations") or ()):
+            field = f"spec.mutations[{index}]"
+            out += rules.one_of(
+                one.get("patchType"), f"{field}.patchType", ("ApplyConfiguration", "JSONPatch")
+            )
+        out += rules.one_of(
+            spec.get("reinvocationPolicy"), "spec.reinvocationPolicy", ("IfNeeded", "Never")
+        )
+        return out
+
+
+def _named(
+    listed: list[objects.Object] | None, field: str, check: Callable[[str], list[str]]
+) -> list[statuses.Cause]:
+    out: list[statuses.Cause] = []
+    seen: set[str] = set()
+    for index, one in enumerate(listed or ()):
+        name = one.get("name") or ""
+        at = f"{field}[{index}]"
+        if not (one.get("expression") or "").strip():
+            out.append(causes.required(f"{at}.expression"))
+        if not name:
+            out.append(causes.required(f"{at}.name"))
+        else:
+            out += rules.checked(name, f"{at}.name", check)
+            if name in seen:
+                out.append(causes.duplicate(f"{at}.name", name))
+            seen.add(name)
+    return out
+
+
+class AdmissionPolicyBinding(rules.Kind):
+    """A ValidatingAdmissionPolicyBinding or (`mutating`) a MutatingAdmissionPolicyBinding."""
+
+    has_generation: ClassVar[bool] = True
+    unconditional_update: ClassVar[bool] = False
+    mutating: ClassVar[bool] = False
+
+    def default(self, obj: objects.Object) -> None:
+        _default_match((obj.get("spec") or {}).get("matchResources"))
+
+    def validate_create(
+        self, obj: objects.Object, context: strategies.WriteContext
+    ) -> list[statuses.Cause]:
+        spec = obj.get("spec") or {}
+        out: list[statuses.Cause] = []
+        policy = spec.get("policyName") or ""
+        if not policy:
+            out.append(causes.required("spec.policyName"))
+        else:
+            out += rules.checked(policy, "spec.policyName", names.dns_subdomain)
+        out += _param_ref(spec.get("paramRef"), "spec.paramRef")
+        if spec.get("matchResources") is not None:
+            out += _match(spec["matchResources"], "spec.matchResources", needs_rules=False)
+        if not self.mutating:
+            out += _actions(spec.get("validationActions") or [], "spec.validationActions")
+        return out
+
+    def validate_update(
+        self, obj: objects.Object, old: objects.Object, context: strategies.WriteContext
+    ) -> list[statuses.Cause]:
+        return self.validate_create(obj, context)
+
+
+class MutatingAdmissionPolicyBinding(AdmissionPolicyBinding):
+    """A MutatingAdmissionPolicyBinding."""
+
+    mutating: ClassVar[bool] = True
+
+
+def _actions(actions: list[str], field: str) -> list[statuses.Cause]:
+    if not actions:
+        return [causes.required(field, "at least one validation action is required")]
+    out: list[statuses.Cause] = []
+    for index, action in enumerate(actions):
+        if action not in _ACTIONS:
+            out.append(causes.unsupported(f"{field}[{index}]", action, _ACTIONS))
+        if action in actions[:index]:
+            out.append(causes.duplicate(f"{field}[{index}]", action))
+    if "Deny" in actions and "Warn" in actions:
+        text = (
+            "must not contain both Deny and Warn (repeating the same validation failure "
+            "information in the API response and headers serves no purpose)"
+        )
+        out.append(causes.invalid(field, actions, text))
+    return out
+
+
+def _param_ref(ref: objects.Object | None, field: str) -> list[statuses.Cause]:
+    if ref is None:
+        return []
+    out: list[statuses.Cause] = []
+    name, selector = ref.get("name"), ref.get("selector")
+    if name and selector is not None:
+        text = "name and selector are mutually exclusive"
+        out.append(causes.forbidden(f"{field}.name", text))
+    if not name and selector is None:
+        out.append(causes.required(field, "one of name or selector must be specified"))
+    elif name:
+        out += rules.checked(name, f"{field}.name", names.dns_subdomain)
+    elif selector is not None:
+        out += selectors.validate_label_selector(selector, f"{field}.selector")
+    action = ref.get("parameterNotFoundAction")
+    if action is None:
+        out.append(causes.required(f"{field}.parameterNotFoundAction"))
+    elif action not in {"Allow", "Deny"}:
+        out.append(
+            causes.unsupported(f"{field}.parameterNotFoundAction", action, ("Allow", "Deny"))
+        )
+    return out

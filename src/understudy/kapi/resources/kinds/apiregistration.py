@@ -1,0 +1,85 @@
+"""APIServices. Source: kube-aggregator pkg/apis/apiregistration @1.36."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from understudy.kapi.resources import strategies
+from understudy.kapi.resources.kinds import rules
+from understudy.kube import causes, names, objects, statuses
+
+_GROUP_MAX, _VERSION_MAX = 20_000, 1_000
+
+
+class ApiService(rules.Kind):
+    """An APIService."""
+
+    status_is_separate: ClassVar[bool] = True
+    unconditional_update: ClassVar[bool] = False
+
+    def default(self, obj: objects.Object) -> None:
+        service = (obj.get("spec") or {}).get("service")
+        if service is not None and service.get("port") is None:
+            service["port"] = 443
+
+    def validate_name(self, name: str) -> list[str]:
+        return names.path_segment(name)
+
+    def initial_status(self, obj: objects.Object) -> objects.Object:
+        if (obj.get("spec") or {}).get("service") is None:
+            return obj.get("status") or {}
+        return {}
+
+    def validate_create(
+        self, obj: objects.Object, context: strategies.WriteContext
+    ) -> list[statuses.Cause]:
+        spec = obj.get("spec") or {}
+        name = objects.name_of(obj)
+        group, version = spec.get("group") or "", spec.get("version") or ""
+        out: list[statuses.Cause] = []
+        wanted = f"{version}.{group}"
+        if name != wanted:
+            text = f'must be `spec.version+"."+spec.group`: {causes.quoted(wanted)}'
+            out.append(causes.invalid("metadata.name", name, text))
+        if group:
+            out += rules.checked(group, "spec.group", names.dns_subdomain)
+        out += rules.checked(version, "spec.version", names.dns1035_label)
+        for field, bound in (
+            ("groupPriorityMinimum", _GROUP_MAX),
+            ("versionPriority", _VERSION_MAX),
+        ):
+            value = spec.get(field) or 0
+            if value <= 0 or value > bound:
+                text = f"must be positive and less than {bound}"
+                out.append(causes.invalid(f"spec.{field}", value, text))
+        return out + _service(spec)
+
+    def validate_update(
+        self, obj: objects.Object, old: objects.Object, context: strategies.WriteContext
+    ) -> list[statuses.Cause]:
+        return self.validate_create(obj, context)
+
+
+def _service(spec: objects.Object) -> list[statuses.Cause]:
+    service = spec.get("service")
+    if service is None:
+        out: list[statuses.Cause] = []
+        for field in ("caBundle", "insecureSkipTLSVerify"):
+            if spec.get(field):
+                text = "local APIServices may not have " + (
+                    "a caBundle" if field == "caBundle" else "insecureSkipTLSVerify"
+                )
+                out.append(causes.invalid(f"spec.{field}", spec[field], text))
+        return out
+    out = []
+    for field in ("namespace", "name"):
+        if not service.get(field):
+            out.append(causes.required(f"spec.service.{field}"))
+    out += [
+        causes.invalid("spec.service.port", service.get("port"), text)
+        for text in names.port_number(service.get("port") or 0)
+    ]
+    if spec.get("insecureSkipTLSVerify") and spec.get("caBundle"):
+        text = "may not be true if caBundle is present"
+        out.append(causes.invalid("spec.insecureSkipTLSVerify", True, text))
+    return out

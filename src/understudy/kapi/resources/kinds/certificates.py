@@ -1,0 +1,252 @@
+"""CertificateSigningRequests, ClusterTrustBundles.
+
+Source: pkg/apis/certificates/validation, pkg/registry/certificates @1.36. What a request may say
+about who asks is the server's: username, uid, groups and extra come from the request's user.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import ClassVar
+
+from understudy.aio import clocks
+from understudy.kapi.resources import strategies
+from understudy.kapi.resources.kinds import rules
+from understudy.kube import causes, names, objects, statuses
+
+USAGES = (
+    "any", "cert sign", "client auth", "code signing", "content commitment", "crl sign",
+    "data encipherment", "decipher only", "digital signature", "email protection",
+    "encipher only", "ipsec end system", "ipsec tunnel", "ipsec user", "key agreement",
+    "key encipherment", "microsoft sgc", "netscape sgc", "ocsp signing", "s/mime", "server auth",
+    "signing", "timestamping",
+)  # fmt: skip
+_EXPIRATION_S_MIN = 600
+_DECISIONS = ("Approved", "Denied")
+_OWN = ("username", "uid", "groups", "extra")
+
+
+class CertificateSigningRequest(rules.Kind):
+    """A CertificateSigningRequest: its spec never changes, its conditions only grow."""
+
+    status_is_separate: ClassVar[bool] = True
+    selectable: ClassVar[tuple[str, ...]] = ("spec.signerName",)
+
+    def selectable_fields(self, obj: objects.Object) -> dict[str, str]:
+        return {"spec.signerName": (obj.get("spec") or {}).get("signerName") or ""}
+
+    def default(self, obj: objects.Object) -> None:
+        spec = obj.setdefault("spec", {})
+        if not spec.get("usages"):
+            spec["usages"] = ["digital signature", "key encipherment"]
+
+    def prepare_create(self, obj: objects.Object, context: strategies.WriteContext) -> None:
+        super().prepare_create(obj, context)
+        spec, user = obj["spec"], context.user
+        for key in _OWN:
+            spec.pop(key, None)
+        spec["username"] = user.username
+        if user.uid:
+            spec["uid"] = user.uid
+        if user.groups:
+            spec["groups"] = list(user.groups)
+        if user.extra:
+            spec["extra"] = {key: list(values) for key, values in user.extra}
+
+    def prepare_update(
+        self, obj: objects.Object, old: objects.Object, context: strategies.WriteContext
+    ) -> None:
+        rules.restore(obj, old, "spec")
+        if context.subresource not in {"status", "approval"}:
+            rules.restore(obj, old, "status")
+            return
+        status, before = obj.setdefault("status", {}), old.get("status") or {}
+        if context.subresource == "approval":
+            rules.restore(status, before, "certificate")
+        self._stamp(status, before, clocks.rfc3339(context.now))
+
+    @staticmethod
+    def _stamp(status: objects.Object, before: objects.Object, now: str) -> None:
+        known = {condition.get("type"): condition for condition in before.get("conditions") or ()}
+        for condition in status.get("conditions") or ():
+            if not condition.get("status"):
+                condition["status"] = "True"
+            if not condition.get("lastUpdateTime"):
+                condition["lastUpdateTime"] = now
+            if not condition.get("lastTransitionTime"):
+                same = known.get(condition.get("type"))
+                kept = same.get("lastTransitionTime") if same else None
+                condition["lastTransitionTime"] = kept or now
+
+    def validate_name(self, name: str) -> list[str]:
+        # Nothing but what a path allows: the real server checks these names nowhere else.
+        return names.path_segment(name)
+
+    def validate_create(
+        self, obj: objects.Object, context: strategies.WriteContext
+    ) -> list[statuses.Cause]:
+        spec = obj["spec"]
+        out: list[statuses.Cause] = []
+        if problem := _request_problem(spec.get("request") or ""):
+            out.append(causes.invalid("spec.request", spec.get("request") or "", problem))
+        usages = spec.get("usages") or []
+        if not usages:
+            out.append(causes.required("spec.usages"))
+        for index, usage in enumerate(usages):
+            if usage not in USAGES:
+                out.append(causes.unsupported(f"spec.usages[{index}]", usage, USAGES))
+            if usage in usages[:index]:
+                out.append(causes.duplicate(f"spec.usages[{index}]", usage))
+        out += signer_name(spec.get("signerName") or "", "spec.signerName")
+        seconds = spec.get("expirationSeconds")
+        if seconds is not None and seconds < _EXPIRATION_S_MIN:
+            text = "may not specify a duration less than 600 seconds (10 minutes)"
+            out.append(causes.invalid("spec.expirationSeconds", seconds, text))
+        return out
+
+    def validate_update(
+        self, obj: objects.Object, old: objects.Object, context: strategies.WriteContext
+    ) -> list[statuses.Cause]:
+        if context.subresource not in {"status", "approval"}:
+            return []
+        status, before = obj.get("status") or {}, old.get("status") or {}
+        out: list[statuses.Cause] = []
+        conditions = status.get("conditions") or []
+        types = [condition.get("type") for condition in conditions]
+        known = [condition.get("type") for condition in before.get("conditions") or ()]
+        for index, kind in enumerate(types):
+            field = f"status.conditions[{index}]"
+            if not kind:
+                out.append(causes.required(f"{field}.type"))
+            elif kind in types[:index]:
+                out.append(causes.duplicate(f"{field}.type", kind))
+        if "Approved" in types and "Denied" in types:
+            text = "Approved and Denied conditions are mutually exclusive"
+            out.append(causes.invalid("status.conditions", types[-1], text))
+        if context.subresource == "status":
+            out += [
+                causes.forbidden(
+                    "status.conditions",
+                    f"updates may not add a condition of type {causes.quoted(kind)}",
+                )
+                for kind in _DECISIONS
+                if kind in types and kind not in known
+            ]
+        out += [
+            causes.forbidden(
+                "status.conditions",
+                f"updates may not remove a condition of type {causes.quoted(kind)}",
+            )
+            for kind in (*_DECISIONS, "Failed")
+            if kind in known and kind not in types
+        ]
+        return out + _certificate(status, before)
+
+
+def _certificate(status: objects.Object, before: objects.Object) -> list[statuses.Cause]:
+    from cryptography import x509  # noqa: PLC0415 (costs start-up, and is seldom needed)
+
+    field, value = "status.certificate", status.get("certificate")
+    if value == before.get("certificate") or not value:
+        return []
+    if before.get("certificate"):
+        return [causes.invalid(field, "<certificate data>", causes.IMMUTABLE)]
+    try:
+        found = x509.load_pem_x509_certificates(base64.b64decode(value, validate=True))
+    except (binascii.Error, ValueError):
+        found = []
+    if not found:
+        text = "must contain at least one CERTIFICATE PEM block"
+        return [causes.invalid(field, "<certificate data>", text)]
+    return []
+
+
+def _request_problem(encoded: str) -> str:
+    """Say what is wrong with a base64 PEM request, in the real server's words."""
+    from cryptography import x509  # noqa: PLC0415 (costs start-up, and is seldom needed)
+
+    begin, end = b"-----BEGIN CERTIFICATE REQUEST-----", b"-----END CERTIFICATE REQUEST-----"
+    try:
+        data = base64.b64decode(encoded, validate=True)
+    except binascii.Error:
+        data = b""
+    if begin not in data or end not in data:
+        return "PEM block type must be CERTIFICATE REQUEST"
+    try:
+        x509.load_pem_x509_csr(data)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def signer_name(value: str, field: str) -> list[statuses.Cause]:
+    """Check `example.com/signer-name`."""
+    if not value:
+        return [causes.required(field)]
+    domain, slash, path = value.partition("/")
+    form = "must be a fully qualified domain and path of the form 'example.com/signer-name'"
+    if not slash or "/" in path:
+        return [causes.invalid(field, value, form)]
+    out = [causes.invalid(field, domain, text) for text in names.dns_subdomain(domain)]
+    if not out and "." not in domain:
+        out.append(
+            causes.invalid(
+                field, value, "should be a domain with at least two segments separated by dots"
+            )
+        )
+    out += [causes.invalid(field, path, text) for text in names.dns_subdomain(path)]
+    return out
+
+
+class ClusterTrustBundle(rules.Kind):
+    """A ClusterTrustBundle."""
+
+    unconditional_update: ClassVar[bool] = False
+    selectable: ClassVar[tuple[str, ...]] = ("spec.signerName",)
+
+    def selectable_fields(self, obj: objects.Object) -> dict[str, str]:
+        return {"spec.signerName": (obj.get("spec") or {}).get("signerName") or ""}
+
+    def validate_create(
+        self, obj: objects.Object, context: strategies.WriteContext
+    ) -> list[statuses.Cause]:
+        from cryptography import x509  # noqa: PLC0415 (costs start-up, and is seldom needed)
+
+        spec = obj.get("spec") or {}
+        out: list[statuses.Cause] = []
+        signer = spec.get("signerName") or ""
+        if signer:
+            out += signer_name(signer, "spec.signerName")
+            prefix = signer.replace("/", ":") + ":"
+            if not objects.name_of(obj).startswith(prefix):
+                text = (
+                    f"ClusterTrustBundle for signerName {signer} must be named with prefix {prefix}"
+                )
+                out.append(causes.invalid("metadata.name", objects.name_of(obj), text))
+        bundle = (spec.get("trustBundle") or "").encode()
+        try:
+            found = x509.load_pem_x509_certificates(bundle)
+        except ValueError:
+            found = []
+        if not found:
+            out.append(
+                causes.invalid(
+                    "spec.trustBundle",
+                    "<value omitted>",
+                    "at least one trust anchor must be provided",
+                )
+            )
+        return out
+
+    def validate_update(
+        self, obj: objects.Object, old: objects.Object, context: strategies.WriteContext
+    ) -> list[statuses.Cause]:
+        signers = [(one.get("spec") or {}).get("signerName") for one in (obj, old)]
+        return self.validate_create(obj, context) + rules.immutable(
+            signers[0], signers[1], "spec.signerName"
+        )
+
+    def validate_name(self, name: str) -> list[str]:
+        tail = name.rpartition(":")[2]
+        return names.dns_subdomain(tail)

@@ -1,0 +1,39 @@
+"""RuntimeClasses. Source: pkg/apis/node/validation, pkg/registry/node @1.36."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from understudy.kapi.resources import strategies
+from understudy.kapi.resources.kinds import rules
+from understudy.kube import causes, names, objects, statuses
+
+
+class RuntimeClass(rules.Kind):
+    """A RuntimeClass."""
+
+    unconditional_update: ClassVar[bool] = False
+
+    def default(self, obj: objects.Object) -> None:
+        for toleration in (obj.get("scheduling") or {}).get("tolerations") or ():
+            if toleration.get("operator") == "":
+                del toleration["operator"]
+
+    def validate_create(
+        self, obj: objects.Object, context: strategies.WriteContext
+    ) -> list[statuses.Cause]:
+        handler = obj.get("handler") or ""
+        out = [causes.invalid("handler", handler, text) for text in names.dns_label(handler)]
+        scheduling = obj.get("scheduling") or {}
+        selector = scheduling.get("nodeSelector") or {}
+        out += names.validate_labels(selector, "scheduling.nodeSelector")
+        tolerations = scheduling.get("tolerations") or []
+        for index, toleration in enumerate(tolerations):
+            if toleration in tolerations[:index]:
+                out.append(causes.duplicate(f"scheduling.tolerations[{index}]", toleration))
+        return out
+
+    def validate_update(
+        self, obj: objects.Object, old: objects.Object, context: strategies.WriteContext
+    ) -> list[statuses.Cause]:
+        return rules.immutable(obj.get("handler"), old.get("handler"), "handler")
