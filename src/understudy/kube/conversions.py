@@ -40,10 +40,26 @@ def zero(node: schemas.Schema) -> objects.Json:
     return _ZEROS.get(node.type)
 
 
-def finish(node: schemas.Schema, out: objects.Object) -> objects.Object:
-    """Leave out the fields which Go leaves out, write those which Go always writes; in place."""
+def droppable(node: schemas.Schema) -> frozenset[str]:
+    """Return the fields of a struct whose empty values are not kept as they are."""
     assert node.fields is not None
-    for key in [key for key, item in out.items() if not item and key in node.omit_empty]:
+    nullable = (
+        key
+        for key, as_null in node.always.items()
+        if as_null and (node.fields[key].type == "array" or node.fields[key].values is not None)
+    )
+    return node.omit_empty.union(nullable) if node.always else node.omit_empty
+
+
+def finish(node: schemas.Schema, out: objects.Object) -> objects.Object:
+    """Leave out the fields which Go leaves out, write those which Go always writes; in place.
+
+    An empty list or map that Go would write becomes null: objects are stored as protobuf, which
+    cannot tell the two apart.
+    """
+    assert node.fields is not None
+    dropped = droppable(node)
+    for key in [key for key, item in out.items() if not item and key in dropped]:
         del out[key]
     for key, as_null in node.always.items():
         if key not in out:
@@ -125,6 +141,8 @@ class _Conversion:
     def _map(self, value: objects.Object, node: schemas.Schema, path: str) -> objects.Json:
         if node.values is None:
             return value
+        if node.values.format == "byte":
+            value = {key: "" if item is None else item for key, item in value.items()}
         return {key: self.value(item, node.values, f"{path}.{key}") for key, item in value.items()}
 
     def _refuse(self, value: objects.Json, node: schemas.Schema) -> None:

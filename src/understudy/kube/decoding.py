@@ -286,7 +286,7 @@ def _struct(  # noqa: C901 (the closure is one loop: a call per field costs more
 ) -> Decoder:
     """Build a struct's closure; a rule is the class of a plain value, or a closure."""
     rule_of = rules.get
-    omitted = node.omit_empty
+    omitted = conversions.droppable(node)
     keeps_unknown = node.preserve_unknown
 
     def struct(value: objects.Json) -> objects.Json:  # noqa: C901 (see above)

@@ -3,7 +3,7 @@
 import pytest
 
 from understudy.kapi.resources import builtins
-from understudy.kube import conversions, decoding, statuses
+from understudy.kube import conversions, decoding, objects, statuses
 
 CATALOGUE = builtins.catalogue()
 
@@ -219,6 +219,12 @@ def test_duplicates_found_by_the_parser_count_as_strict_errors():
         ),
         ("roles.rbac.authorization.k8s.io", {"metadata": {}}, {"metadata": {}, "rules": None}),
         (
+            "roles.rbac.authorization.k8s.io",
+            {"metadata": {}, "rules": []},
+            {"metadata": {}, "rules": None},
+        ),
+        ("secrets", {"metadata": {}, "data": {"k": None}}, {"metadata": {}, "data": {"k": ""}}),
+        (
             "services",
             {"metadata": {}, "spec": {"selector": {}, "ports": [{"port": 80}]}},
             {
@@ -228,11 +234,35 @@ def test_duplicates_found_by_the_parser_count_as_strict_errors():
             },
         ),
     ],
-    ids=["empties", "nulls", "zeros", "times-and-bytes", "quantities", "null-list", "structs"],
+    ids=[
+        "empties",
+        "nulls",
+        "zeros",
+        "times-and-bytes",
+        "quantities",
+        "null-list",
+        "empty-list",
+        "bytes",
+        "structs",
+    ],
 )
 def test_an_object_becomes_what_gos_types_would_write_back(ref, before, after):
     assert decode(ref, before) == []
     assert before == after
+
+
+@pytest.mark.parametrize(
+    ("ref", "obj", "path"),
+    [
+        ("deployments.apps", {"spec": {"selector": {}}}, ("spec", "selector")),
+        ("controllerrevisions.apps", {"data": {}, "revision": 1}, ("data",)),
+        ("pods", pod(containers=[], securityContext={}), ("spec", "securityContext")),
+        ("networkpolicies.networking.k8s.io", {"spec": {}}, ("spec", "podSelector")),
+    ],
+)
+def test_an_empty_object_that_means_something_is_kept(ref, obj, path):
+    decode(ref, obj)
+    assert objects.lookup(obj, path) == {}
 
 
 def test_decoding_twice_changes_nothing_more():
