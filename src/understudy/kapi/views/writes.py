@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from understudy.aio import clocks
 from understudy.kapi.admission import chain as admission
-from understudy.kapi.resources import catalogue
+from understudy.kapi.resources import catalogue, recognition
 from understudy.kapi.store import entries
 from understudy.kapi.views import deletion, options as opts, ownership, results, subresources
-from understudy.kube import identities, names, objects, patches, statuses
+from understudy.kube import causes, identities, names, objects, patches, statuses
 
 if TYPE_CHECKING:
     from understudy.kapi.views import view as views
@@ -78,10 +78,9 @@ def create(
     view.shared.chain.mutate(attributes)
     for system_field in ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"):
         meta.pop(system_field, None)
-    strategy.prepare_create(obj, context)
     meta["uid"] = view.ids.uid()
-    now = clocks.rfc3339(context.now)
-    meta["creationTimestamp"] = now
+    meta["creationTimestamp"] = clocks.rfc3339(context.now)
+    strategy.prepare_create(obj, context)
     if strategy.has_generation:
         meta["generation"] = 1
     causes = names.validate_metadata(
@@ -287,6 +286,7 @@ def replace(
     )
     view.shared.chain.mutate(attributes)
     _keep_system_fields(meta, old_meta)
+    meta["resourceVersion"] = old_meta["resourceVersion"]
     strategy.prepare_update(obj, old, context)
     meta = obj["metadata"]
     if owned:
@@ -301,7 +301,6 @@ def replace(
         raise statuses.invalid(resource.group, resource.kind, name, causes)
     warnings = strategy.warnings(obj, old)
     view.shared.chain.validate(attributes)
-    meta["resourceVersion"] = old_meta["resourceVersion"]
     if unchanged(obj, old):
         return results.Written(resource, entry, warnings=warnings)
     if deletion.is_finished(obj, old):
@@ -356,16 +355,19 @@ def check_type(resource: catalogue.Resource, obj: objects.Object, *, patched: bo
             raise statuses.BadRequestError(
                 "Object 'apiVersion' is missing in the body of the request"
             )
-    if obj["apiVersion"] != resource.api_version:
+    api_version, kind = str(obj["apiVersion"]), str(obj["kind"])
+    if not resource.custom:
+        if (api_version, kind) != (resource.api_version, resource.kind):
+            raise recognition.mismatch(resource, api_version, kind)
+        return
+    if api_version != resource.api_version:
         raise statuses.BadRequestError(
-            f"the API version in the data ({obj['apiVersion']}) does not match the expected API "
+            f"the API version in the data ({api_version}) does not match the expected API "
             f"version ({resource.api_version})"
         )
-    if obj["kind"] != resource.kind:
-        raise statuses.BadRequestError(
-            f'{obj["kind"]} in version "{resource.version}" cannot be handled as a '
-            f'{resource.kind}: no kind "{obj["kind"]}" is registered for this path'
-        )
+    if kind != resource.kind:
+        cause = causes.invalid("kind", kind, f"must be {resource.kind}")
+        raise statuses.invalid(resource.group, kind, objects.name_of(obj), [cause])
 
 
 def settle_namespace(resource: catalogue.Resource, obj: objects.Object, namespace: str) -> None:

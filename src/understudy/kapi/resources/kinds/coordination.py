@@ -20,6 +20,22 @@ class Lease(rules.Kind):
     unconditional_update: ClassVar[bool] = False
     creates_on_update: ClassVar[bool] = True
 
+    def prepare_create(self, obj: objects.Object, context: strategies.WriteContext) -> None:
+        self._drop_disabled(obj, {})
+
+    def prepare_update(
+        self, obj: objects.Object, old: objects.Object, context: strategies.WriteContext
+    ) -> None:
+        self._drop_disabled(obj, old.get("spec") or {})
+
+    @staticmethod
+    def _drop_disabled(obj: objects.Object, before: objects.Object) -> None:
+        """Coordinated leader election is off by default: its fields are not taken."""
+        spec = obj.get("spec") or {}
+        for field in ("strategy", "preferredHolder"):
+            if field not in before:
+                spec.pop(field, None)
+
     def validate_create(
         self, obj: objects.Object, context: strategies.WriteContext
     ) -> list[statuses.Cause]:
