@@ -295,7 +295,7 @@ def _completion(spec: objects.Object, field: str) -> Causes:
 
 def _validate(job: objects.Object) -> Causes:
     spec, meta = job["spec"], objects.metadata(job)
-    out = _generated_selector(job, spec, meta)
+    out = _generated_selector(spec, meta)
     out += validate_spec(spec, "spec")
     selector = spec.get("selector")
     if selector is None:
@@ -317,7 +317,7 @@ def _validate(job: objects.Object) -> Causes:
     return out
 
 
-def _generated_selector(job: objects.Object, spec: objects.Object, meta: objects.Object) -> Causes:
+def _generated_selector(spec: objects.Object, meta: objects.Object) -> Causes:
     selector = spec.get("selector")
     if spec.get("manualSelector") or selector is None:
         return []

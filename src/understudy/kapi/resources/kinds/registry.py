@@ -1,4 +1,4 @@
-"""Which strategy each built-in kind has."""
+"""Which strategy each built-in kind has, and how its versions convert into one another."""
 
 from __future__ import annotations
 
@@ -8,57 +8,54 @@ from understudy.kapi.resources.kinds import (
     apiregistration,
     batch,
     certificates,
+    config,
     coordination,
     dynamicresources,
+    endpoints,
+    events,
     flowcontrol,
+    namespaces,
+    nodes,
     pods,
+    quota,
     rules,
     runtimeclasses,
     services,
     workloads,
 )
 
+_ADMISSION = "admissionregistration.k8s.io"
+_FLOWCONTROL = "flowcontrol.apiserver.k8s.io"
+
 _COMMON = rules.Kind()
 
 _STRATEGIES: dict[tuple[str, str], strategies.Strategy] = {
+    ("", "ConfigMap"): config.ConfigMap(),
+    ("", "Endpoints"): endpoints.Endpoints(),
+    ("", "Event"): events.Event(),
+    ("", "LimitRange"): quota.LimitRange(),
+    ("", "Namespace"): namespaces.Namespace(),
+    ("", "Node"): nodes.Node(),
     ("", "Pod"): pods.Pod(),
     ("", "PodTemplate"): pods.PodTemplate(),
     ("", "ReplicationController"): workloads.ReplicationController(),
+    ("", "ResourceQuota"): quota.ResourceQuota(),
+    ("", "Secret"): config.Secret(),
     ("", "Service"): services.Service(),
-    ("admissionregistration.k8s.io", "MutatingAdmissionPolicy"): (
-        admissionregistration.MutatingAdmissionPolicy()
-    ),
-    ("admissionregistration.k8s.io", "MutatingAdmissionPolicyBinding"): (
+    ("", "ServiceAccount"): config.ServiceAccount(),
+    (_ADMISSION, "MutatingAdmissionPolicy"): admissionregistration.MutatingAdmissionPolicy(),
+    (_ADMISSION, "MutatingAdmissionPolicyBinding"): (
         admissionregistration.MutatingAdmissionPolicyBinding()
     ),
-    ("admissionregistration.k8s.io", "MutatingWebhookConfiguration"): (
+    (_ADMISSION, "MutatingWebhookConfiguration"): (
         admissionregistration.MutatingWebhookConfiguration()
     ),
-    ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy"): (
-        admissionregistration.AdmissionPolicy()
-    ),
-    ("admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding"): (
+    (_ADMISSION, "ValidatingAdmissionPolicy"): admissionregistration.AdmissionPolicy(),
+    (_ADMISSION, "ValidatingAdmissionPolicyBinding"): (
         admissionregistration.AdmissionPolicyBinding()
     ),
-    ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"): (
-        admissionregistration.WebhookConfiguration()
-    ),
+    (_ADMISSION, "ValidatingWebhookConfiguration"): admissionregistration.WebhookConfiguration(),
     ("apiregistration.k8s.io", "APIService"): apiregistration.ApiService(),
-    ("certificates.k8s.io", "CertificateSigningRequest"): (
-        certificates.CertificateSigningRequest()
-    ),
-    ("certificates.k8s.io", "ClusterTrustBundle"): certificates.ClusterTrustBundle(),
-    ("coordination.k8s.io", "Lease"): coordination.Lease(),
-    ("coordination.k8s.io", "LeaseCandidate"): coordination.LeaseCandidate(),
-    ("flowcontrol.apiserver.k8s.io", "FlowSchema"): flowcontrol.FlowSchema(),
-    ("flowcontrol.apiserver.k8s.io", "PriorityLevelConfiguration"): (
-        flowcontrol.PriorityLevelConfiguration()
-    ),
-    ("node.k8s.io", "RuntimeClass"): runtimeclasses.RuntimeClass(),
-    ("resource.k8s.io", "DeviceClass"): dynamicresources.DeviceClass(),
-    ("resource.k8s.io", "ResourceClaim"): dynamicresources.ResourceClaim(),
-    ("resource.k8s.io", "ResourceClaimTemplate"): dynamicresources.ResourceClaimTemplate(),
-    ("resource.k8s.io", "ResourceSlice"): dynamicresources.ResourceSlice(),
     ("apps", "ControllerRevision"): workloads.ControllerRevision(),
     ("apps", "DaemonSet"): workloads.DaemonSet(),
     ("apps", "Deployment"): workloads.Deployment(),
@@ -66,6 +63,26 @@ _STRATEGIES: dict[tuple[str, str], strategies.Strategy] = {
     ("apps", "StatefulSet"): workloads.StatefulSet(),
     ("batch", "CronJob"): batch.CronJob(),
     ("batch", "Job"): batch.Job(),
+    ("certificates.k8s.io", "CertificateSigningRequest"): (
+        certificates.CertificateSigningRequest()
+    ),
+    ("certificates.k8s.io", "ClusterTrustBundle"): certificates.ClusterTrustBundle(),
+    ("coordination.k8s.io", "Lease"): coordination.Lease(),
+    ("coordination.k8s.io", "LeaseCandidate"): coordination.LeaseCandidate(),
+    ("discovery.k8s.io", "EndpointSlice"): endpoints.EndpointSlice(),
+    ("events.k8s.io", "Event"): events.EventsEvent(),
+    (_FLOWCONTROL, "FlowSchema"): flowcontrol.FlowSchema(),
+    (_FLOWCONTROL, "PriorityLevelConfiguration"): flowcontrol.PriorityLevelConfiguration(),
+    ("node.k8s.io", "RuntimeClass"): runtimeclasses.RuntimeClass(),
+    ("resource.k8s.io", "DeviceClass"): dynamicresources.DeviceClass(),
+    ("resource.k8s.io", "ResourceClaim"): dynamicresources.ResourceClaim(),
+    ("resource.k8s.io", "ResourceClaimTemplate"): dynamicresources.ResourceClaimTemplate(),
+    ("resource.k8s.io", "ResourceSlice"): dynamicresources.ResourceSlice(),
+    ("scheduling.k8s.io", "PriorityClass"): quota.PriorityClass(),
+}
+
+_CONVERTERS: dict[tuple[str, str, str], tuple[strategies.Converter, strategies.Converter]] = {
+    ("events.k8s.io", "v1", "Event"): (events.to_core, events.from_core),
 }
 
 
@@ -78,4 +95,4 @@ def converters_for(
     group: str, version: str, kind: str
 ) -> tuple[strategies.Converter | None, strategies.Converter | None]:
     """Return the functions to and from the stored version; None where nothing differs."""
-    return (None, None)
+    return _CONVERTERS.get((group, version, kind), (None, None))

@@ -121,7 +121,7 @@ class Service(rules.Kind):
     def validate_create(
         self, obj: objects.Object, context: strategies.WriteContext
     ) -> list[statuses.Cause]:
-        return _validate(obj, None)
+        return _validate(obj)
 
     def validate_update(
         self, obj: objects.Object, old: objects.Object, context: strategies.WriteContext
@@ -134,7 +134,7 @@ class Service(rules.Kind):
             old
         ):
             return []
-        return _validate_changes(obj["spec"], old["spec"]) + _validate(obj, old)
+        return _validate_changes(obj["spec"], old["spec"]) + _validate(obj)
 
     def warnings(self, obj: objects.Object, old: objects.Object | None) -> list[str]:
         return _warnings(obj)
@@ -432,7 +432,7 @@ def _families(families: list[str], policy: str | None) -> Causes:
     return out
 
 
-def _validate(obj: objects.Object, old: objects.Object | None) -> Causes:
+def _validate(obj: objects.Object) -> Causes:
     spec = obj["spec"]
     annotations = objects.annotations_of(obj)
     kind, ports = spec.get("type") or "", spec.get("ports") or []
