@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from understudy.kapi import settings
 from understudy.kapi.discovery import aggregated, documents, groups, openapi_v2, openapi_v3
 from understudy.kapi.http import (
     health,
@@ -11,6 +12,7 @@ from understudy.kapi.http import (
     requests,
     responses,
     tokens,
+    zpages,
 )
 from understudy.kapi.resources import catalogue as catalogues
 from understudy.kapi.views import view as views
@@ -43,11 +45,14 @@ _FOREVER = "public, immutable"
 class Documents:
     """Answers paths that are neither resources nor health."""
 
-    __slots__ = ("_health", "_issuer")
+    __slots__ = ("_health", "_issuer", "_limits")
 
-    def __init__(self, issuer: tokens.TokenIssuer, checks: health.Health) -> None:
+    def __init__(
+        self, issuer: tokens.TokenIssuer, checks: health.Health, limits: settings.HttpLimits
+    ) -> None:
         self._issuer = issuer
         self._health = checks
+        self._limits = limits
 
     def answer(
         self,
@@ -62,6 +67,9 @@ class Documents:
             NotFoundError: A version of a built-in group that is not served. NotAcceptableError.
         """
         text = path.text.rstrip("/") or "/"
+        page = zpages.answer(text, VERSION["gitVersion"], self._limits, self._health)
+        if page is not None:
+            return page
         found = self._document(request, path, text, view)
         if found is None:
             return responses.page_not_found()
@@ -113,7 +121,7 @@ class Documents:
             "/.well-known/openid-configuration", "/api", "/api/v1", "/apis", "/apis/", "/metrics",
             "/openapi/v2", "/openapi/v3", "/openapi/v3/", "/openid/v1/jwks", "/version",
         }  # fmt: skip
-        paths |= set(self._health.paths())
+        paths |= {*zpages.PATHS, *self._health.paths()}
         for group, versions in groups.versions_by_group(catalogue):
             if group:
                 paths.add(f"/apis/{group}")

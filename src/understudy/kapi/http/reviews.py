@@ -247,7 +247,7 @@ class Question:
             causes.append(
                 _invalid(
                     "spec.nonResourceAttributes",
-                    path,
+                    _go_struct(path),
                     "cannot be specified in combination with resourceAttributes",
                 )
             )
@@ -280,7 +280,11 @@ class Question:
         namespace = metadata.get("namespace") or self.namespace
         if path is not None:
             causes.append(
-                _invalid("spec.nonResourceAttributes", path, "disallowed on this kind of request")
+                _invalid(
+                    "spec.nonResourceAttributes",
+                    _go_struct(path),
+                    "disallowed on this kind of request",
+                )
             )
         if resource is not None and resource.get("namespace", "") != namespace:
             causes.append(
@@ -291,6 +295,11 @@ class Question:
                 )
             )
         return causes
+
+
+def _go_struct(path: objects.Object) -> objects.Object:
+    """Return NonResourceAttributes as Go's internal type prints them."""
+    return {"Path": path.get("path") or "", "Verb": path.get("verb") or ""}
 
 
 def _invalid(field: str, value: objects.Json, why: str) -> statuses.Cause:

@@ -139,7 +139,7 @@ class Api:
         self._authorizer = authorizer
         self._open_to_all = isinstance(authorizer, auth.AllowAll)
         self._reviews = reviews.Reviews(authenticator, authorizer)
-        self._documents = documents.Documents(authenticator.issuer, health_checks)
+        self._documents = documents.Documents(authenticator.issuer, health_checks, limits)
         self._sandboxes = sandboxes
         self._health = health_checks
         self._metrics = counters
@@ -160,7 +160,7 @@ class Api:
         try:
             view = self._registry.view(path.view)
             if view is None:
-                return self._unknown_view(path)
+                return self._unknown_view(request, path)
             user = self._authenticator.authenticate(request, view)
             if auth.is_impersonating(request):
                 user = auth.impersonate(request, view, user, self._authorizer)
@@ -176,7 +176,15 @@ class Api:
         choice = negotiation.for_errors(request.header(b"accept"))
         return rendering.error(error, choice, indent=wants_indent(choice, query, request))
 
-    def _unknown_view(self, path: requests.Path) -> responses.Response:
+    def _unknown_view(self, request: protocol.Request, path: requests.Path) -> responses.Response:
+        """Refuse a path whose first part names no view; who may not ask learns nothing else."""
+        base = self._registry.view("")
+        assert base is not None, "a server has a base view"
+        user = self._authenticator.authenticate(request, base)
+        if auth.is_impersonating(request):
+            user = auth.impersonate(request, base, user, self._authorizer)
+        whole = f"/{path.view}{path.text.rstrip('/')}"
+        self._authorize(base, auth.Attributes(user, request.method.lower(), path=whole))
         if path.api:
             raise statuses.NotFoundError(
                 f'views "{path.view}" not found: GET /views lists those there are',
@@ -298,7 +306,8 @@ class Api:
             call.namespace,
             label_selector=options.label_selector,
             field_selector=options.field_selector,
-            limit=options.limit,
+            # The watch cache of the real server, which answers version 0, knows no pages.
+            limit=0 if options.resource_version == "0" else options.limit,
             continue_token=options.continue_token,
             resource_version=options.resource_version,
             resource_version_match=options.resource_version_match,

@@ -99,6 +99,7 @@ class Strategy:
         returns_object_on_delete: DELETE answers with the object rather than a Status.
         orphans_by_default: Deletion without a policy orphans the dependents (Job,
             ReplicationController).
+        orphan_warning: Warning on such a deletion; empty for none.
         creates_on_update: A PUT to a name that does not exist creates it.
         selectable: Field selector keys besides metadata.name and metadata.namespace.
     """
@@ -109,6 +110,7 @@ class Strategy:
     graceful: ClassVar[bool] = False
     returns_object_on_delete: ClassVar[bool] = False
     orphans_by_default: ClassVar[bool] = False
+    orphan_warning: ClassVar[str] = ""
     creates_on_update: ClassVar[bool] = False
     selectable: ClassVar[tuple[str, ...]] = ()
     columns: ClassVar[Sequence[Column]] = ()

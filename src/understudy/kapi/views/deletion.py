@@ -21,13 +21,14 @@ from understudy.kapi.admission import chain as admission
 from understudy.kapi.resources import catalogue
 from understudy.kapi.store import entries
 from understudy.kapi.views import options as opts, results
-from understudy.kube import objects, statuses
+from understudy.kube import identities, objects, statuses
 
 if TYPE_CHECKING:
     from understudy.kapi.views import view as views
 
 ORPHAN = "orphan"
 FOREGROUND = "foregroundDeletion"
+NAMESPACES = identities.GroupResource("", "namespaces")
 
 
 def delete(
@@ -72,15 +73,27 @@ def delete(
         meta["finalizers"] = finalizers
         if not finalizers:
             del meta["finalizers"]
+    warnings = _warnings(resource, options)
     pending = bool(finalizers) or resource.strategy.holds_deletion(obj)
     if not pending and grace_s == 0:
-        return _remove(view, resource, entry, obj, options)
-    _mark(view, resource, obj, grace_s)
-    if obj == old:
-        return results.Written(resource, entry)
-    if options.dry_run:
-        return _dry(resource, obj)
-    return results.Written(resource, view.commit(resource, key, obj))
+        written = _remove(view, resource, entry, obj, options)
+    else:
+        _mark(view, resource, obj, grace_s)
+        if obj == old:
+            written = results.Written(resource, entry)
+        elif options.dry_run:
+            written = _dry(resource, obj)
+        else:
+            written = results.Written(resource, view.commit(resource, key, obj))
+    written.warnings += warnings
+    return written
+
+
+def _warnings(resource: catalogue.Resource, options: opts.DeleteOptions) -> list[str]:
+    """Say what a client may not expect of a deletion without a policy."""
+    said = options.propagation_policy or options.orphan_dependents is not None
+    text = resource.strategy.orphan_warning
+    return [text] if text and not said else []
 
 
 def is_finished(obj: objects.Object, old: objects.Object) -> bool:
@@ -96,16 +109,39 @@ def is_finished(obj: objects.Object, old: objects.Object) -> bool:
 def _check_preconditions(
     resource: catalogue.Resource, name: str, entry: entries.Entry, options: opts.DeleteOptions
 ) -> None:
-    why = ""
-    if options.uid and options.uid != entry.uid:
-        why = f"UID in precondition: {options.uid}, UID in object meta: {entry.uid}"
-    elif options.resource_version and options.resource_version != str(entry.revision):
-        why = (
-            f"ResourceVersion in precondition: {options.resource_version}, "
-            f"ResourceVersion in object meta: {entry.revision}"
+    wanted_uid, wanted_version = options.uid, options.resource_version
+    wrong_uid = bool(wanted_uid) and wanted_uid != entry.uid
+    wrong_version = bool(wanted_version) and wanted_version != str(entry.revision)
+    if not wrong_uid and not wrong_version:
+        return
+    if resource.storage == NAMESPACES:
+        # Namespaces have a deletion of their own, with words of its own.
+        what, wanted, found = (
+            ("UID", wanted_uid, entry.uid)
+            if wrong_uid
+            else ("ResourceVersion", wanted_version, str(entry.revision))
         )
-    if why:
-        raise statuses.conflict(resource.group_resource, name, f"Precondition failed: {why}")
+        raise statuses.conflict(
+            resource.group_resource,
+            name,
+            f"Precondition failed: {what} in precondition: {wanted}, "
+            f"{what} in object meta: {found}",
+        )
+    # The generic deletion names the kind where everything else names the resource.
+    kind = identities.GroupResource(resource.group, resource.kind)
+    if wrong_uid:
+        raise statuses.conflict(
+            kind,
+            name,
+            f"the UID in the precondition ({wanted_uid}) does not match the UID in record "
+            f"({entry.uid}). The object might have been deleted and then recreated",
+        )
+    raise statuses.conflict(
+        kind,
+        name,
+        f"the ResourceVersion in the precondition ({wanted_version}) does not match the "
+        f"ResourceVersion in record ({entry.revision}). The object might have been modified",
+    )
 
 
 def _grace(resource: catalogue.Resource, obj: objects.Object, options: opts.DeleteOptions) -> int:
@@ -169,7 +205,11 @@ def _remove(
     obj: objects.Object,
     options: opts.DeleteOptions,
 ) -> results.Written:
-    if resource.strategy.graceful and not obj["metadata"].get("deletionTimestamp"):
+    meta = obj["metadata"]
+    if resource.strategy.graceful and (
+        not meta.get("deletionTimestamp") or meta.get("deletionGracePeriodSeconds")
+    ):
+        # The end of a grace period is an event of its own, even where it is over at once.
         _mark(view, resource, obj, 0)
         if not options.dry_run:
             view.commit(resource, entry.key, obj)

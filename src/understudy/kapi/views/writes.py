@@ -54,6 +54,8 @@ def create(
     if resource.to_storage is not None:
         obj = resource.to_storage(obj)
         meta = obj["metadata"]
+    for system_field in ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"):
+        meta.pop(system_field, None)
     strategy = resource.strategy
     strategy.default(obj)
     if not applied:
@@ -76,8 +78,6 @@ def create(
     )
     require_namespace(view, resource, namespace, name)
     view.shared.chain.mutate(attributes)
-    for system_field in ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"):
-        meta.pop(system_field, None)
     meta["uid"] = view.ids.uid()
     meta["creationTimestamp"] = clocks.rfc3339(context.now)
     strategy.prepare_create(obj, context)
@@ -304,10 +304,10 @@ def replace(
     if unchanged(obj, old):
         return results.Written(resource, entry, warnings=warnings)
     if deletion.is_finished(obj, old):
-        if options.dry_run:
-            return _answer(resource, obj, warnings=warnings)
-        gone = view.drop(resource, entry.key, obj)
-        return results.Written(resource, gone, warnings=warnings)
+        # Watchers see the last state that was kept; the writer sees its own, which never was.
+        if not options.dry_run:
+            view.drop(resource, entry.key, old)
+        return _answer(resource, obj, warnings=warnings)
     if options.dry_run:
         return _answer(resource, obj, warnings=warnings)
     committed = view.commit(resource, entry.key, obj)

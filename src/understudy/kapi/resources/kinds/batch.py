@@ -33,6 +33,11 @@ class Job(rules.Kind):
     status_is_separate: ClassVar[bool] = True
     has_generation: ClassVar[bool] = True
     orphans_by_default: ClassVar[bool] = True
+    orphan_warning: ClassVar[str] = (
+        "child pods are preserved by default when jobs are deleted; set "
+        "propagationPolicy=Background to remove them or set propagationPolicy=Orphan to suppress "
+        "this warning"
+    )
     selectable: ClassVar[tuple[str, ...]] = ("status.successful",)
 
     def default(self, obj: objects.Object) -> None:
