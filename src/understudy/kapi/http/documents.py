@@ -48,11 +48,14 @@ class Documents:
     __slots__ = ("_health", "_issuer", "_limits")
 
     def __init__(
-        self, issuer: tokens.TokenIssuer, checks: health.Health, limits: settings.HttpLimits
+        self,
+        issuer: tokens.TokenIssuer,
+        checks: health.Health,
+        limits: settings.HttpLimits | None = None,
     ) -> None:
         self._issuer = issuer
         self._health = checks
-        self._limits = limits
+        self._limits = limits or settings.HttpLimits()
 
     def answer(
         self,
