@@ -53,6 +53,7 @@ class Shared:
 
     Attributes:
         journal: Receives every write, in order.
+        root_ca: PEM bundle that clients in the cluster trust the API server by.
     """
 
     view: views.View
@@ -60,6 +61,7 @@ class Shared:
     indexes: indexes.Indexes
     journal: Callable[[Write], None]
     parsed: changes.Parsed = field(default_factory=changes.Parsed)
+    root_ca: str = ""
 
 
 class Cluster:

@@ -19,7 +19,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from understudy.aio import clocks
 from understudy.controllers import changes, clusters, indexes
@@ -40,6 +40,12 @@ RELEASED_SHARE: Final = 16
 """Timers due at one moment go off one by one, or, if they are many, in this many batches."""
 
 _log = logging.getLogger(__name__)
+
+
+class Idle(NamedTuple):
+    """What a reconcile returns to be called again without keeping a rehearsal waiting for it."""
+
+    seconds: float
 
 
 class Queue(Protocol):
@@ -79,7 +85,7 @@ class Controller(Protocol):
         """Turn a change of a watched resource into keys; must be quick and must not write."""
         ...
 
-    def reconcile(self, key: Key) -> float | None:
+    def reconcile(self, key: Key) -> float | Idle | None:
         """Bring the world nearer to what is wanted; return seconds until the next look, if any.
 
         Raises:
@@ -119,6 +125,8 @@ class Reactor:
         view: views.View,
         clock: clocks.Clock,
         journal: Callable[[clusters.Write], None],
+        *,
+        root_ca: str = "",
     ) -> None:
         parsed = changes.Parsed()
         self.shared = clusters.Shared(
@@ -127,6 +135,7 @@ class Reactor:
             indexes=indexes.Indexes(view, parsed),
             journal=journal,
             parsed=parsed,
+            root_ca=root_ca,
         )
         self.view = view
         self.clock = clock
@@ -294,7 +303,9 @@ class Reactor:
             self._failed(item, repr(error))
             return
         self._failures.pop(item, None)
-        if again_s is not None:
+        if isinstance(again_s, Idle):
+            self._delay(item, again_s.seconds, idle=True)
+        elif again_s is not None:
             self._delay(item, again_s, idle=False)
 
     def _failed(self, item: _Item, message: str) -> None:

@@ -10,11 +10,22 @@ from typing import Final
 
 from understudy.aio import clocks
 from understudy.controllers import clusters, garbage, reactor as reactors
+from understudy.controllers.namespaces import defaults, deletion
 from understudy.controllers.nodes import eviction, lifecycle, podgc
 from understudy.controllers.runtime import settings, simulated
 from understudy.controllers.scheduling import scheduler
+from understudy.controllers.services import endpoints, mirrors, slices
 from understudy.controllers.storage import binder, protection
-from understudy.controllers.workloads import deployments, replicasets
+from understudy.controllers.workloads import (
+    cronjobs,
+    daemonsets,
+    deployments,
+    disruptions,
+    expiry,
+    jobs,
+    replicasets,
+    statefulsets,
+)
 from understudy.kapi.views import view as views
 
 Factory = Callable[[clusters.Shared], reactors.Controller]
@@ -28,6 +39,18 @@ FACTORIES: Final[dict[str, Factory]] = {
     "deployment-controller": deployments.Deployments,
     "replicaset-controller": replicasets.ReplicaSets,
     "replicationcontroller-controller": _replication_controllers,
+    "statefulset-controller": statefulsets.StatefulSets,
+    "daemonset-controller": daemonsets.DaemonSets,
+    "job-controller": jobs.Jobs,
+    "cronjob-controller": cronjobs.CronJobs,
+    "ttl-after-finished-controller": expiry.JobExpiry,
+    "disruption-controller": disruptions.DisruptionBudgets,
+    "namespace-controller": deletion.NamespaceDeletion,
+    "serviceaccount-controller": defaults.DefaultAccounts,
+    "root-ca-certificate-publisher-controller": defaults.RootCertificates,
+    "endpoints-controller": endpoints.Endpoints,
+    "endpointslice-controller": slices.Slices,
+    "endpointslice-mirroring-controller": mirrors.Mirrors,
     "garbage-collector-controller": garbage.GarbageCollector,
     "persistentvolume-binder-controller": binder.Binder,
     "persistentvolumeclaim-protection-controller": protection.ClaimProtection,
@@ -79,9 +102,13 @@ def assemble(
     journal: Callable[[clusters.Write], None],
     *,
     more: Iterable[Factory] = (),
+    root_ca: str = "",
 ) -> reactors.Reactor:
-    """Return a reactor with the chosen controllers and the runtime's, not yet attached."""
-    reactor = reactors.Reactor(view, clock, journal)
+    """Return a reactor with the chosen controllers and the runtime's, not yet attached.
+
+    `root_ca` is the PEM bundle that every namespace is given in `kube-root-ca.crt`.
+    """
+    reactor = reactors.Reactor(view, clock, journal, root_ca=root_ca)
     for name in choose(names):
         reactor.add(FACTORIES[name](reactor.shared))
     if runtime.kind == "simulated":

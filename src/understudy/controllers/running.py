@@ -118,6 +118,7 @@ def start(
     clock: clocks.Clock | None = None,
     *,
     more: Iterable[registry.Factory] = (),
+    root_ca: str = "",
     on_failure: Callable[[str, BaseException], None] | None = None,
 ) -> Running:
     """Run controllers over a view in the background of the running event loop.
@@ -131,7 +132,9 @@ def start(
     """
     journal: deque[clusters.Write] = deque(maxlen=JOURNAL_MAX)
     clock = clock or view.clock
-    reactor = registry.assemble(view, names, runtime, clock, journal.append, more=more)
+    reactor = registry.assemble(
+        view, names, runtime, clock, journal.append, more=more, root_ca=root_ca
+    )
     running = Running(reactor, journal, on_failure or _ignore)
     running.begin()
     return running
@@ -146,6 +149,7 @@ def settle(
     limit_s: float = LIMIT_S,
     steps_max: int = STEPS_MAX,
     more: Iterable[registry.Factory] = (),
+    root_ca: str = "",
     everything: bool | None = None,
 ) -> Settled:
     """Run controllers over a view until nothing more would happen, in simulated time.
@@ -162,7 +166,9 @@ def settle(
     """
     clock = clock or clocks.ManualClock(view.now())
     journal: list[clusters.Write] = []
-    reactor = registry.assemble(view, names, runtime, clock, journal.append, more=more)
+    reactor = registry.assemble(
+        view, names, runtime, clock, journal.append, more=more, root_ca=root_ca
+    )
     shared = view.shared
     view.shared = dataclasses.replace(shared, clock=clock)
     started_s = clock.monotonic()

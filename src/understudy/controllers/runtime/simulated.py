@@ -17,7 +17,7 @@ from understudy.controllers.workloads import pods
 from understudy.kube import objects, statuses
 
 SIMULATED: Final = "understudy.dev/simulated"
-"""Annotation of nodes whose kubelet is simulated here."""
+"""Annotation of the leases of nodes whose kubelet is simulated here."""
 LEASE_NAMESPACE: Final = "kube-node-lease"
 LEASES: Final = "leases.coordination.k8s.io"
 LEASE_S: Final = 40
@@ -32,65 +32,40 @@ SIZES: Final = {"cpu": "8", "memory": "16Gi", "pods": "110", "ephemeral-storage"
 
 
 class SimulatedNodes:
-    """Makes the simulated nodes and renews their leases. The key is `("nodes",)` or a lease's."""
+    """Makes the simulated nodes and renews their leases. Keys are `("lease", node)`.
+
+    The mark that a node is simulated stands on its lease: whoever else renews that, keeps the node.
+    """
 
     name = "simulated-nodes"
-    watched = ("nodes", LEASES)
+    watched = (LEASES,)
 
     def __init__(self, shared: clusters.Shared, chosen: settings.Runtime) -> None:
         self.cluster = clusters.Cluster(shared, "kubelet", clusters.KUBELET)
         self.chosen = chosen
         self._renewed: dict[str, str] = {}
 
-    @property
-    def names(self) -> list[str]:
-        """The names of the nodes to make."""
-        count = self.chosen.nodes_count
-        return [f"{self.chosen.node_prefix}{number}" for number in range(1, count + 1)]
-
     def prepare(self) -> None:
         """Make the nodes that are missing, unless the view has nodes of somebody else."""
-        present = list(self.cluster.each("nodes"))
-        if any(SIMULATED not in objects.annotations_of(node) for node in present):
-            return
-        known = {objects.name_of(node) for node in present}
-        for number, name in enumerate(self.names, start=1):
-            if name not in known:
-                self._make(name, number)
+        present = [entry.name for entry in self.cluster.entries("nodes")]
+        if all(is_simulated(self.cluster, name) for name in present):
+            for number in range(1, self.chosen.nodes_count + 1):
+                name = f"{self.chosen.node_prefix}{number}"
+                if name not in present:
+                    self.add(name)
 
-    def observe(self, change: changes.Change, queue: reactor.Queue) -> None:
-        if change.ref == "nodes":
-            if not change.deleted and SIMULATED in objects.annotations_of(change.object):
-                queue.add(("lease", change.entry.name))
-        elif change.entry.name in self._renewed and not change.deleted:
-            renewed = (change.object.get("spec") or {}).get("renewTime")
-            if renewed == self._renewed[change.entry.name]:
-                queue.add_after(("lease", change.entry.name), RENEWAL_S, idle=True)
-            else:
-                queue.add(("give-up", change.entry.name))
-
-    def reconcile(self, key: reactor.Key) -> float | None:
-        what, name = key
-        if what == "give-up":
-            self._renewed.pop(name, None)
-            body = {"metadata": {"annotations": {SIMULATED: None}}}
-            self.cluster.patch("nodes", "", name, body, patch_type=clusters.MERGE)
-        elif self.chosen.leases and self.cluster.entry("nodes", "", name) is not None:
-            self._renew(name)
-        return None
-
-    def _make(self, name: str, number: int) -> None:
-        labels = {
+    def add(self, name: str, labels: dict[str, str] | None = None) -> None:
+        """Make a node, ready and empty."""
+        number = len(self.cluster.entries("nodes")) + 1
+        own = {
             "kubernetes.io/hostname": name,
             "kubernetes.io/os": "linux",
             "kubernetes.io/arch": "amd64",
         }
-        self.cluster.create("nodes", {
-            "apiVersion": "v1",
-            "kind": "Node",
-            "metadata": {"name": name, "labels": labels, "annotations": {SIMULATED: "true"}},
-            "spec": {},
-        })  # fmt: skip
+        meta = {"name": name, "labels": {**own, **(labels or {})}}
+        node = {"apiVersion": "v1", "kind": "Node", "metadata": meta, "spec": {}}
+        self.cluster.create("nodes", node)
+        self._renew(name, first=True)
         stamp = self.cluster.stamp()
         conditions = [
             {
@@ -115,23 +90,61 @@ class SimulatedNodes:
         }
         self.cluster.patch("nodes", "", name, {"status": status}, subresource="status")
 
-    def _renew(self, name: str) -> None:
+    def forget(self, name: str) -> None:
+        """Let a node's machine die: no more lease, and its pods are left alone."""
+        self._renewed.pop(name, None)
+        body = {"metadata": {"annotations": {SIMULATED: None}}}
+        with contextlib.suppress(statuses.NotFoundError):
+            self.cluster.patch(LEASES, LEASE_NAMESPACE, name, body, patch_type=clusters.MERGE)
+
+    def observe(self, change: changes.Change, queue: reactor.Queue) -> None:
+        lease = change.object
+        if change.deleted or SIMULATED not in objects.annotations_of(lease):
+            return
+        name = change.entry.name
+        renewed = str((lease.get("spec") or {}).get("renewTime") or "")
+        known = self._renewed.setdefault(name, renewed)
+        if renewed != known:
+            queue.add(("give-up", name))
+        elif self.chosen.leases:
+            queue.add_after(("lease", name), RENEWAL_S, idle=True)
+
+    def reconcile(self, key: reactor.Key) -> float | None:
+        what, name = key
+        if what == "give-up":
+            self.forget(name)
+        elif name in self._renewed and self.cluster.entry("nodes", "", name) is not None:
+            self._renew(name)
+        return None
+
+    def _renew(self, name: str, *, first: bool = False) -> None:
         """Renew a node's lease; seeing it renewed sets the timer of the next renewal."""
         stamp = clocks.rfc3339_micro(self.cluster.now())
         self._renewed[name] = stamp
         spec: objects.Object = {
-            "holderIdentity": name, "leaseDurationSeconds": LEASE_S, "renewTime": stamp,
-        }  # fmt: skip
+            "holderIdentity": name,
+            "leaseDurationSeconds": LEASE_S,
+            "renewTime": stamp,
+        }
+        meta: objects.Object = {"annotations": {SIMULATED: "true"}} if first else {}
         try:
             self.cluster.patch(
-                LEASES, LEASE_NAMESPACE, name, {"spec": spec}, patch_type=clusters.MERGE
-            )
+                LEASES, LEASE_NAMESPACE, name, {"metadata": meta, "spec": spec},
+                patch_type=clusters.MERGE,
+            )  # fmt: skip
         except statuses.NotFoundError:
-            meta = {"name": name, "namespace": LEASE_NAMESPACE}
-            self.cluster.create(LEASES, {
+            meta |= {"name": name, "namespace": LEASE_NAMESPACE}
+            lease = {
                 "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
                 "metadata": meta, "spec": spec,
-            })  # fmt: skip
+            }  # fmt: skip
+            self.cluster.create(LEASES, lease)
+
+
+def is_simulated(cluster: clusters.Cluster, node: str) -> bool:
+    """Whether a node's kubelet is simulated, which its lease tells."""
+    lease = cluster.entry(LEASES, LEASE_NAMESPACE, node)
+    return lease is not None and SIMULATED.encode() in lease.encoded
 
 
 class SimulatedKubelet:
@@ -181,10 +194,7 @@ class SimulatedKubelet:
         node = (pod.get("spec") or {}).get("nodeName")
         if not node:
             return False
-        if self.chosen.every_node:
-            return True
-        found = self.cluster.peek("nodes", "", str(node))
-        return found is not None and SIMULATED in objects.annotations_of(found)
+        return self.chosen.every_node or is_simulated(self.cluster, str(node))
 
     def reconcile(self, key: reactor.Key) -> float | None:
         pod = self.cluster.peek("pods", *key)

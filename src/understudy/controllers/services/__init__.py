@@ -1,0 +1,1 @@
+"""Services: which pods stand behind one, as Endpoints and as EndpointSlices."""

@@ -1,0 +1,144 @@
+"""Endpoints: the older list of a Service's ready and not ready addresses.
+
+Source: pkg/controller/endpoint.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Final
+
+from understudy.controllers import changes, clusters, reactor
+from understudy.controllers.services import backends
+from understudy.controllers.workloads import pods
+from understudy.kube import objects, statuses
+
+MANAGED_BY: Final = "endpoints.kubernetes.io/managed-by"
+OVER_CAPACITY: Final = "endpoints.kubernetes.io/over-capacity"
+ADDRESSES_MAX: Final = 1000
+
+
+class Endpoints:
+    """Reconciles the Endpoints of Services with a selector."""
+
+    name = "endpoints-controller"
+    watched = ("services", "endpoints", "pods")
+
+    def __init__(self, shared: clusters.Shared) -> None:
+        self.cluster = clusters.Cluster(shared, "endpoint-controller")
+        self._triggers = backends.Triggers()
+
+    def observe(self, change: changes.Change, queue: reactor.Queue) -> None:
+        if change.ref == "pods":
+            backends.observe_pod(self.cluster, change, queue)
+        elif change.ref == "services" or change.deleted:
+            queue.add(change.key)
+
+    def reconcile(self, key: reactor.Key) -> float | None:
+        namespace, name = key
+        service = self.cluster.peek("services", namespace, name)
+        if service is None:
+            self._triggers.forget(key)
+            if self.cluster.entry("endpoints", namespace, name) is not None:
+                with contextlib.suppress(statuses.NotFoundError):
+                    self.cluster.delete("endpoints", namespace, name)
+            return None
+        spec = service.get("spec") or {}
+        if not spec.get("selector") or spec.get("type") == "ExternalName":
+            return None
+        found = backends.matching(self.cluster, service)
+        trigger = self._triggers.take(service, found)
+        self._write(service, _subsets(service, found), trigger)
+        return None
+
+    def _write(self, service: objects.Object, subsets: list[objects.Object], trigger: str) -> None:
+        namespace, name = objects.namespace_of(service), objects.name_of(service)
+        labels = {**objects.labels_of(service), MANAGED_BY: "endpoint-controller"}
+        labels.pop(backends.HEADLESS, None)
+        if backends.is_headless(service):
+            labels[backends.HEADLESS] = ""
+        present = self.cluster.find("endpoints", namespace, name)
+        if present is not None and present["metadata"].get("deletionTimestamp"):
+            return
+        if (
+            present is not None
+            and objects.labels_of(present) == labels
+            and (present.get("subsets") or []) == subsets
+        ):
+            return
+        wanted: objects.Object = present or {
+            "apiVersion": "v1",
+            "kind": "Endpoints",
+            "metadata": {"name": name, "namespace": namespace},
+        }
+        wanted["metadata"]["labels"] = labels
+        annotations = backends.annotated(objects.annotations_of(wanted), trigger)
+        if annotations:
+            wanted["metadata"]["annotations"] = annotations
+        else:
+            wanted["metadata"].pop("annotations", None)
+        if subsets:
+            wanted["subsets"] = subsets
+        else:
+            wanted.pop("subsets", None)
+        if present is None:
+            self.cluster.create("endpoints", wanted)
+        else:
+            self.cluster.update("endpoints", wanted)
+
+
+def _subsets(service: objects.Object, found: list[objects.Object]) -> list[objects.Object]:
+    """Group the pods by the ports they answer on."""
+    spec = service["spec"]
+    unready_too = backends.publishes_unready(service)
+    family = (spec.get("ipFamilies") or ["IPv4"])[0]
+    ports = spec.get("ports") or []
+    groups: dict[tuple[tuple[str, int, str, str], ...], tuple[list[objects.Object], ...]] = {}
+    for pod in found:
+        ips = backends.addresses_of(pod, family)
+        if not ips or not backends.belongs(pod, terminating=unready_too):
+            continue
+        answered = []
+        for port in ports:
+            number = backends.port_of(pod, port)
+            if number is not None:
+                answered.append((port.get("name") or "", number, port.get("protocol") or "TCP",
+                                 port.get("appProtocol") or ""))  # fmt: skip
+        if ports and not answered:
+            continue
+        ready, not_ready = groups.setdefault(tuple(sorted(answered)), ([], []))
+        is_up = unready_too or pods.is_ready(pod)
+        (ready if is_up else not_ready).append(_address(service, pod, ips[0]))
+    return [_subset(key, *groups[key]) for key in sorted(groups)]
+
+
+def _address(service: objects.Object, pod: objects.Object, ip: str) -> objects.Object:
+    address: objects.Object = {"ip": ip, "nodeName": pod["spec"].get("nodeName")}
+    address["targetRef"] = backends.target_of(pod)
+    hostname = backends.hostname_of(pod, service)
+    if hostname:
+        address["hostname"] = hostname
+    return address
+
+
+def _subset(
+    ports: tuple[tuple[str, int, str, str], ...],
+    ready: list[objects.Object],
+    not_ready: list[objects.Object],
+) -> objects.Object:
+    subset: objects.Object = {}
+    if ready:
+        subset["addresses"] = sorted(ready, key=lambda one: one["ip"])
+    if not_ready:
+        subset["notReadyAddresses"] = sorted(not_ready, key=lambda one: one["ip"])
+    shown: list[objects.Object] = []
+    for name, number, protocol, app_protocol in ports:
+        port: objects.Object = {"port": number, "protocol": protocol}
+        if name:
+            port["name"] = name
+        if app_protocol:
+            port["appProtocol"] = app_protocol
+        shown.append(port)
+    if shown:
+        subset["ports"] = shown
+    return subset

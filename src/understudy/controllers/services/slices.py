@@ -1,0 +1,238 @@
+"""EndpointSlices: a Service's endpoints in pieces of at most a hundred.
+
+A service without endpoints keeps one empty slice per address family. Slices are filled up and
+reused before others are made. Source: k8s.io/endpointslice.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from understudy.controllers import changes, clusters, reactor
+from understudy.controllers.services import backends
+from understudy.controllers.workloads import pods
+from understudy.kube import objects
+
+REF: Final = "endpointslices.discovery.k8s.io"
+SERVICE_NAME: Final = "kubernetes.io/service-name"
+MANAGED_BY: Final = "endpointslice.kubernetes.io/managed-by"
+CONTROLLER: Final = "endpointslice-controller.k8s.io"
+ENDPOINTS_MAX: Final = 100
+ZONE: Final = "topology.kubernetes.io/zone"
+
+
+class Slices:
+    """Reconciles the EndpointSlices of Services with a selector."""
+
+    name = "endpointslice-controller"
+    watched = ("services", REF, "pods")
+
+    def __init__(self, shared: clusters.Shared) -> None:
+        self.cluster = clusters.Cluster(shared, "endpointslice-controller")
+        self._triggers = backends.Triggers()
+
+    def observe(self, change: changes.Change, queue: reactor.Queue) -> None:
+        if change.ref == "pods":
+            backends.observe_pod(self.cluster, change, queue)
+        elif change.ref == "services":
+            queue.add(change.key)
+        elif change.entry.labels.get(MANAGED_BY) == CONTROLLER:
+            queue.add((change.entry.namespace, change.entry.labels.get(SERVICE_NAME, "")))
+
+    def reconcile(self, key: reactor.Key) -> float | None:
+        namespace, name = key
+        service = self.cluster.peek("services", namespace, name)
+        if service is None:
+            self._triggers.forget(key)
+            return None
+        spec = service.get("spec") or {}
+        if not spec.get("selector") or spec.get("type") == "ExternalName":
+            return None
+        found = backends.matching(self.cluster, service)
+        slices = [
+            objects.copy(one)
+            for one in self.cluster.each(REF, namespace)
+            if objects.labels_of(one).get(SERVICE_NAME) == name
+            and objects.labels_of(one).get(MANAGED_BY) == CONTROLLER
+            and not one["metadata"].get("deletionTimestamp")
+        ]
+        trigger = self._triggers.take(service, found)
+        for family in spec.get("ipFamilies") or ["IPv4"]:
+            present = [one for one in slices if one.get("addressType") == family]
+            self._reconcile_family(service, found, present, family, trigger)
+        return None
+
+    def _reconcile_family(
+        self,
+        service: objects.Object,
+        found: list[objects.Object],
+        present: list[objects.Object],
+        family: str,
+        trigger: str,
+    ) -> None:
+        wanted = self._wanted(service, found, family)
+        labels = _labels(service)
+        changed: list[objects.Object] = []
+        spare: list[objects.Object] = []
+        fresh: list[tuple[Ports, list[objects.Object]]] = []
+        for ports in sorted({*wanted, *(_ports_of(one) for one in present)}):
+            same = [one for one in present if _ports_of(one) == ports]
+            left = _fill(same, wanted.get(ports, []), changed, spare)
+            pieces = range(0, len(left), ENDPOINTS_MAX)
+            fresh += [(ports, left[at : at + ENDPOINTS_MAX]) for at in pieces]
+        if not fresh and len(spare) == len(present):
+            if len(spare) == 1 and not spare[0].get("endpoints") and not spare[0].get("ports"):
+                spare.clear()
+            else:
+                fresh.append(((), []))
+        for one in present:
+            if one not in spare and objects.labels_of(one) != labels and one not in changed:
+                changed.append(one)
+        for ports, endpoints in sorted(fresh, key=lambda pair: pair[0]):
+            reused = spare.pop(0) if spare else None
+            self._put(service, reused, family, (ports, endpoints), trigger)
+        for one in changed:
+            self._put(service, one, family, (_ports_of(one), one.get("endpoints") or []), trigger)
+        for one in spare:
+            self.cluster.delete(REF, objects.namespace_of(one), objects.name_of(one))
+
+    def _wanted(
+        self, service: objects.Object, found: list[objects.Object], family: str
+    ) -> dict[Ports, list[objects.Object]]:
+        groups: dict[Ports, list[objects.Object]] = {}
+        for pod in found:
+            ips = backends.addresses_of(pod, family)
+            if ips and backends.belongs(pod, terminating=True):
+                endpoint = self._endpoint(service, pod, ips)
+                groups.setdefault(_answered(service, pod), []).append(endpoint)
+        return groups
+
+    def _endpoint(
+        self, service: objects.Object, pod: objects.Object, ips: list[str]
+    ) -> objects.Object:
+        serving, leaving = pods.is_ready(pod), pods.is_terminating(pod)
+        ready = backends.publishes_unready(service) or (serving and not leaving)
+        endpoint: objects.Object = {
+            "addresses": ips,
+            "conditions": {"ready": ready, "serving": serving, "terminating": leaving},
+            "targetRef": backends.target_of(pod),
+        }
+        hostname = backends.hostname_of(pod, service)
+        if hostname:
+            endpoint["hostname"] = hostname
+        node = str(pod["spec"].get("nodeName") or "")
+        if node:
+            endpoint["nodeName"] = node
+            place = self.cluster.peek("nodes", "", node) or {}
+            zone = objects.labels_of(place).get(ZONE)
+            if zone:
+                endpoint["zone"] = zone
+        return endpoint
+
+    def _put(
+        self,
+        service: objects.Object,
+        present: objects.Object | None,
+        family: str,
+        content: tuple[Ports, list[objects.Object]],
+        trigger: str,
+    ) -> None:
+        name = objects.name_of(service)
+        one: objects.Object = present or {
+            "apiVersion": "discovery.k8s.io/v1",
+            "kind": "EndpointSlice",
+            "metadata": {
+                "generateName": f"{name}-",
+                "namespace": objects.namespace_of(service),
+                "ownerReferences": [clusters.owner_reference(service)],
+            },
+            "addressType": family,
+        }
+        one["metadata"]["labels"] = _labels(service)
+        annotations = backends.annotated(objects.annotations_of(one), trigger)
+        one["metadata"]["annotations"] = annotations
+        if not annotations:
+            del one["metadata"]["annotations"]
+        ports, endpoints = content
+        one["endpoints"] = endpoints or None
+        one["ports"] = [_port(port) for port in ports] or None
+        if present is None:
+            self.cluster.create(REF, one)
+        else:
+            self.cluster.update(REF, one)
+
+
+Ports = tuple[tuple[str, str, int, str], ...]
+"""The ports of a slice: name, protocol, number, application protocol."""
+
+
+def _labels(service: objects.Object) -> dict[str, str]:
+    labels = {
+        key: value
+        for key, value in objects.labels_of(service).items()
+        if key not in {SERVICE_NAME, MANAGED_BY, backends.HEADLESS}
+    }
+    labels |= {MANAGED_BY: CONTROLLER, SERVICE_NAME: objects.name_of(service)}
+    if backends.is_headless(service):
+        labels[backends.HEADLESS] = ""
+    return labels
+
+
+def _answered(service: objects.Object, pod: objects.Object) -> Ports:
+    found: list[tuple[str, str, int, str]] = []
+    for port in service["spec"].get("ports") or ():
+        number = backends.port_of(pod, port)
+        if number is not None:
+            protocol = port.get("protocol") or "TCP"
+            found.append((port.get("name") or "", protocol, number, port.get("appProtocol") or ""))
+    return tuple(sorted(found))
+
+
+def _ports_of(one: objects.Object) -> Ports:
+    return tuple(sorted(
+        (port.get("name") or "", port.get("protocol") or "TCP", int(port.get("port") or 0),
+         port.get("appProtocol") or "")
+        for port in one.get("ports") or ()
+    ))  # fmt: skip
+
+
+def _port(port: tuple[str, str, int, str]) -> objects.Object:
+    name, protocol, number, app_protocol = port
+    shown: objects.Object = {"name": name, "protocol": protocol, "port": number}
+    if app_protocol:
+        shown["appProtocol"] = app_protocol
+    return shown
+
+
+def _fill(
+    slices: list[objects.Object],
+    wanted: list[objects.Object],
+    changed: list[objects.Object],
+    spare: list[objects.Object],
+) -> list[objects.Object]:
+    """Bring slices of the same ports up to date, in place; return what found no room.
+
+    Slices that end up empty go to `spare`, others that changed to `changed`.
+    """
+    left = {str(one["targetRef"]["uid"]): one for one in wanted}
+    kept: list[tuple[objects.Object, list[objects.Object]]] = []
+    for one in slices:
+        stay: list[objects.Object] = []
+        for endpoint in one.get("endpoints") or ():
+            uid = str((endpoint.get("targetRef") or {}).get("uid") or "")
+            newest = left.pop(uid, None)
+            if newest is not None:
+                stay.append(newest)
+        kept.append((one, stay))
+    rest = list(left.values())
+    for one, stay in kept:
+        if stay and rest:
+            room = ENDPOINTS_MAX - len(stay)
+            stay.extend(rest[:room])
+            del rest[:room]
+        if not stay:
+            spare.append(one)
+        elif stay != (one.get("endpoints") or []):
+            one["endpoints"] = stay
+            changed.append(one)
+    return rest

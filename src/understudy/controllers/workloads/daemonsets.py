@@ -1,0 +1,463 @@
+"""DaemonSets: one pod on each node that will have it.
+
+Source: pkg/controller/daemon. Events come from `daemonset-controller`, writes from
+`daemon-set-controller`, as in the original.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from understudy.controllers import changes, clusters, reactor, recorders
+from understudy.controllers.scheduling import matching
+from understudy.controllers.workloads import (
+    claims,
+    conditions,
+    hashes,
+    histories,
+    pods,
+    replicasets,
+    rollouts,
+)
+from understudy.kube import objects, selectors, statuses
+
+REF: Final = "daemonsets.apps"
+HASH_LABEL: Final = "controller-revision-hash"
+GENERATION_LABEL: Final = "pod-template-generation"
+GENERATION: Final = "deprecated.daemonset.template.generation"
+BURST_MAX: Final = 250
+TOLERATED: Final = (
+    ("node.kubernetes.io/not-ready", "NoExecute"),
+    ("node.kubernetes.io/unreachable", "NoExecute"),
+    ("node.kubernetes.io/disk-pressure", "NoSchedule"),
+    ("node.kubernetes.io/memory-pressure", "NoSchedule"),
+    ("node.kubernetes.io/pid-pressure", "NoSchedule"),
+    ("node.kubernetes.io/unschedulable", "NoSchedule"),
+)
+HOST_NETWORK_TOLERATED: Final = ("node.kubernetes.io/network-unavailable", "NoSchedule")
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """Whether a node should have a pod, and whether one that is there may go on."""
+
+    should_run: bool
+    may_stay: bool
+
+
+class DaemonSets:
+    """Reconciles DaemonSets."""
+
+    name = "daemonset-controller"
+    watched = (REF, "pods", "nodes", histories.REF)
+
+    def __init__(self, shared: clusters.Shared) -> None:
+        self.cluster = clusters.Cluster(shared, "daemon-set-controller")
+        self.recorder = recorders.Recorder(self.cluster, "daemonset-controller")
+
+    def observe(self, change: changes.Change, queue: reactor.Queue) -> None:
+        if change.ref == REF:
+            queue.add(change.key)
+        elif change.ref == "pods":
+            replicasets.observe_pod(
+                self.cluster, change, queue, "DaemonSet", "apps", REF, _selector
+            )
+        elif change.ref == "nodes":
+            if _matters(change):
+                for entry in self.cluster.entries(REF):
+                    queue.add((entry.namespace, entry.name))
+        elif change.deleted:
+            key = claims.controller_key(change.object, "DaemonSet", "apps")
+            if key is not None:
+                queue.add(key)
+
+    def reconcile(self, key: reactor.Key) -> float | None:
+        owner = self.cluster.find(REF, *key)
+        if owner is None or owner["metadata"].get("deletionTimestamp"):
+            return None
+        selector = _selector(owner)
+        if selector.empty:
+            text = "This daemon set is selecting all pods. A non-empty selector is required."
+            self.recorder.event(owner, "Warning", "SelectingAll", text)
+            return None
+        return Step(self.cluster, self.recorder, owner, selector).run()
+
+
+class Step:
+    """One reconcile of one DaemonSet."""
+
+    def __init__(
+        self,
+        cluster: clusters.Cluster,
+        recorder: recorders.Recorder,
+        owner: objects.Object,
+        selector: selectors.LabelSelector,
+    ) -> None:
+        self.cluster = cluster
+        self.recorder = recorder
+        self.owner = owner
+        self.spec = owner["spec"]
+        self.selector = selector
+        self.nodes = [objects.copy(node) for node in cluster.each("nodes")]
+
+    def run(self) -> float | None:
+        """Do the next step; return seconds until a pod becomes available, if one will."""
+        revisions = histories.ordered(
+            claims.claim(self.cluster, histories.REF, self.owner, self.selector)
+        )
+        current, old = self._current_revision(revisions)
+        hashed = objects.labels_of(current)[HASH_LABEL]
+        by_node = self._pods_by_node()
+        failure = self._manage(by_node, hashed)
+        if failure is None:
+            strategy = self.spec.get("updateStrategy") or {}
+            if strategy.get("type", "RollingUpdate") == "RollingUpdate":
+                failure = self._roll(self._pods_by_node(), hashed)
+        if failure is None:
+            self._clean_history(old, hashed)
+        now_by_node = self._pods_by_node()
+        self._write_status(now_by_node, hashed)
+        if failure is not None:
+            raise failure
+        return self._next_check(now_by_node)
+
+    # ------------------------------------------------------------------ history
+
+    def _current_revision(
+        self, revisions: list[objects.Object]
+    ) -> tuple[objects.Object, list[objects.Object]]:
+        collisions = (self.owner.get("status") or {}).get("collisionCount")
+        hashed = hashes.template_hash(self.spec["template"], collisions)
+        labels = {**objects.labels_of(self.spec["template"]), HASH_LABEL: hashed}
+        number = histories.next_number(revisions)
+        wanted = histories.build(self.owner, number, hashed, labels)
+        annotations = {
+            name: value for name, value in objects.annotations_of(self.owner).items()
+            if name != "kubectl.kubernetes.io/last-applied-configuration"
+        }  # fmt: skip
+        if annotations:
+            wanted["metadata"]["annotations"] = annotations
+        equal = histories.find_equal(revisions, wanted)
+        if not equal:
+            made = histories.put(self.cluster, self.owner, wanted)
+            if made is None:
+                return self._count_collision(), []
+            return made, revisions
+        current = equal[-1]
+        old = [one for one in revisions if one not in equal]
+        if current is not revisions[-1]:
+            current = histories.renumber(self.cluster, current, number)
+        return current, old
+
+    def _count_collision(self) -> objects.Object:
+        status = self.owner.setdefault("status", {})
+        status["collisionCount"] = int(status.get("collisionCount") or 0) + 1
+        self.cluster.update_status(REF, self.owner)
+        raise statuses.ConflictError("the name of the next revision is taken by another one")
+
+    def _clean_history(self, old: list[objects.Object], hashed: str) -> None:
+        limit = int(self.spec.get("revisionHistoryLimit", 10))
+        live = {hashed} | {
+            objects.labels_of(pod).get(HASH_LABEL, "")
+            for found in self._pods_by_node().values()
+            for pod in found
+        }
+        dead = [one for one in old if objects.labels_of(one).get(HASH_LABEL) not in live]
+        for one in dead[: max(0, len(old) - limit)]:
+            self.cluster.delete(histories.REF, objects.namespace_of(one), objects.name_of(one))
+
+    # ------------------------------------------------------------------ pods
+
+    def _pods_by_node(self) -> dict[str, list[objects.Object]]:
+        found: dict[str, list[objects.Object]] = {}
+        for pod in claims.claim(self.cluster, "pods", self.owner, self.selector):
+            if pods.is_over(pod) and pods.is_terminating(pod):
+                continue  # on its way out of the store: its successor need not wait
+            node = pod["spec"].get("nodeName")
+            if not node:
+                only = matching.only_nodes(pod)
+                node = next(iter(only), "") if only else ""
+            if node:
+                found.setdefault(str(node), []).append(pod)
+        return found
+
+    def _manage(
+        self, by_node: dict[str, list[objects.Object]], hashed: str
+    ) -> statuses.ApiError | None:
+        """Bring each node to one pod, or none."""
+        needing: list[str] = []
+        surplus: list[objects.Object] = []
+        for node in self.nodes:
+            needs, extra = self._judge(node, by_node.get(objects.name_of(node), []))
+            if needs:
+                needing.append(objects.name_of(node))
+            surplus += extra
+        known = {objects.name_of(node) for node in self.nodes}
+        for name, found in sorted(by_node.items()):
+            if name not in known:
+                surplus += [pod for pod in found if not pod["spec"].get("nodeName")]
+        return self._sync(needing, surplus, hashed)
+
+    def _judge(
+        self, node: objects.Object, found: list[objects.Object]
+    ) -> tuple[bool, list[objects.Object]]:
+        """Say whether a node needs a pod, and which of its pods have to go."""
+        fit = self._fit(node)
+        if fit.should_run and not found:
+            return True, []
+        if not fit.may_stay:
+            return False, [pod for pod in found if not pods.is_terminating(pod)]
+        running: list[objects.Object] = []
+        gone: list[objects.Object] = []
+        for pod in found:
+            if pods.is_terminating(pod):
+                continue
+            if pods.phase_of(pod) in {"Failed", "Succeeded"}:
+                self._tell_over(node, pod)
+                gone.append(pod)
+            else:
+                running.append(pod)
+        if len(running) <= 1 or self._surge() > 0:
+            # With a surge, an old pod and its successor may stand side by side.
+            return False, gone
+        oldest_first = sorted(
+            running,
+            key=lambda pod: (
+                not pods.is_ready(pod),
+                pods.creation_of(pod),
+                objects.name_of(pod),
+            ),
+        )
+        return False, [*gone, *oldest_first[1:]]
+
+    def _tell_over(self, node: objects.Object, pod: objects.Object) -> None:
+        place = f"{objects.namespace_of(pod)}/{objects.name_of(pod)} on node"
+        name = objects.name_of(node)
+        if pods.phase_of(pod) == "Failed":
+            text = f"Found failed daemon pod {place} {name}, will try to kill it"
+            self.recorder.event(self.owner, "Warning", "FailedDaemonPod", text)
+        else:
+            text = f"Found succeeded daemon pod {place} {name}, will try to delete it"
+            self.recorder.event(self.owner, "Normal", "SucceededDaemonPod", text)
+
+    def _sync(
+        self, needing: list[str], surplus: list[objects.Object], hashed: str
+    ) -> statuses.ApiError | None:
+        failure: statuses.ApiError | None = None
+        for name in needing[:BURST_MAX]:
+            made = replicasets.create_pod(
+                self.cluster, self.recorder, self.owner, self._build(name, hashed)
+            )
+            if made is not None:
+                failure = None if replicasets.is_leaving(made) else made
+                break
+        for pod in surplus[:BURST_MAX]:
+            failure = (
+                replicasets.delete_pod(self.cluster, self.recorder, self.owner, pod) or failure
+            )
+        return failure
+
+    def _build(self, node: str, hashed: str) -> objects.Object:
+        pod = pods.from_template(
+            self.spec["template"],
+            objects.namespace_of(self.owner),
+            clusters.owner_reference(self.owner),
+        )
+        meta, spec = pod["metadata"], pod["spec"]
+        meta["generateName"] = pods.name_prefix(objects.name_of(self.owner))
+        meta["labels"] = {**(meta.get("labels") or {}), HASH_LABEL: hashed}
+        generation = objects.annotations_of(self.owner).get(GENERATION)
+        if generation:
+            meta["labels"][GENERATION_LABEL] = generation
+        spec["affinity"] = _tied_to(spec.get("affinity"), node)
+        spec["tolerations"] = _with_own_tolerations(spec)
+        return pod
+
+    def _fit(self, node: objects.Object) -> Fit:
+        name = objects.name_of(node)
+        template = self.spec["template"]
+        probe: objects.Object = {"metadata": {}, "spec": template.get("spec") or {}}
+        if probe["spec"].get("nodeName") and probe["spec"]["nodeName"] != name:
+            return Fit(should_run=False, may_stay=False)
+        if not matching.matches_node(probe, node):
+            return Fit(should_run=False, may_stay=False)
+        taints = (node.get("spec") or {}).get("taints") or []
+        accepted = _with_own_tolerations(probe["spec"])
+        blocked = matching.untolerated(taints, accepted, ("NoExecute", "NoSchedule"))
+        if blocked is not None:
+            expelled = matching.untolerated(taints, accepted, ("NoExecute",))
+            return Fit(should_run=False, may_stay=expelled is None)
+        return Fit(should_run=True, may_stay=True)
+
+    # ------------------------------------------------------------------ rolling update
+
+    def _surge(self) -> int:
+        rolling = (self.spec.get("updateStrategy") or {}).get("rollingUpdate") or {}
+        return rollouts.scaled(rolling.get("maxSurge") or 0, len(self.nodes), up=True)
+
+    def _unavailable_max(self, desired: int) -> int:
+        rolling = (self.spec.get("updateStrategy") or {}).get("rollingUpdate") or {}
+        unavailable = rolling.get("maxUnavailable", 1)
+        resolved = rollouts.scaled(unavailable, desired, up=True)
+        return max(1, resolved) if self._surge() == 0 else resolved
+
+    def _roll(
+        self, by_node: dict[str, list[objects.Object]], hashed: str
+    ) -> statuses.ApiError | None:
+        desired = sum(1 for node in self.nodes if self._fit(node).should_run)
+        if self._surge() > 0:
+            return self._roll_with_surge(by_node, hashed)
+        allowed = self._unavailable_max(desired)
+        unavailable = 0
+        useless: list[objects.Object] = []
+        candidates: list[objects.Object] = []
+        for node in self.nodes:
+            if not self._fit(node).should_run:
+                continue
+            new, old = self._split(by_node.get(objects.name_of(node), []), hashed)
+            if new is not None or old is None:
+                unavailable += 0 if new is not None and self._is_available(new) else 1
+            elif pods.is_terminating(old):
+                unavailable += 1
+            elif not self._is_available(old):
+                useless.append(old)
+                unavailable += 1
+            else:
+                candidates.append(old)
+        # Pods that are of no use go at once; they are unavailable anyway.
+        chosen = useless + candidates[: max(0, allowed - unavailable)]
+        return self._sync([], chosen, hashed)
+
+    def _roll_with_surge(
+        self, by_node: dict[str, list[objects.Object]], hashed: str
+    ) -> statuses.ApiError | None:
+        needing: list[str] = []
+        gone: list[objects.Object] = []
+        surging = 0
+        for node in self.nodes:
+            if not self._fit(node).should_run:
+                continue
+            name = objects.name_of(node)
+            new, old = self._split(by_node.get(name, []), hashed)
+            if old is None:
+                continue
+            if new is None:
+                needing.append(name)
+            elif self._is_available(new):
+                gone += [] if pods.is_terminating(old) else [old]
+            else:
+                surging += 1
+        return self._sync(needing[: max(0, self._surge() - surging)], gone, hashed)
+
+    def _split(
+        self, found: list[objects.Object], hashed: str
+    ) -> tuple[objects.Object | None, objects.Object | None]:
+        """Return a node's up to date pod and its other one."""
+        generation = objects.annotations_of(self.owner).get(GENERATION)
+        new = old = None
+        for pod in found:
+            labels = objects.labels_of(pod)
+            same = labels.get(HASH_LABEL) == hashed or (
+                generation is not None and labels.get(GENERATION_LABEL) == generation
+            )
+            if same:
+                new = pod
+            else:
+                old = pod
+        return new, old
+
+    def _is_available(self, pod: objects.Object) -> bool:
+        min_ready_s = int(self.spec.get("minReadySeconds") or 0)
+        return pods.is_available(pod, min_ready_s, self.cluster.now()) and not pods.is_terminating(
+            pod
+        )
+
+    # ------------------------------------------------------------------ status
+
+    def _write_status(self, by_node: dict[str, list[objects.Object]], hashed: str) -> None:
+        desired = current = misplaced = ready = updated = available = 0
+        generation = objects.annotations_of(self.owner).get(GENERATION)
+        for node in self.nodes:
+            found = by_node.get(objects.name_of(node), [])
+            if not self._fit(node).should_run:
+                misplaced += 1 if found else 0
+                continue
+            desired += 1
+            if not found:
+                continue
+            current += 1
+            pod = min(found, key=lambda one: (pods.creation_of(one), objects.name_of(one)))
+            if pods.is_ready(pod):
+                ready += 1
+                min_ready_s = int(self.spec.get("minReadySeconds") or 0)
+                available += pods.is_available(pod, min_ready_s, self.cluster.now())
+            labels = objects.labels_of(pod)
+            if labels.get(HASH_LABEL) == hashed or (
+                generation is not None and labels.get(GENERATION_LABEL) == generation
+            ):
+                updated += 1
+        old: objects.Object = self.owner.get("status") or {}
+        status = objects.copy(old)
+        status |= {
+            "currentNumberScheduled": current,
+            "numberMisscheduled": misplaced,
+            "desiredNumberScheduled": desired,
+            "numberReady": ready,
+            "observedGeneration": self.owner["metadata"].get("generation", 0),
+        }
+        conditions.put_counts(status, {
+            "updatedNumberScheduled": updated,
+            "numberAvailable": available,
+            "numberUnavailable": desired - available,
+        })  # fmt: skip
+        if status != old:
+            self.owner["status"] = status
+            self.cluster.update_status(REF, self.owner)
+
+    def _next_check(self, by_node: dict[str, list[objects.Object]]) -> float | None:
+        min_ready_s = int(self.spec.get("minReadySeconds") or 0)
+        now = self.cluster.now()
+        waits = (pods.available_in_s(pod, min_ready_s, now)
+                 for found in by_node.values() for pod in found)  # fmt: skip
+        return min((wait for wait in waits if wait), default=None)
+
+
+def _with_own_tolerations(spec: objects.Object) -> list[objects.Object]:
+    wanted = [*TOLERATED, *([HOST_NETWORK_TOLERATED] if spec.get("hostNetwork") else [])]
+    found: list[objects.Object] = objects.copy(spec.get("tolerations") or [])
+    for key, effect in wanted:
+        toleration = {"key": key, "operator": "Exists", "effect": effect}
+        if toleration not in found:
+            found.append(toleration)
+    return found
+
+
+def _tied_to(affinity: objects.Object | None, node: str) -> objects.Object:
+    """Return an affinity that takes this one node only, by its name."""
+    field = {"key": "metadata.name", "operator": "In", "values": [node]}
+    tied = objects.copy(affinity or {})
+    own = tied.setdefault("nodeAffinity", {})
+    terms = (own.get("requiredDuringSchedulingIgnoredDuringExecution") or {}).get(
+        "nodeSelectorTerms"
+    ) or [{}]
+    own["requiredDuringSchedulingIgnoredDuringExecution"] = {
+        "nodeSelectorTerms": [{**term, "matchFields": [field]} for term in terms]
+    }
+    result: objects.Object = tied
+    return result
+
+
+def _matters(change: changes.Change) -> bool:
+    """Whether a node changed in what decides about daemon pods."""
+    before, now = change.previous, change.object
+    if before is None or change.deleted:
+        return True
+    return (before.get("spec") or {}).get("taints") != (now.get("spec") or {}).get("taints") or (
+        objects.labels_of(before) != objects.labels_of(now)
+    )
+
+
+def _selector(owner: objects.Object) -> selectors.LabelSelector:
+    raw = owner["spec"].get("selector") or {}
+    return selectors.from_label_selector(raw)
