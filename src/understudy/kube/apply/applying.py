@@ -245,7 +245,8 @@ def _applied(
     owned = updating.stripped(mine.fields)
     if owned:
         entries[who] = managers.Entry(owned, mine.api_version, mine.time)
-    return (merged if found else None), entries
+    # A comparison does not see the order of items; the object changes by that, too.
+    return (merged if found or merged != base else None), entries
 
 
 def _pruned(

@@ -30,14 +30,19 @@ def claimed(shape: shapes.Shape, config: objects.Object) -> fieldsets.Tree:
             out[f"f:{name}"] = {}
             continue
         inner = _inner_claims(child, item)
-        if known is None:
-            # An entry of a map is claimed itself, a named field only by what it holds.
+        # An entry of a map is claimed itself; a named field by what it holds, or if it is empty.
+        if known is None or (not inner and _is_leaf(child, item)):
             out[f"f:{name}"] = {".": {}} | inner if inner else {}
         elif inner:
             out[f"f:{name}"] = inner
-        elif not isinstance(item, list) or not child.has_list or child.list_atomic:
-            out[f"f:{name}"] = {}
     return out
+
+
+def _is_leaf(shape: shapes.Shape, value: objects.Json) -> bool:
+    """Say whether a value is claimed as such: scalars, what is owned whole, and empty mappings."""
+    if isinstance(value, dict) and shape.has_map and not shape.map_atomic:
+        return not value
+    return not (isinstance(value, list) and shape.has_list and not shape.list_atomic)
 
 
 def _inner_claims(shape: shapes.Shape, value: objects.Json) -> fieldsets.Tree:
