@@ -94,7 +94,11 @@ def _types() -> definitions.GoTypes:
 
 
 def internal(value: objects.Json, kind: str) -> objects.Json:
-    """Return an API value of a core type, e.g. `PodSpec`, in its internal form."""
+    """Return an API value in its internal form.
+
+    `kind` is a core type's name, e.g. `PodSpec`, or another's with its package, e.g.
+    `io.k8s.api.policy.v1.PodDisruptionBudgetSpec`.
+    """
     if kind == "PodTemplateSpec":
         spec = internal(value.get("spec") or {}, "PodSpec")
         return {**(value.get("metadata") or {}), "Spec": spec}
@@ -102,7 +106,7 @@ def internal(value: objects.Json, kind: str) -> objects.Json:
         context = value.get("securityContext")
         moved = {key: value[key] for key in _MOVED if key in value}
         value = value | {"securityContext": None if context is None else {**context, **moved}}
-    return _struct(value, _CORE + kind)
+    return _struct(value, kind if "." in kind else _CORE + kind)
 
 
 def difference(old: objects.Json, new: objects.Json, kind: str) -> str:

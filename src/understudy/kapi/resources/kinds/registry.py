@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from understudy.kapi.resources import strategies
+from understudy.kapi.resources.crds import definition_strategy
 from understudy.kapi.resources.kinds import (
     admissionregistration,
     apiregistration,
+    autoscaling,
     batch,
     certificates,
     config,
@@ -17,6 +19,7 @@ from understudy.kapi.resources.kinds import (
     namespaces,
     nodes,
     pods,
+    policy,
     quota,
     rules,
     runtimeclasses,
@@ -55,12 +58,17 @@ _STRATEGIES: dict[tuple[str, str], strategies.Strategy] = {
         admissionregistration.AdmissionPolicyBinding()
     ),
     (_ADMISSION, "ValidatingWebhookConfiguration"): admissionregistration.WebhookConfiguration(),
+    ("apiextensions.k8s.io", "CustomResourceDefinition"): (
+        definition_strategy.DefinitionStrategy()
+    ),
     ("apiregistration.k8s.io", "APIService"): apiregistration.ApiService(),
     ("apps", "ControllerRevision"): workloads.ControllerRevision(),
     ("apps", "DaemonSet"): workloads.DaemonSet(),
     ("apps", "Deployment"): workloads.Deployment(),
     ("apps", "ReplicaSet"): workloads.ReplicaSet(),
     ("apps", "StatefulSet"): workloads.StatefulSet(),
+    ("autoscaling", "HorizontalPodAutoscaler"): autoscaling.HorizontalPodAutoscaler(),
+    ("policy", "PodDisruptionBudget"): policy.PodDisruptionBudget(),
     ("batch", "CronJob"): batch.CronJob(),
     ("batch", "Job"): batch.Job(),
     ("certificates.k8s.io", "CertificateSigningRequest"): (
@@ -82,6 +90,7 @@ _STRATEGIES: dict[tuple[str, str], strategies.Strategy] = {
 }
 
 _CONVERTERS: dict[tuple[str, str, str], tuple[strategies.Converter, strategies.Converter]] = {
+    ("autoscaling", "v1", "HorizontalPodAutoscaler"): (autoscaling.to_v2, autoscaling.to_v1),
     ("events.k8s.io", "v1", "Event"): (events.to_core, events.from_core),
 }
 
