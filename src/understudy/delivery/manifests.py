@@ -126,7 +126,7 @@ def parse(content: bytes, name: str) -> tuple[list[Manifest], list[str]]:
     for source, value in _documents(text, name, complaints):
         if value is not None:
             for manifest in _open(value, source, complaints):
-                wrong = _wrong(manifest)
+                wrong = complaints_about(manifest)
                 complaints += wrong
                 if not wrong:
                     found.append(manifest)
@@ -205,7 +205,8 @@ def _open(value: objects.Json, source: Source, complaints: list[str]) -> Iterato
     yield Manifest(value, source)
 
 
-def _wrong(manifest: Manifest) -> list[str]:
+def complaints_about(manifest: Manifest) -> list[str]:
+    """Say what keeps a document from being an object that can be delivered; nothing is best."""
     obj, source = manifest.obj, manifest.source
     complaints: list[str] = []
     for field in ("apiVersion", "kind"):

@@ -28,6 +28,9 @@ from understudy.delivery import crds, errors, marks, masking, names, refs, targe
 from understudy.kube import objects, statuses
 
 RESOURCE = crds.REVISIONS
+VALUES_TYPE = f"{marks.GROUP}/revision-values"
+"""Type of the Secrets that hold revisions' values."""
+
 RECORD_BYTES_MAX = 1_400_000
 """Encoded size of a record's data; etcd refuses objects of more than 1.5 MB."""
 
@@ -156,7 +159,7 @@ def as_objects(revision: Revision) -> tuple[objects.Object, objects.Object | Non
                 "namespace": revision.owner.namespace,
                 "labels": labels,
             },
-            "type": f"{marks.GROUP}/revision-values",
+            "type": VALUES_TYPE,
             "data": {
                 "values": base64.b64encode(kept).decode(),
                 "salt": base64.b64encode(revision.salt.encode()).decode(),
@@ -405,9 +408,8 @@ class History:
             "secrets",
             namespace=self.owner.namespace,
             label_selector=f"{marks.APPLICATION}={self.owner.application}",
-            field_selector=f"type={marks.GROUP}/revision-values",
         )
-        return listing.items
+        return [obj for obj in listing.items if obj.get("type") == VALUES_TYPE]
 
     async def drop(self) -> None:
         """Delete every revision and its values: the application is gone."""

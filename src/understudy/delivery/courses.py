@@ -1,0 +1,365 @@
+"""The course of a delivery and of a removal: every step from the lock to the last record.
+
+    delivery   verify the plan, install our definitions, make the namespace, take the lock,
+               read tracker and history, write the revision, dispatch, mark, prune history
+    removal    take the lock, collect everything, drop revisions, application, lease, tracker
+
+One course runs on the stage, for the plan, and on the cluster, for real; only the waiter, the
+lock and the thoroughness differ. It may stop after any write: every record is written before what
+it records, and read back at the next run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from understudy.aio import clocks, ids
+from understudy.client import protocol
+from understudy.delivery import (
+    applications,
+    collect,
+    crds,
+    dispatch,
+    errors,
+    fields,
+    leases,
+    manifests,
+    marks,
+    names,
+    outcomes,
+    refs,
+    revisions,
+    targets,
+    trackers,
+    waiting,
+)
+from understudy.kube import objects, statuses
+
+Verify = Callable[[], Awaitable[None]]
+
+
+@dataclass(slots=True, kw_only=True)
+class Course:
+    """What a course of a delivery found and did.
+
+    Attributes:
+        done: What happened to the application's objects, in order.
+        installed: Of our own definitions.
+        complaints: Of guards, about the whole.
+        is_new: The revision is new.
+    """
+
+    done: list[outcomes.Outcome] = field(default_factory=list)
+    installed: list[outcomes.Outcome] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+    wanted: Mapping[refs.Ref, objects.Object] = field(default_factory=dict)
+    revision: revisions.Revision | None = None
+    previous: revisions.Revision | None = None
+    is_new: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class Means:
+    """With what a course works.
+
+    Attributes:
+        lock: None on a stage, where nobody else is.
+        verify: Called once the lock is held, before anything is written.
+    """
+
+    client: protocol.Client
+    clock: clocks.Clock
+    ids: ids.IdSource
+    waiter: waiting.Waiter
+    settings: dispatch.DispatchSettings
+    tell: outcomes.Tell = outcomes.silence
+    lock: leases.Lock | None = None
+    force_unlock: bool = False
+    verify: Verify | None = None
+
+    def still_holding(self) -> None:
+        """Make sure that the lock is still held."""
+        if self.lock is not None:
+            self.lock.check()
+
+
+async def deliver(
+    application: applications.Application, means: Means, *, rollback_of: str = ""
+) -> Course:
+    """Deliver an application; see the module.
+
+    Raises:
+        DeliveryError: Any of its kinds. ApiError, TransportError: a record could not be written.
+    """
+    owner = application.owner
+    course = Course()
+    served = await means.client.discover()
+    wanted = targets.resolve(application.manifests, served, owner)
+    course.wanted = {target.ref: target.obj for target in wanted}
+    store = trackers.TrackerStore(means.client)
+    tracker = await store.load(owner)
+    if not wanted and tracker.entries and not means.settings.guards.allow_empty:
+        raise errors.BlockedError(
+            [f"the manifests hold no object, and {len(tracker.entries)} objects of {owner} would "
+             "be deleted: give --allow-empty if that is meant"]
+        )  # fmt: skip
+    missing = await _missing_namespace(means, owner, wanted)
+    if means.verify is not None:
+        await means.verify()
+    course.installed = await _install(means)
+    async with contextlib.AsyncExitStack() as stack:
+        if missing is not None:
+            course.done += await _make_namespace(means, application, missing, tracker)
+        if means.lock is not None:
+            await means.lock.acquire(force=means.force_unlock)
+            stack.push_async_callback(means.lock.release)
+        store = trackers.TrackerStore(means.client)
+        tracker = await store.load(owner)
+        if means.lock is not None and means.lock.was_taken_over and tracker.resource_version:
+            tracker = await store.save(dataclasses.replace(tracker, fence=tracker.fence + 1))
+        if means.lock is not None and means.verify is not None:
+            await means.verify()
+        await _run(course, application, means, store, tracker, rollback_of)
+    return course
+
+
+async def _run(
+    course: Course,
+    application: applications.Application,
+    means: Means,
+    store: trackers.TrackerStore,
+    tracker: trackers.Tracker,
+    rollback_of: str,
+) -> None:
+    """Write the revision, dispatch it and mark what became of it."""
+    owner = application.owner
+    history = await revisions.History(means.client, owner).read()
+    course.previous = await _latest(history)
+    given = list(course.wanted.values())
+    revision, course.is_new = await history.make(given, means.ids, rollback_of=rollback_of)
+    number = max(revision.number, _greatest(tracker) + 1) if course.is_new else revision.number
+    revision = dataclasses.replace(revision, number=number)
+    course.revision = revision
+    if course.is_new:
+        await history.write(revision)
+    records = applications.Records(means.client, owner, means.clock)
+    await records.begin(revision)
+    dispatcher = dispatch.Dispatcher(
+        means.client,
+        revision,
+        clock=means.clock,
+        waiter=means.waiter,
+        settings=means.settings,
+        tell=means.tell,
+        still_holding=means.still_holding,
+        store=store,
+    ).end_and_gc(tracker)
+    made = {outcome.ref for outcome in course.done}
+    try:
+        tracker = await dispatcher.dispatch(application.manifests)
+    except errors.FencedError:
+        raise
+    except errors.DeliveryError as error:
+        await history.mark(revision, revisions.Phase.FAILED, means.clock, _short(error))
+        await records.mark(revision.name, "Failed", _short(error), len(course.wanted))
+        raise
+    finally:
+        course.done += (o for o in dispatcher.outcomes if o.ref not in made)
+        course.complaints += dispatcher.complaints
+    await history.mark(revision, revisions.Phase.DELIVERED, means.clock)
+    await records.mark(revision.name, "Delivered", "", len(tracker.entries))
+    in_use = {entry.revision for entry in tracker.entries.values()} | {revision.name}
+    await history.prune(application.history_limit, in_use)
+
+
+async def _latest(history: revisions.History) -> revisions.Revision | None:
+    try:
+        return await history.latest()
+    except errors.NoSuchRevisionError:
+        return None
+
+
+def _greatest(tracker: trackers.Tracker) -> int:
+    """Return the greatest revision number that a tracker mentions.
+
+    Revisions deleted by hand must not give their numbers to others: entries of the old `shop-v3`
+    would look wanted by the new one.
+    """
+    mentioned = {tracker.revision, *(entry.revision for entry in tracker.entries.values())}
+    numbers = [0]
+    for name in mentioned:
+        with contextlib.suppress(ValueError):
+            numbers.append(names.revision_number(name))
+    return max(numbers)
+
+
+def _short(error: errors.DeliveryError) -> str:
+    text = " ".join(str(error).split())
+    return text if len(text) <= 500 else f"{text[:497]}..."
+
+
+# ---------------------------------------------------------------------- before the lock
+
+
+async def _missing_namespace(
+    means: Means, owner: targets.Owner, wanted: Sequence[targets.Target]
+) -> targets.Target | None:
+    """Return the application's namespace as a target if it must be made first, None if it is there.
+
+    Raises:
+        BlockedError: It is not there and not wanted.
+    """
+    try:
+        await means.client.get("namespaces", owner.namespace)
+    except statuses.NotFoundError:
+        ref = refs.Ref("", "Namespace", "", owner.namespace)
+        found = next((target for target in wanted if target.ref == ref), None)
+        if found is None:
+            raise errors.BlockedError(
+                [f"the namespace {owner.namespace} does not exist: create it, add it to the "
+                 "manifests, or choose another with -n"]
+            ) from None  # fmt: skip
+        return found
+    return None
+
+
+async def _make_namespace(
+    means: Means,
+    application: applications.Application,
+    namespace: targets.Target,
+    tracker: trackers.Tracker,
+) -> list[outcomes.Outcome]:
+    """Deliver the namespace in which the records will be, recorded like everything else."""
+    first = revisions.Revision(
+        owner=application.owner, number=_greatest(tracker) + 1, digest="", objects=()
+    )
+    dispatcher = dispatch.Dispatcher(
+        means.client,
+        first,
+        clock=means.clock,
+        waiter=means.waiter,
+        settings=means.settings,
+        tell=means.tell,
+    )
+    await dispatcher.dispatch([manifests.Manifest(namespace.obj, namespace.source)])
+    return dispatcher.outcomes
+
+
+async def _install(means: Means) -> list[outcomes.Outcome]:
+    """Install our definitions where they are missing or older, and wait until they are served."""
+    client, made = means.client, []
+    resource = "customresourcedefinitions.v1.apiextensions.k8s.io"
+    served = await client.discover()
+    kind = served.named(resource)
+    assert kind is not None, "every API server serves CustomResourceDefinitions"
+    waited: list[targets.Target] = []
+    for definition in crds.definitions():
+        name = objects.name_of(definition)
+        try:
+            live = await client.get(resource, name)
+        except statuses.NotFoundError:
+            live = None
+        if live is not None and fields.is_settled(definition, live, marks.RECORDS_MANAGER):
+            continue
+        after = await client.apply(
+            resource, definition, field_manager=marks.RECORDS_MANAGER, force=True
+        )
+        same = live is not None and _version(after) == _version(live)
+        if not same:
+            op = outcomes.Op.CREATE if live is None else outcomes.Op.CHANGE
+            target = collect.as_target(refs.ref_of(definition), definition, kind)
+            waited.append(target)
+            made.append(
+                outcomes.Outcome(
+                    ref=target.ref,
+                    op=op,
+                    api_version=kind.api_version,
+                    before=live,
+                    after=after,
+                )
+            )
+    if waited:
+        verdicts = await means.waiter.wait(waited, means.tell)
+        wrong = [f"{ref}: {verdict}" for ref, verdict in verdicts.items() if not verdict.is_settled]
+        if wrong:
+            raise errors.UnhealthyError(wrong)
+        await client.discover(refresh=True)
+    return made
+
+
+def _version(obj: objects.Object) -> str:
+    return str(objects.metadata(obj).get("resourceVersion"))
+
+
+# ---------------------------------------------------------------------- removal
+
+
+async def remove(owner: targets.Owner, means: Means) -> Course:
+    """Delete all that an application shipped, and then its records.
+
+    What a guard keeps is released: it stays, without our marks.
+
+    Raises:
+        NoSuchRevisionError: There is no such application.
+        BlockedError: A guard forbids it; RefusedError: something could not be deleted.
+    """
+    course = Course()
+    store = trackers.TrackerStore(means.client)
+    tracker = await store.load(owner)
+    history = await revisions.History(means.client, owner).read()
+    records = applications.Records(means.client, owner, means.clock)
+    if not tracker.resource_version and not history.records and await records.find() is None:
+        raise errors.NoSuchRevisionError(f"there is no application {owner}")
+    if means.lock is not None:
+        with contextlib.suppress(statuses.NotFoundError):  # The namespace may be gone already.
+            await means.lock.acquire(force=means.force_unlock)
+    try:
+        tracker = await store.load(owner)
+        if means.verify is not None:
+            await means.verify()
+        course.previous = await _latest(history)
+        await _collect_all(course, means, store, tracker)
+        await history.drop()
+        await records.drop()
+        if means.lock is not None:
+            await means.lock.discard()
+        await store.drop(await store.load(owner))
+    finally:
+        if means.lock is not None:
+            await means.lock.release()
+    return course
+
+
+async def _collect_all(
+    course: Course,
+    means: Means,
+    store: trackers.TrackerStore,
+    tracker: trackers.Tracker,
+) -> None:
+    guards = dataclasses.replace(
+        means.settings.guards, records_leave=True, allow_many=True, allow_empty=True
+    )
+    collector = collect.Collector(
+        means.client,
+        tracker.owner,
+        clock=means.clock,
+        waiter=means.waiter,
+        settings=guards,
+        tell=means.tell,
+        parallel=means.settings.parallel,
+        thorough=means.settings.thorough,
+        releases_kept=True,
+    )
+    leaving = dataclasses.replace(tracker, revision="")
+    collected = await collector.collect(tracker, leaving)
+    course.done += collected.outcomes
+    if means.settings.thorough:
+        return
+    if collected.failures:
+        await store.save(dispatch.narrowed(tracker, collected))
+        if any(outcome.obstacle is not None for outcome in collected.outcomes):
+            raise errors.BlockedError(collected.failures)
+        raise errors.RefusedError(collected.failures)

@@ -1,0 +1,516 @@
+"""The face of the room: plan, deliver, roll back, delete, look at applications.
+
+    deliver = rehearse -> refuse what is blocked -> ask -> verify the pins -> the same course, for
+              real -> on failure and on request, the previous revision again
+
+Nothing is written to the cluster before the rehearsal has shown that it will be accepted.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from understudy.aio import clocks, ids
+from understudy.client import protocol
+from understudy.delivery import (
+    applications,
+    calling,
+    courses,
+    dispatch,
+    errors,
+    leases,
+    manifests,
+    outcomes,
+    pins,
+    plans,
+    reasons,
+    refs,
+    revisions,
+    stage as stages,
+    targets,
+    trackers,
+    waiting,
+)
+from understudy.kube import health, objects
+
+Approve = Callable[[plans.Plan], Awaitable[bool]]
+
+
+async def always(_plan: plans.Plan) -> bool:
+    """Approve every plan."""
+    return True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What may be chosen for one delivery.
+
+    Attributes:
+        force_unlock: Take the lock from whoever holds it.
+        rollback_on_failure: Deliver the previous revision again if this one fails.
+        approve: Asked with the plan before anything is written.
+    """
+
+    dispatch: dispatch.DispatchSettings = field(default_factory=dispatch.DispatchSettings)
+    wait: waiting.WaitSettings = field(default_factory=waiting.WaitSettings)
+    lease: leases.LeaseSettings = field(default_factory=leases.LeaseSettings)
+    force_unlock: bool = False
+    rollback_on_failure: bool = False
+    approve: Approve = always
+
+
+DEFAULT = Options()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """How a delivery ended.
+
+    Attributes:
+        approved: False where `approve` said no: nothing was written.
+        changed: Whether anything was to be done at all.
+    """
+
+    plan: plans.Plan
+    approved: bool = True
+    changed: bool = True
+    outcomes: tuple[outcomes.Outcome, ...] = ()
+
+
+class Deliveries:
+    """Delivers applications to one cluster.
+
+    `make_stage` makes what plans are rehearsed on; `holder` is this process' name as the holder of
+    a lock, `is_gone` tells whether another holder is known to have died.
+    """
+
+    def __init__(
+        self,
+        client: protocol.Client,
+        make_stage: stages.MakeStage,
+        *,
+        clock: clocks.Clock | None = None,
+        idents: ids.IdSource | None = None,
+        holder: str = "understudy",
+        is_gone: Callable[[str], bool] = lambda _holder: False,
+        tell: outcomes.Tell = outcomes.silence,
+    ) -> None:
+        self.client = client
+        self._make_stage = make_stage
+        self._clock = clock or clocks.SystemClock()
+        self._ids = idents or ids.SystemIds()
+        self._holder = holder
+        self._is_gone = is_gone
+        self._tell = tell
+
+    # ------------------------------------------------------------------ rehearsing
+
+    async def plan(
+        self,
+        owner: targets.Owner,
+        given: Sequence[manifests.Manifest],
+        options: Options = DEFAULT,
+    ) -> plans.Plan:
+        """Rehearse the delivery of some manifests; nothing is written to the cluster.
+
+        Raises:
+            ManifestError: The input is wrong. BlockedError: It cannot even be rehearsed.
+        """
+        targets.check_owner(owner)
+        return await self._rehearse(applications.read(owner, given), options)
+
+    async def plan_rollback(
+        self, owner: targets.Owner, revision: str = "", options: Options = DEFAULT
+    ) -> plans.Plan:
+        """Rehearse going back to a revision, by default the last delivered before this one.
+
+        Raises:
+            NoSuchRevisionError: There is none.
+        """
+        old = await self._revision(owner, revision)
+        return await self._rehearse(_again(old), options, rollback_of=old.name)
+
+    async def plan_removal(self, owner: targets.Owner, options: Options = DEFAULT) -> plans.Plan:
+        """Rehearse the deletion of an application.
+
+        Raises:
+            NoSuchRevisionError: There is no such application.
+        """
+        return await self._on_stage(owner, (), options, lambda means: courses.remove(owner, means))
+
+    async def _rehearse(
+        self,
+        application: applications.Application,
+        options: Options,
+        *,
+        rollback_of: str = "",
+    ) -> plans.Plan:
+        return await self._on_stage(
+            application.owner,
+            application.manifests,
+            options,
+            lambda means: courses.deliver(application, means, rollback_of=rollback_of),
+        )
+
+    async def _on_stage(
+        self,
+        owner: targets.Owner,
+        given: Sequence[manifests.Manifest],
+        options: Options,
+        course: Callable[[courses.Means], Awaitable[courses.Course]],
+    ) -> plans.Plan:
+        """Run a course on a stage and make the plan of what happened there."""
+        served = await self.client.discover()
+        wanted = targets.resolve(given, await self._knowing(served, given), owner)
+        tracker = await trackers.TrackerStore(self.client).load(owner)
+        unread: list[str] = []
+
+        async def read() -> stages.LiveCopy:
+            copy = await stages.copy_live(self.client, owner, wanted, tracker, self._clock)
+            unread.extend(copy.unread)
+            return copy
+
+        stage = await self._make_stage(read)
+        try:
+            waiter = stages.StageWaiter(stage)
+            settings = dataclasses.replace(
+                options.dispatch, thorough=True, parallel=1, rehearsed=None
+            )
+            means = courses.Means(
+                client=stage.client,
+                clock=stage.clock,
+                ids=ids.SeededIds(),
+                waiter=waiter,
+                settings=settings,
+            )
+            done = await course(means)
+            rest = await stage.settle()
+            fidelity = [*unread, *stage.not_simulated]
+            fidelity += (r.unsettled for r in (*waiter.rests, rest) if r.unsettled)
+            nothing = revisions.Revision(owner=owner, number=0, digest="", objects=())
+            rehearsed = plans.Rehearsed(
+                done=done.done,
+                installed=done.installed,
+                complaints=done.complaints,
+                revision=done.revision or nothing,
+                is_new=done.is_new,
+                previous=done.previous,
+                wanted=done.wanted,
+            )
+            salt = self._ids.uid()
+            return plans.build(owner, rehearsed, stage.changes(), fidelity, salt)
+        finally:
+            await stage.close()
+
+    async def _knowing(
+        self, served: protocol.Discovery, given: Sequence[manifests.Manifest]
+    ) -> protocol.Discovery:
+        """Return what the cluster serves, asked again if a kind in the manifests is not known."""
+        if all(
+            served.by_kind(manifest.obj["apiVersion"], manifest.obj["kind"]) is not None
+            for manifest in given
+        ):
+            return served
+        return await self.client.discover(refresh=True)
+
+    # ------------------------------------------------------------------ for real
+
+    async def deliver(
+        self,
+        owner: targets.Owner,
+        given: Sequence[manifests.Manifest],
+        options: Options = DEFAULT,
+        *,
+        saved: plans.SavedPlan | None = None,
+    ) -> Delivery:
+        """Rehearse, ask, and deliver.
+
+        With `saved`, refuse unless cluster and manifests are still what that plan was made of.
+
+        Raises:
+            DeliveryError: Any of its kinds; `exit_code` tells them apart.
+        """
+        targets.check_owner(owner)
+        application = applications.read(owner, given)
+        plan = await self._rehearse(application, options)
+        if saved is not None:
+            _check_saved(saved, plan, owner)
+        return await self._carry_out(application, plan, options, saved=saved)
+
+    async def rollback(
+        self, owner: targets.Owner, revision: str = "", options: Options = DEFAULT
+    ) -> Delivery:
+        """Deliver an old revision again, as a new one.
+
+        Raises:
+            NoSuchRevisionError: There is none. DeliveryError: As `deliver`.
+        """
+        old = await self._revision(owner, revision)
+        application = _again(old)
+        plan = await self._rehearse(application, options, rollback_of=old.name)
+        return await self._carry_out(application, plan, options, rollback_of=old.name)
+
+    async def remove(self, owner: targets.Owner, options: Options = DEFAULT) -> Delivery:
+        """Delete an application: all it shipped, in reverse order, then its records.
+
+        Raises:
+            NoSuchRevisionError: There is no such application. DeliveryError: As `deliver`.
+        """
+        plan = await self.plan_removal(owner, options)
+        _refuse_blocked(plan)
+        if not await options.approve(plan):
+            return Delivery(plan=plan, approved=False)
+        means = self._means(owner, plan, options)
+        done = await courses.remove(owner, means)
+        return Delivery(plan=plan, outcomes=tuple(done.done))
+
+    async def _carry_out(
+        self,
+        application: applications.Application,
+        plan: plans.Plan,
+        options: Options,
+        *,
+        saved: plans.SavedPlan | None = None,
+        rollback_of: str = "",
+    ) -> Delivery:
+        _refuse_blocked(plan)
+        if not plan.has_changes and not plan.is_new and await self._is_done(application.owner):
+            await self._await_health(application, options)
+            return Delivery(plan=plan, changed=False)
+        if not await options.approve(plan):
+            return Delivery(plan=plan, approved=False)
+        means = self._means(application.owner, plan, options, saved)
+        try:
+            done = await courses.deliver(application, means, rollback_of=rollback_of)
+        except (errors.UnhealthyError, errors.RefusedError) as error:
+            if options.rollback_on_failure and plan.previous:
+                await self._go_back(application.owner, plan.previous, options, error)
+            raise
+        return Delivery(plan=plan, outcomes=tuple(done.done))
+
+    def _means(
+        self,
+        owner: targets.Owner,
+        plan: plans.Plan,
+        options: Options,
+        saved: plans.SavedPlan | None = None,
+    ) -> courses.Means:
+        """Return the means of a delivery for real, bound to what was rehearsed."""
+        settings = dataclasses.replace(options.dispatch, rehearsed=plan.recreations)
+        waiter = waiting.LiveWaiter(
+            self.client, self._clock, options.wait, for_health=options.dispatch.wait
+        )
+        lock = leases.Lock(
+            self.client,
+            owner,
+            self._holder,
+            clock=self._clock,
+            is_gone=self._is_gone,
+            settings=options.lease,
+        )
+
+        async def verify() -> None:
+            await self._verify(plan.pins, plan.touching, plan.salt)
+            if saved is not None:
+                await self._verify(saved.pins, plan.touching, saved.salt)
+
+        return courses.Means(
+            client=self.client,
+            clock=self._clock,
+            ids=self._ids,
+            waiter=waiter,
+            settings=settings,
+            tell=self._tell,
+            lock=lock,
+            force_unlock=options.force_unlock,
+            verify=verify,
+        )
+
+    async def _verify(
+        self,
+        pinned: Mapping[refs.Ref, pins.Pin],
+        touching: Mapping[refs.Ref, objects.Object],
+        salt: str,
+    ) -> None:
+        """Make sure that the cluster is still what a plan was made for.
+
+        Raises:
+            StalePlanError: It is not.
+        """
+        served = await self.client.discover()
+        resources: dict[tuple[str, str], protocol.ApiResource] = {}
+        for resource in served.resources:
+            resources.setdefault((resource.group, resource.kind), resource)
+        wanted = [
+            (ref, resources[ref.group, ref.kind])
+            for ref in pinned
+            if (ref.group, ref.kind) in resources
+        ]
+        live = await calling.read(self.client, wanted, limit=8, clock=self._clock)
+        changed = pins.changes(pinned, live, touching, salt)
+        if changed:
+            raise errors.StalePlanError(changed)
+
+    async def _is_done(self, owner: targets.Owner) -> bool:
+        """Whether the last delivery came to its end."""
+        tracker = await trackers.TrackerStore(self.client).load(owner)
+        history = await revisions.History(self.client, owner).read()
+        latest = history.records[-1] if history.records else {}
+        phase = objects.lookup(latest, ("status", "phase"))
+        return tracker.phase is trackers.Phase.DONE and phase == revisions.Phase.DELIVERED
+
+    async def _await_health(self, application: applications.Application, options: Options) -> None:
+        """Wait for the health of what is there already.
+
+        Raises:
+            UnhealthyError: It is not healthy, or not in time.
+        """
+        if not options.dispatch.wait:
+            return
+        served = await self.client.discover()
+        wanted = targets.resolve(application.manifests, served, application.owner)
+        waited = [target for target in wanted if waiting.is_waited_for(target)]
+        waiter = waiting.LiveWaiter(self.client, self._clock, options.wait)
+        verdicts = await waiter.wait(waited, self._tell) if waited else {}
+        wrong = [f"{ref}: {verdict}" for ref, verdict in verdicts.items() if not verdict.is_settled]
+        if wrong:
+            raise errors.UnhealthyError(wrong)
+
+    async def _go_back(
+        self,
+        owner: targets.Owner,
+        revision: str,
+        options: Options,
+        cause: errors.UnhealthyError | errors.RefusedError,
+    ) -> None:
+        """Deliver the previous revision again after a failure, and say so.
+
+        Raises:
+            RolledBackError: It is back; the cause is kept.
+        """
+        self._tell(outcomes.News(type="phase", message=f"rolling back to {revision}"))
+        back = dataclasses.replace(options, rollback_on_failure=False, approve=always)
+        await self.rollback(owner, revision, back)
+        raise errors.RolledBackError(
+            [*str(cause).splitlines(), f"{owner} is back at what {revision} was"]
+        ) from cause
+
+    # ------------------------------------------------------------------ looking
+
+    async def history(self, owner: targets.Owner) -> list[objects.Object]:
+        """Return the records of an application's revisions, oldest first.
+
+        Raises:
+            NoSuchRevisionError: There is no such application.
+        """
+        found = await revisions.History(self.client, owner).read()
+        if not found.records:
+            raise errors.NoSuchRevisionError(f"there is no application {owner}")
+        return found.records
+
+    async def applications(self, namespace: str = "") -> list[objects.Object]:
+        """Return the records of the applications of a namespace (`""`: of all)."""
+        return await applications.list_all(self.client, namespace)
+
+    async def drift(self, owner: targets.Owner, options: Options = DEFAULT) -> plans.Plan:
+        """Rehearse the delivery of the newest revision again: what differs has drifted.
+
+        Raises:
+            NoSuchRevisionError: There is no such application.
+        """
+        history = await revisions.History(self.client, owner).read()
+        latest = await history.latest()
+        if latest is None:
+            raise errors.NoSuchRevisionError(f"there is no application {owner}")
+        return await self._rehearse(_again(latest), options)
+
+    async def status(self, owner: targets.Owner) -> list[Condition]:
+        """Return the objects of an application and their health, in the order of delivery.
+
+        Raises:
+            NoSuchRevisionError: There is no such application.
+        """
+        tracker = await trackers.TrackerStore(self.client).load(owner)
+        if not tracker.resource_version:
+            raise errors.NoSuchRevisionError(f"there is no application {owner}")
+        served = await self.client.discover()
+        known = {
+            ref: resource
+            for ref, entry in tracker.entries.items()
+            if (resource := served.by_kind(entry.api_version, ref.kind)) is not None
+        }
+        live = await calling.read(self.client, known.items(), limit=8, clock=self._clock)
+        now = self._clock.now()
+        found = []
+        for ref, entry in tracker.entries.items():
+            obj, resource = live.get(ref), known.get(ref)
+            verdict = health.NOT_FOUND
+            if obj is not None and resource is not None:
+                reports = "status" in resource.subresources
+                verdict = health.assess(obj, health.Facts(now=now, reports_status=reports))
+                if waiting.exists_is_enough(ref) and verdict.state is health.State.IN_PROGRESS:
+                    verdict = health.Health(health.State.CURRENT, verdict.reason, verdict.message)
+            found.append(Condition(entry=entry, obj=obj, health=verdict))
+        unready = {
+            c.entry.ref: c.obj for c in found if c.obj is not None and not c.health.is_settled
+        }
+        why = await reasons.read(self.client, unready, self._clock)
+        return [dataclasses.replace(c, reasons=tuple(why.get(c.entry.ref, ()))) for c in found]
+
+    async def _revision(self, owner: targets.Owner, name: str) -> revisions.Revision:
+        targets.check_owner(owner)
+        history = await revisions.History(self.client, owner).read()
+        if not history.records:
+            raise errors.NoSuchRevisionError(f"there is no application {owner}")
+        return await (history.find(name) if name else history.before())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """One object of an application as it is now; `reasons` are its pods' and events' words."""
+
+    entry: trackers.Entry
+    obj: objects.Object | None
+    health: health.Health
+    reasons: tuple[str, ...] = ()
+
+
+def _again(revision: revisions.Revision) -> applications.Application:
+    """Return the application as a revision recorded it."""
+    source = f"revision {revision.name}"
+    return applications.Application(
+        revision.owner,
+        tuple(
+            manifests.Manifest(obj, manifests.Source(source, position + 1))
+            for position, obj in enumerate(revision.objects)
+        ),
+    )
+
+
+def _refuse_blocked(plan: plans.Plan) -> None:
+    if plan.blocked:
+        raise errors.BlockedError([str(blocked) for blocked in plan.blocked])
+
+
+def _check_saved(
+    saved: plans.SavedPlan,
+    plan: plans.Plan,
+    owner: targets.Owner,
+) -> None:
+    """Refuse a plan that was made of something else.
+
+    Raises:
+        StalePlanError: Other manifests, another application, or other operations now.
+    """
+    if saved.owner != owner:
+        raise errors.StalePlanError([f"it is a plan for {saved.owner}, not for {owner}"])
+    content = revisions.digest_of(list(plan.touching.values()), saved.salt)
+    if content != saved.content:
+        raise errors.StalePlanError(["the manifests are not those it was made of"])
+    now = frozenset((str(o.op), o.ref) for o in plan.operations)
+    if now != saved.operations:
+        differing = sorted(now ^ saved.operations)
+        told = [f"{op} {ref} is {'new' if (op, ref) in now else 'gone'}" for op, ref in differing]
+        raise errors.StalePlanError(told)

@@ -1,0 +1,638 @@
+"""The dispatcher: makes a cluster hold the objects of one revision.
+
+    resolve -> read what is there -> judge ownership -> record old and wanted
+    -> batch by batch: apply, record uids, wait -> collect what is no longer wanted -> record what
+    is left
+
+The same code runs for a rehearsal (`thorough`, on a stage) and for real. For real, the first batch
+with a refusal ends the delivery, with every refusal of that batch; in a rehearsal everything that
+does not depend on the refused goes on, so that all that would be refused is known at once.
+
+`end_and_gc` and `start_and_skip_gc` are KubeVela's: the second delivers beside the objects of the
+tracker's earlier revision (a rollout under way), the first collects them afterwards. With one
+tracker for an application, "previous" is what its entries say of the revision that wanted them.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from understudy.aio import clocks
+from understudy.client import protocol
+from understudy.delivery import (
+    calling,
+    collect,
+    errors,
+    fields,
+    guards,
+    manifests,
+    marks,
+    obstacles,
+    ordering,
+    outcomes,
+    reasons,
+    refs,
+    revisions,
+    targets,
+    trackers,
+    waiting,
+)
+from understudy.kube import health, objects, statuses
+
+
+class Adoption(enum.StrEnum):
+    """Which existing objects may be taken over; kpt's names."""
+
+    MUST_MATCH = "MustMatch"
+    IF_NO_INVENTORY = "AdoptIfNoInventory"
+    ALL = "AdoptAll"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DispatchSettings:
+    """How a delivery goes about it.
+
+    Attributes:
+        force_conflicts: Take over fields that other managers own.
+        recreate: Objects may be deleted and created where a field cannot be changed.
+        rehearsed: Objects whose re-creation a rehearsal has shown to succeed; None in a
+            rehearsal, where everything may be tried.
+        parallel: Requests at once; 1 in a rehearsal, so that the same input gives the same result.
+        thorough: Go on after refusals with what does not depend on them.
+        wait: Wait for health between waves and at the end (prerequisites are always waited for).
+        field_validation: `Strict` refuses misspelt fields, as kubectl does.
+    """
+
+    adoption: Adoption = Adoption.MUST_MATCH
+    force_conflicts: bool = False
+    recreate: bool = False
+    rehearsed: frozenset[refs.Ref] | None = frozenset()
+    parallel: int = 8
+    thorough: bool = False
+    wait: bool = True
+    field_validation: str = "Strict"
+    guards: guards.GuardSettings = field(default_factory=guards.GuardSettings)
+
+
+@dataclass(slots=True)
+class _Run:
+    """One dispatch under way."""
+
+    targets: dict[refs.Ref, targets.Target]
+    live: dict[refs.Ref, objects.Object]
+    order: ordering.Order
+    tracker: trackers.Tracker
+    done: int = 0
+    blocked: dict[refs.Ref, refs.Ref] = field(default_factory=dict)
+
+
+class Dispatcher:
+    """Delivers one revision of one application.
+
+    Attributes:
+        outcomes: What happened to each object, in the order in which it did.
+        complaints: What guards say about the collection as a whole, one sentence each.
+        tracker: The tracker as last written.
+    """
+
+    def __init__(
+        self,
+        client: protocol.Client,
+        revision: revisions.Revision,
+        *,
+        clock: clocks.Clock | None = None,
+        waiter: waiting.Waiter | None = None,
+        settings: DispatchSettings | None = None,
+        tell: outcomes.Tell = outcomes.silence,
+        still_holding: Callable[[], None] = lambda: None,
+        store: trackers.TrackerStore | None = None,
+    ) -> None:
+        self.outcomes: list[outcomes.Outcome] = []
+        self.complaints: list[str] = []
+        self.tracker: trackers.Tracker | None = None
+        self._client = client
+        self._revision = revision
+        self._owner = revision.owner
+        self._clock = clock or clocks.SystemClock()
+        self._settings = settings or DispatchSettings()
+        self._waiter = waiter or waiting.LiveWaiter(client, self._clock)
+        self._tell = tell
+        self._still_holding = still_holding
+        self._store = store or trackers.TrackerStore(client)
+        self._previous: trackers.Tracker | None = None
+        self._skips_gc = False
+
+    def end_and_gc(self, tracker: trackers.Tracker | None) -> Dispatcher:
+        """Collect, after the next dispatch, what `tracker` has and the revision does not want.
+
+        None changes nothing.
+        """
+        if tracker is not None:
+            self._previous, self._skips_gc = self._checked(tracker), False
+        return self
+
+    def start_and_skip_gc(self, tracker: trackers.Tracker | None) -> Dispatcher:
+        """Deliver beside what `tracker` has, and collect nothing. None changes nothing."""
+        if tracker is not None:
+            self._previous, self._skips_gc = self._checked(tracker), True
+        return self
+
+    def _checked(self, tracker: trackers.Tracker) -> trackers.Tracker:
+        if tracker.owner != self._owner:
+            raise errors.DeliveryError(
+                f"the tracker {tracker.name} is of the application {tracker.owner}, not of "
+                f"{self._owner}: two trackers must come from one application"
+            )
+        return tracker
+
+    async def dispatch(self, given: Sequence[manifests.Manifest]) -> trackers.Tracker:
+        """Deliver manifests and return the tracker as it then is.
+
+        Called again with the same revision it adds to what that revision wants.
+
+        Raises:
+            ManifestError: The input is wrong; nothing was written.
+            BlockedError: Objects belong to somebody else; nothing was written.
+            RefusedError: The server refused; what was done is recorded.
+            UnhealthyError: Something is not healthy, or not in time.
+            FencedError: Somebody else took over.
+        """
+        served = await self._client.discover()
+        wanted = targets.resolve(given, served, self._owner)
+        run = await self._prepare(wanted)
+        if wanted:
+            run.tracker = await self._save(run.tracker)
+            for batch in run.order.batches:
+                await self._dispatch_batch(run, batch)
+        if self._previous is not None and not self._skips_gc:
+            await self._collect(run, self._previous)
+        if run.tracker.phase is not trackers.Phase.DONE:
+            run.tracker = await self._save(run.tracker.done())
+        self.tracker = run.tracker
+        return run.tracker
+
+    # ------------------------------------------------------------------ before the first write
+
+    async def _prepare(self, wanted: Sequence[targets.Target]) -> _Run:
+        by_ref = {target.ref: target for target in wanted}
+        order = ordering.arrange({ref: target.obj for ref, target in by_ref.items()})
+        live = await calling.read(
+            self._client,
+            ((target.ref, target.resource) for target in wanted),
+            limit=self._settings.parallel,
+            clock=self._clock,
+        )
+        tracker = await self._store.load(self._owner)
+        run = _Run(by_ref, live, order, tracker)
+        foreign: list[str] = []
+        claimed: list[targets.Target] = []
+        for target in wanted:
+            obstacle = self._judge(run, target)
+            if obstacle is not None:
+                foreign.append(obstacle.told_of(target.ref))
+                self._block(run, target, obstacle)
+            elif not self._is_left_alone(run, target):
+                claimed.append(target)
+        if foreign and not self._settings.thorough:
+            raise errors.BlockedError(foreign)
+        run.tracker = tracker.claimed(claimed, self._revision.name)
+        return run
+
+    def _judge(self, run: _Run, target: targets.Target) -> outcomes.Obstacle | None:
+        """Say why a live object may not be touched; None where it may."""
+        live = run.live.get(target.ref)
+        if live is None or self._is_ours(run, target.ref, live):
+            return None
+        if self._is_left_alone(run, target):
+            return None
+        adoption = self._settings.adoption
+        unowned = marks.PART_OF not in objects.labels_of(live) and not _foreign_tool(live)
+        if adoption is Adoption.ALL or (unowned and adoption is Adoption.IF_NO_INVENTORY):
+            return None
+        flag = "--adopt takes it over" if unowned else "--take-over takes it from there"
+        return outcomes.Obstacle(message=f"exists already, and {guards.whose(live)}", remedy=flag)
+
+    def _is_ours(self, run: _Run, ref: refs.Ref, live: objects.Object) -> bool:
+        if self._owner.owns(live):
+            return True
+        entry = run.tracker.entries.get(ref)
+        same = entry is not None and bool(entry.uid) and entry.uid == objects.uid_of(live)
+        return same and marks.PART_OF not in objects.labels_of(live)
+
+    def _is_left_alone(self, run: _Run, target: targets.Target) -> bool:
+        """Whether an annotation says so, on the manifest or on the live object."""
+        live = run.live.get(target.ref)
+        if marks.is_ignored(target.obj) or (live is not None and marks.is_ignored(live)):
+            return True
+        once = live is not None and bool(marks.is_created_once(target.obj))
+        return once and live is not None and not self._is_ours(run, target.ref, live)
+
+    def _block(self, run: _Run, target: targets.Target, obstacle: outcomes.Obstacle) -> None:
+        live = run.live.get(target.ref)
+        run.blocked[target.ref] = obstacle.blocked_by or target.ref
+        self.outcomes.append(
+            outcomes.Outcome(
+                ref=target.ref,
+                op=outcomes.Op.BLOCKED,
+                api_version=target.api_version,
+                before=live,
+                after=live,
+                obstacle=obstacle,
+            )
+        )
+        self._tell(
+            outcomes.News(
+                type="failed", op="blocked", ref=target.ref, message=obstacle.told_of(target.ref)
+            )
+        )
+
+    # ------------------------------------------------------------------ one batch
+
+    async def _dispatch_batch(self, run: _Run, batch: ordering.Batch) -> None:
+        due = [run.targets[ref] for ref in batch.items if ref not in run.blocked]
+        if not due:
+            return
+        await self._renew_entries(run, due)
+        self._still_holding()
+        self._tell(
+            outcomes.News(
+                type="phase",
+                message=f"applying {len(due)} objects",
+                done=run.done,
+                total=len(run.targets),
+            )
+        )
+
+        async def apply(target: targets.Target) -> outcomes.Outcome:
+            return await self._apply(run, target)
+
+        refused: dict[refs.Ref, calling.Failure] = {}
+        for target, answer in await calling.each(due, self._settings.parallel, apply):
+            if isinstance(answer, calling.Failed):
+                refused[target.ref] = answer.error
+            else:
+                self._note(run, replace(answer.value, wave=batch.wave))
+        await self._recreate_some(run, batch, refused)
+        run.tracker = await self._save(run.tracker.learnt(self._uids(due)))
+        await self._refuse(run, refused)
+        await self._wait(run, [target for target in due if target.ref not in run.blocked])
+
+    async def _renew_entries(self, run: _Run, due: Iterable[targets.Target]) -> None:
+        """Forget uids of recorded objects that are no longer there, before making new ones.
+
+        Otherwise a crash after the creation would leave a record of the old uid, and the new
+        object would look like somebody else's.
+        """
+        tracker = run.tracker
+        for target in due:
+            entry, live = tracker.entries.get(target.ref), run.live.get(target.ref)
+            if (
+                entry is not None
+                and entry.uid
+                and (live is None or objects.uid_of(live) != entry.uid)
+            ):
+                tracker = tracker.renewing(target.ref)
+        run.tracker = await self._save(tracker)
+
+    def _note(self, run: _Run, outcome: outcomes.Outcome) -> None:
+        self.outcomes.append(outcome)
+        run.done += 1
+        self._tell(
+            outcomes.News(
+                type="done",
+                op=str(outcome.op),
+                ref=outcome.ref,
+                message=outcome.note,
+                done=run.done,
+                total=len(run.targets),
+            )
+        )
+
+    def _uids(self, due: Iterable[targets.Target]) -> dict[refs.Ref, str]:
+        refs_due = {target.ref for target in due}
+        return {
+            outcome.ref: objects.uid_of(outcome.after)
+            for outcome in self.outcomes
+            if outcome.ref in refs_due
+            and outcome.after is not None
+            and outcome.op not in (outcomes.Op.BLOCKED, outcomes.Op.IGNORE)
+        }
+
+    async def _refuse(self, run: _Run, refused: Mapping[refs.Ref, calling.Failure]) -> None:
+        """Block what was refused and all that depends on it; end the delivery if it is for real."""
+        if not refused:
+            return
+        told: list[str] = []
+        for ref, error in refused.items():
+            obstacle = obstacles.from_error(error, ref)
+            told.append(obstacle.told_of(ref))
+            self._block(run, run.targets[ref], obstacle)
+        if not self._settings.thorough:
+            raise errors.RefusedError(told)
+        for ref, cause in run.order.graph.dependents(refused).items():
+            if ref not in run.blocked:
+                obstacle = outcomes.Obstacle(message="", blocked_by=cause)
+                self._block(run, run.targets[ref], obstacle)
+
+    # ------------------------------------------------------------------ one object
+
+    async def _apply(self, run: _Run, target: targets.Target) -> outcomes.Outcome:
+        """Apply one object as it is wanted.
+
+        Raises:
+            ApiError, TransportError: As the server refuses.
+        """
+        live = run.live.get(target.ref)
+        outcome = outcomes.Outcome(
+            ref=target.ref, op=outcomes.Op.UNCHANGED, api_version=target.api_version,
+            before=live, after=live,
+        )  # fmt: skip
+        if self._is_left_alone(run, target):
+            note = marks.is_ignored(target.obj) or (marks.is_ignored(live) if live else "")
+            note = note or marks.is_created_once(target.obj)
+            return replace(outcome, op=outcomes.Op.IGNORE, note=f"annotation {note}")
+        if live is not None and objects.metadata(live).get("deletionTimestamp"):
+            await self._await_gone(target, live)
+            live = None
+            outcome = replace(outcome, note="was being deleted")
+        if live is None:
+            after = await self._send(target, None)
+            return replace(outcome, op=outcomes.Op.CREATE, after=after)
+        if note := marks.is_created_once(target.obj):
+            return replace(outcome, note=f"annotation {note}")
+        adopted = not self._is_ours(run, target.ref, live)
+        wanted = self._owner.marked(target.obj)
+        if not adopted and fields.is_settled(wanted, live, self._owner.manager):
+            return outcome
+        if self._policy(target) is marks.Recreate.ALWAYS:
+            return await self._replaced_if_changed(target, live, outcome)
+        if adopted:
+            await self._migrate(target, live)
+        after = await self._send(target, live)
+        if adopted:
+            note = guards.whose(live).removeprefix("it ")
+            return replace(outcome, op=outcomes.Op.ADOPT, after=after, note=note)
+        same = _version(after) == _version(live)
+        return replace(
+            outcome, op=outcomes.Op.UNCHANGED if same else outcomes.Op.CHANGE, after=after
+        )
+
+    async def _send(
+        self, target: targets.Target, live: objects.Object | None, *, dry_run: bool = False
+    ) -> objects.Object:
+        wanted = self._owner.marked(target.obj)
+        if live is not None:
+            # Whoever made it anew since it was read owns what is there now: it is not touched.
+            wanted["metadata"]["uid"] = objects.uid_of(live)
+        return await calling.patiently(
+            lambda: self._client.apply(
+                target.resource.name,
+                wanted,
+                field_manager=self._owner.manager,
+                namespace=target.ref.namespace,
+                force=self._settings.force_conflicts,
+                field_validation=self._settings.field_validation,
+                dry_run=dry_run,
+            ),
+            self._clock,
+        )
+
+    async def _migrate(self, target: targets.Target, live: objects.Object) -> None:
+        """Make the fields of client-side appliers ours, so that fields removed later really go."""
+        managed = fields.migrated(live, self._owner.manager)
+        if managed is None:
+            return
+        patch = [
+            {"op": "replace", "path": "/metadata/managedFields", "value": managed},
+            {"op": "replace", "path": "/metadata/resourceVersion", "value": _version(live)},
+        ]
+        await calling.patiently(
+            lambda: self._client.patch(
+                target.resource.name,
+                target.ref.name,
+                patch,
+                namespace=target.ref.namespace,
+                patch_type=protocol.JSON_PATCH,
+            ),
+            self._clock,
+        )
+
+    # ------------------------------------------------------------------ delete and create
+
+    def _policy(self, target: targets.Target) -> marks.Recreate:
+        said = objects.annotations_of(target.obj).get(marks.RECREATE)
+        if said is not None:
+            try:
+                return marks.Recreate(said)
+            except ValueError:
+                known = ", ".join(marks.Recreate)
+                raise statuses.BadRequestError(
+                    f"metadata.annotations[{marks.RECREATE!r}] is {said!r}: use one of {known}"
+                ) from None
+        job = (target.ref.group, target.ref.kind) == ("batch", "Job")
+        if job or self._settings.recreate:
+            return marks.Recreate.ON_IMMUTABLE
+        return marks.Recreate.NEVER
+
+    async def _replaced_if_changed(
+        self, target: targets.Target, live: objects.Object, outcome: outcomes.Outcome
+    ) -> outcomes.Outcome:
+        """Leave an object that always is created anew alone if nothing in it would change."""
+        try:
+            after = await self._send(target, live, dry_run=True)
+        except statuses.InvalidError as error:
+            if not obstacles.immutable_field(error):
+                raise
+        else:
+            if _content(after) == _content(live):
+                return outcome
+        raise statuses.InvalidError(
+            f"annotation {marks.RECREATE} wants a new object",
+            details={"causes": [{"field": "metadata.annotations", "message": "immutable"}]},
+        )
+
+    async def _recreate_some(
+        self, run: _Run, batch: ordering.Batch, refused: dict[refs.Ref, calling.Failure]
+    ) -> None:
+        """Delete and create those refused objects for which that is the way; one by one."""
+        for ref, error in list(refused.items()):
+            changed = obstacles.immutable_field(error)
+            target, live = run.targets[ref], run.live.get(ref)
+            if not changed or live is None or self._policy(target) is marks.Recreate.NEVER:
+                continue
+            rehearsed = self._settings.rehearsed
+            if rehearsed is not None and ref not in rehearsed:
+                continue  # Nobody has seen that the new object would be accepted.
+            del refused[ref]
+            note = f"{changed} forces replacement"
+            try:
+                after = await self._recreate(run, target, live)
+            except statuses.ApiError as failure:
+                refused[ref] = failure
+                continue
+            self._note(
+                run,
+                outcomes.Outcome(
+                    ref=ref,
+                    op=outcomes.Op.RECREATE,
+                    api_version=target.api_version,
+                    before=live,
+                    after=after,
+                    wave=batch.wave,
+                    note=note,
+                ),
+            )
+
+    async def _recreate(
+        self, run: _Run, target: targets.Target, live: objects.Object
+    ) -> objects.Object:
+        run.tracker = await self._save(run.tracker.renewing(target.ref))
+        self._still_holding()
+        try:
+            await collect.delete(self._client, target.ref, target.resource, live, self._clock)
+        except statuses.NotFoundError:
+            pass
+        else:
+            await self._await_gone(target, live)
+        return await self._send(target, None)
+
+    async def _await_gone(self, target: targets.Target, live: objects.Object) -> None:
+        remaining = await self._waiter.wait_gone([target], {objects.uid_of(live)}, self._tell)
+        if target.ref in remaining:
+            raise statuses.ConflictError(
+                f"is being deleted and does not go away: {remaining[target.ref].message}"
+            )
+
+    # ------------------------------------------------------------------ health
+
+    async def _wait(self, run: _Run, due: Sequence[targets.Target]) -> None:
+        """Wait for a batch; for real, end the delivery if it does not become healthy."""
+        waited = [target for target in due if self._is_waited_for(target)]
+        known = self._latest(waited)
+        verdicts = waiting.assess_all(known, waited, self._clock.now())
+        pending = [target for target in waited if not verdicts[target.ref].is_settled]
+        if pending:
+            told = outcomes.News(type="phase", message=f"waiting for {len(pending)} objects")
+            self._tell(replace(told, done=run.done, total=len(run.targets)))
+            verdicts |= await self._waiter.wait(pending, self._tell)
+            self._still_holding()
+        self.outcomes = [
+            replace(outcome, health=verdicts[outcome.ref]) if outcome.ref in verdicts else outcome
+            for outcome in self.outcomes
+        ]
+        unhealthy = {ref: v for ref, v in verdicts.items() if not v.is_settled}
+        if unhealthy and not self._settings.thorough:
+            raise errors.UnhealthyError(await self._explained(run, unhealthy))
+        await self._await_served(due)
+
+    async def _explained(self, run: _Run, unhealthy: Mapping[refs.Ref, health.Health]) -> list[str]:
+        """Return a sentence for each unhealthy object, with what its pods and events say."""
+        found = await calling.read(
+            self._client,
+            ((ref, run.targets[ref].resource) for ref in unhealthy),
+            limit=self._settings.parallel,
+            clock=self._clock,
+        )
+        why = await reasons.read(self._client, found, self._clock)
+        return [
+            "; ".join([f"{ref}: {verdict}", *why.get(ref, [])])
+            for ref, verdict in unhealthy.items()
+        ]
+
+    def _is_waited_for(self, target: targets.Target) -> bool:
+        if waiting.is_prerequisite(target.ref):
+            return True
+        wanted = self._settings.wait and self._waiter.waits_for_health
+        return wanted and waiting.is_waited_for(target)
+
+    def _latest(self, waited: Sequence[targets.Target]) -> dict[refs.Ref, objects.Object]:
+        wanted = {target.ref for target in waited}
+        return {
+            outcome.ref: outcome.after
+            for outcome in self.outcomes
+            if outcome.ref in wanted and outcome.after is not None
+        }
+
+    async def _await_served(self, due: Iterable[targets.Target]) -> None:
+        """Wait until what new definitions define is served, as their objects come next."""
+        defined = [
+            resource
+            for target in due
+            if (target.ref.group, target.ref.kind) == targets.CRD
+            for resource in targets.resources_of(target.obj)
+        ]
+        served = await self._client.discover() if defined else None
+        delay = 0.05
+        while served is not None and any(
+            served.by_kind(resource.api_version, resource.kind) is None for resource in defined
+        ):
+            if delay > 5.0:
+                missing = ", ".join(sorted(r.name for r in defined))
+                raise errors.UnhealthyError([f"the server does not serve {missing} in time"])
+            await self._clock.sleep(delay)
+            delay *= 2
+            served = await self._client.discover(refresh=True)
+
+    # ------------------------------------------------------------------ after the last batch
+
+    async def _collect(self, run: _Run, previous: trackers.Tracker) -> None:
+        self._still_holding()
+        collector = collect.Collector(
+            self._client,
+            self._owner,
+            clock=self._clock,
+            waiter=self._waiter,
+            settings=self._settings.guards,
+            tell=self._tell,
+            parallel=self._settings.parallel,
+            thorough=self._settings.thorough,
+        )
+        collector.applied_now = {
+            objects.uid_of(outcome.after)
+            for outcome in self.outcomes
+            if outcome.after is not None and outcome.op is not outcomes.Op.BLOCKED
+        }
+        collected = await collector.collect(previous, run.tracker)
+        self.outcomes += collected.outcomes
+        run.tracker = narrowed(run.tracker, collected)
+        self.complaints += collected.complaints
+        if self._settings.thorough:
+            return
+        if collected.failures or collected.complaints:
+            run.tracker = await self._save(run.tracker)
+        if collected.complaints:
+            raise errors.BlockedError(collected.complaints)
+        if collected.failures:
+            raise errors.RefusedError(collected.failures)
+
+    async def _save(self, tracker: trackers.Tracker) -> trackers.Tracker:
+        self._still_holding()
+        return await self._store.save(tracker)
+
+
+def narrowed(tracker: trackers.Tracker, collected: collect.Collected) -> trackers.Tracker:
+    """Return a tracker after a collection: what is gone has left, what stays says why."""
+    for ref, (state, reason) in collected.left.items():
+        if ref in tracker.entries:
+            tracker = tracker.marked(ref, state, reason)
+    return tracker.without(collected.gone)
+
+
+def _foreign_tool(live: objects.Object) -> bool:
+    return guards.whose(live) != "it belongs to no application"
+
+
+def _version(obj: objects.Object) -> str:
+    return str(objects.metadata(obj).get("resourceVersion") or "")
+
+
+def _content(obj: objects.Object) -> objects.Object:
+    """Return an object without what every write changes."""
+    meta = {
+        key: value
+        for key, value in objects.metadata(obj).items()
+        if key not in ("managedFields", "resourceVersion", "generation")
+    }
+    return {**{key: value for key, value in obj.items() if key != "status"}, "metadata": meta}

@@ -1,0 +1,106 @@
+"""What happened to each object, and the news of it while it happens."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from understudy.delivery import refs
+from understudy.kube import health, objects
+
+
+class Op(enum.StrEnum):
+    """What a delivery does with one object."""
+
+    CREATE = "create"
+    CHANGE = "change"
+    RECREATE = "recreate"
+    ADOPT = "adopt"
+    UNCHANGED = "unchanged"
+    IGNORE = "ignore"
+    DELETE = "delete"
+    KEEP = "keep"
+    ABANDON = "abandon"
+    GONE = "gone"
+    BLOCKED = "blocked"
+
+    @property
+    def is_change(self) -> bool:
+        """Whether something in the cluster changes by it."""
+        return self in _CHANGES
+
+
+_CHANGES = {Op.CREATE, Op.CHANGE, Op.RECREATE, Op.ADOPT, Op.DELETE}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Obstacle:
+    """Why an object cannot be delivered, or deleted.
+
+    Attributes:
+        message: What the server, or a guard, says.
+        field: The field it is about, empty where it is about none.
+        remedy: What to do, empty where the message says it.
+        blocked_by: The object whose obstacle is the cause of this one.
+    """
+
+    message: str
+    field: str = ""
+    remedy: str = ""
+    blocked_by: refs.Ref | None = None
+
+    def told_of(self, ref: refs.Ref) -> str:
+        """Return one sentence."""
+        if self.blocked_by is not None:
+            return f"{ref}: waits for {self.blocked_by}, which cannot be delivered"
+        return f"{ref}: {self.message}" + (f" ({self.remedy})" if self.remedy else "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What happened to one object.
+
+    Attributes:
+        before: The live object as it was; None where there was none.
+        after: As the server answered; None where there is none.
+        api_version: In which it was spoken of.
+        wave: In which it went.
+        note: A word of explanation: why it is kept, whose it is, what was adopted.
+        obstacle: Why it did not go, for BLOCKED.
+        health: How it was when waiting for it ended; None where nobody waited.
+    """
+
+    ref: refs.Ref
+    op: Op
+    api_version: str
+    before: objects.Object | None = None
+    after: objects.Object | None = None
+    wave: int = 0
+    note: str = ""
+    obstacle: Obstacle | None = None
+    health: health.Health | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class News:
+    """One step of a delivery, as told to whoever watches.
+
+    Attributes:
+        type: `phase`, `done`, `waiting`, `healthy`, `failed` or `note`.
+        done, total: Objects that are finished, of all; 0 of 0 where it does not apply.
+    """
+
+    type: str
+    message: str = ""
+    op: str = ""
+    ref: refs.Ref | None = None
+    done: int = 0
+    total: int = 0
+
+
+Tell = Callable[[News], None]
+
+
+def silence(_news: News) -> None:
+    """Tell nobody."""

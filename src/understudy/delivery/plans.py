@@ -1,0 +1,313 @@
+"""What a rehearsal found, as data: operations, effects, obstacles, and what was not simulated.
+
+The digest covers everything a person would read in the plan and nothing that differs from one
+rehearsal to the next (uids, times, versions), so that two people can compare what they saw. A plan
+file pins what the plan was made from; it holds no manifest and no Secret value.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import orjson
+
+from understudy.delivery import (
+    diffs,
+    effects,
+    errors,
+    masking,
+    outcomes,
+    pins,
+    refs,
+    revisions,
+    stage as stages,
+    targets,
+)
+from understudy.kube import objects
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """What would happen to one object.
+
+    Attributes:
+        why: One word or sentence: `new`, the fields that change, `not in shop-v7`.
+        waits_for: What is waited for afterwards: `established`, `active`, `health`, `exists`.
+        record: It is one of this project's own definitions.
+    """
+
+    op: outcomes.Op
+    ref: refs.Ref
+    api_version: str
+    wave: int = 0
+    diffs: tuple[diffs.FieldDiff, ...] = ()
+    why: str = ""
+    created: str = ""
+    record: bool = False
+
+    def as_dict(self) -> objects.Object:
+        """Render for JSON output and the digest; ages are left out, they differ every time."""
+        out = {
+            "op": str(self.op),
+            "apiVersion": self.api_version,
+            **self.ref.as_dict(),
+            "wave": self.wave,
+        }
+        if self.diffs:
+            out["diffs"] = [diff.as_dict() for diff in self.diffs]
+        if self.why:
+            out["why"] = self.why
+        return out
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blocked:
+    """An object that would not go, and what to do."""
+
+    ref: refs.Ref | None
+    obstacle: outcomes.Obstacle
+
+    def __str__(self) -> str:
+        if self.ref is None:
+            return self.obstacle.message
+        return self.obstacle.told_of(self.ref)
+
+    def as_dict(self) -> objects.Object:
+        """Render for JSON output."""
+        out: objects.Object = {"message": self.obstacle.message}
+        if self.ref is not None:
+            out["ref"] = self.ref.as_dict()
+        for key, value in (("field", self.obstacle.field), ("remedy", self.obstacle.remedy)):
+            if value:
+                out[key] = value
+        if self.obstacle.blocked_by is not None:
+            out["blockedBy"] = self.obstacle.blocked_by.as_dict()
+        return out
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A rehearsal's result.
+
+    Attributes:
+        revision: Name of the revision that a delivery would make, or goes on with.
+        is_new: Whether that revision is new.
+        previous: Name of the revision before it; empty for the first.
+        fidelity: What was not simulated, or not read, one sentence each.
+        pins: What the plan is sure of, with `salt` the key of its digests.
+        content: Digest of the manifests, keyed with the same salt.
+        touching: The manifests, whose fields the pins are about; not part of a plan file.
+    """
+
+    owner: targets.Owner
+    revision: str
+    is_new: bool = False
+    previous: str = ""
+    operations: tuple[Operation, ...] = ()
+    effects: tuple[effects.Effect, ...] = ()
+    blocked: tuple[Blocked, ...] = ()
+    fidelity: tuple[str, ...] = ()
+    pins: Mapping[refs.Ref, pins.Pin] = field(default_factory=dict)
+    salt: str = field(default="", repr=False)
+    content: str = ""
+    touching: Mapping[refs.Ref, objects.Object] = field(default_factory=dict, repr=False)
+
+    @property
+    def has_changes(self) -> bool:
+        """Whether anything in the cluster would change."""
+        return any(operation.op.is_change for operation in self.operations)
+
+    @property
+    def recreations(self) -> frozenset[refs.Ref]:
+        """Objects whose deletion and re-creation was seen to succeed."""
+        return frozenset(o.ref for o in self.operations if o.op is outcomes.Op.RECREATE)
+
+    def count(self, op: outcomes.Op) -> int:
+        """Return how many operations are of a kind."""
+        return sum(operation.op is op for operation in self.operations)
+
+    def body(self) -> objects.Object:
+        """Return what the digest covers."""
+        return {
+            "application": {"name": self.owner.application, "namespace": self.owner.namespace},
+            "revision": self.revision,
+            "previous": self.previous,
+            "operations": [operation.as_dict() for operation in self.operations],
+            "effects": [effect.as_dict() for effect in self.effects],
+            "blocked": [blocked.as_dict() for blocked in self.blocked],
+            "fidelity": list(self.fidelity),
+        }
+
+    @property
+    def digest(self) -> str:
+        """The same for the same input: `sha256:` and 64 hex digits."""
+        text = orjson.dumps(self.body(), option=orjson.OPT_SORT_KEYS)
+        return f"sha256:{hashlib.sha256(text).hexdigest()}"
+
+    def as_dict(self) -> objects.Object:
+        """Render for `-o json`."""
+        summary = {str(op): self.count(op) for op in outcomes.Op if self.count(op)}
+        return {
+            **self.body(),
+            "changed": self.has_changes,
+            "summary": summary,
+            "digest": self.digest,
+        }
+
+    def as_file(self) -> objects.Object:
+        """Render for `--out`: the plan, and what it is pinned to."""
+        return {
+            "format": FORMAT,
+            **self.as_dict(),
+            "salt": self.salt,
+            "content": self.content,
+            "pins": [self.pins[ref].as_dict() for ref in sorted(self.pins)],
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavedPlan:
+    """What a delivery needs of a plan file."""
+
+    owner: targets.Owner
+    digest: str
+    content: str
+    salt: str = field(repr=False)
+    pins: Mapping[refs.Ref, pins.Pin]
+    operations: frozenset[tuple[str, refs.Ref]]
+
+
+def from_file(content: bytes, name: str) -> SavedPlan:
+    """Read a plan file.
+
+    Raises:
+        ManifestError: It is none.
+    """
+    try:
+        value = orjson.loads(content)
+        if value["format"] != FORMAT:
+            raise errors.ManifestError(
+                [f"{name}: is a plan of format {value['format']}; this version reads {FORMAT}"]
+            )
+        application = value["application"]
+        listed = [pins.from_dict(item) for item in value["pins"]]
+        return SavedPlan(
+            owner=targets.Owner(application["name"], application["namespace"]),
+            digest=value["digest"],
+            content=value["content"],
+            salt=value["salt"],
+            pins={item.ref: item for item in listed},
+            operations=frozenset((o["op"], refs.from_dict(o)) for o in value["operations"]),
+        )
+    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+        raise errors.ManifestError([f"{name}: is no plan that `plan --out` wrote"]) from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rehearsed:
+    """What a rehearsal leaves behind for the plan."""
+
+    done: Sequence[outcomes.Outcome]
+    installed: Sequence[outcomes.Outcome]
+    complaints: Sequence[str]
+    revision: revisions.Revision
+    is_new: bool
+    previous: revisions.Revision | None
+    wanted: Mapping[refs.Ref, objects.Object]
+
+
+def build(
+    owner: targets.Owner,
+    rehearsed: Rehearsed,
+    changes: Sequence[stages.Change],
+    fidelity: Sequence[str],
+    salt: str,
+) -> Plan:
+    """Make the plan of a rehearsal."""
+    mask = masking.Mask()
+    before = {
+        refs.ref_of(obj): obj for obj in (rehearsed.previous.objects if rehearsed.previous else ())
+    }
+    name = rehearsed.revision.name
+    operations = [
+        _operation(outcome, rehearsed.wanted, before, name, mask) for outcome in rehearsed.done
+    ]
+    operations = [
+        *(Operation(op=o.op, ref=o.ref, api_version=o.api_version, why="new", record=True)
+          for o in rehearsed.installed),
+        *(operation for operation in operations if operation.op is not outcomes.Op.BLOCKED),
+    ]  # fmt: skip
+    blocked = [
+        Blocked(ref=outcome.ref, obstacle=outcome.obstacle)
+        for outcome in rehearsed.done
+        if outcome.obstacle is not None
+    ]
+    blocked += (
+        Blocked(ref=None, obstacle=outcomes.Obstacle(message=text)) for text in rehearsed.complaints
+    )
+    final = {o.ref: o.after for o in rehearsed.done if o.after is not None}
+    pinned = {
+        o.ref: pins.pin(o.ref, o.before, rehearsed.wanted.get(o.ref), salt)
+        for o in rehearsed.done
+        if o.op not in (outcomes.Op.IGNORE, outcomes.Op.GONE)
+    }
+    return Plan(
+        owner=owner,
+        revision=name,
+        is_new=rehearsed.is_new,
+        previous=rehearsed.previous.name if rehearsed.previous else "",
+        operations=tuple(operations),
+        effects=tuple(effects.find(rehearsed.done, changes, final)),
+        blocked=tuple(blocked),
+        fidelity=tuple(dict.fromkeys(fidelity)),
+        pins=pinned,
+        salt=salt,
+        content=revisions.digest_of(list(rehearsed.wanted.values()), salt),
+        touching=rehearsed.wanted,
+    )
+
+
+def _operation(
+    outcome: outcomes.Outcome,
+    wanted: Mapping[refs.Ref, objects.Object],
+    before: Mapping[refs.Ref, objects.Object],
+    revision: str,
+    mask: masking.Mask,
+) -> Operation:
+    found: list[diffs.FieldDiff] = []
+    compared = (outcomes.Op.CHANGE, outcomes.Op.ADOPT, outcomes.Op.RECREATE)
+    if outcome.op in compared and outcome.before is not None and outcome.after is not None:
+        found = diffs.compare(
+            mask.hide(outcome.before),
+            mask.hide(outcome.after),
+            wanted=mask.hide(wanted.get(outcome.ref) or {}),
+            wanted_before=mask.hide(before[outcome.ref]) if outcome.ref in before else None,
+        )
+    return Operation(
+        op=outcome.op,
+        ref=outcome.ref,
+        api_version=outcome.api_version,
+        wave=outcome.wave,
+        diffs=tuple(found),
+        why=_why(outcome, found, revision),
+        created=str(objects.metadata(outcome.before or {}).get("creationTimestamp") or ""),
+    )
+
+
+def _why(outcome: outcomes.Outcome, found: Sequence[diffs.FieldDiff], revision: str) -> str:
+    match outcome.op:
+        case outcomes.Op.CREATE:
+            return outcome.note or "new"
+        case outcomes.Op.DELETE:
+            return outcome.note or f"not in {revision}"
+        case outcomes.Op.CHANGE:
+            drift = {diff.manager for diff in found if diff.cause is diffs.Cause.DRIFT}
+            if drift and all(diff.cause is not diffs.Cause.YOU for diff in found):
+                return f"drift: changed by {', '.join(sorted(drift))}"
+            return ""
+        case _:
+            return outcome.note

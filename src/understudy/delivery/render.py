@@ -1,0 +1,307 @@
+"""Plans, progress and applications as text for people: pure, line by line.
+
+The table is kapp's and the signs are Terraform's, because people know both. A style paints words;
+without one the text is plain. Nothing here shows a Secret's value: plans are masked when they are
+made.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import orjson
+
+from understudy.delivery import (
+    deliveries,
+    diffs,
+    outcomes,
+    plans,
+    refs,
+    trackers,
+    waiting,
+)
+from understudy.kube import health, objects
+
+Paint = Callable[[str, str], str]
+"""Paints a text in a colour: `green`, `yellow`, `red`, `cyan` or `dim`."""
+
+_SIGNS = {
+    outcomes.Op.CREATE: ("+", "green"),
+    outcomes.Op.CHANGE: ("~", "yellow"),
+    outcomes.Op.RECREATE: ("-/+", "red"),
+    outcomes.Op.ADOPT: ("^", "yellow"),
+    outcomes.Op.DELETE: ("-", "red"),
+    outcomes.Op.KEEP: ("=", "cyan"),
+    outcomes.Op.ABANDON: ("?", "cyan"),
+    outcomes.Op.IGNORE: (".", "dim"),
+    outcomes.Op.GONE: (".", "dim"),
+    outcomes.Op.UNCHANGED: ("", "dim"),
+}
+_SHOWN_CHARACTERS_MAX = 120
+_HIDDEN = {outcomes.Op.UNCHANGED, outcomes.Op.GONE}
+
+
+def plain(text: str, _colour: str) -> str:
+    """Paint nothing."""
+    return text
+
+
+def plan(made: plans.Plan, now: dt.datetime, paint: Paint = plain) -> Iterator[str]:
+    """Yield the lines of a plan."""
+    shown = [operation for operation in made.operations if operation.op not in _HIDDEN]
+    if shown:
+        yield from _table(shown, now, paint)
+        yield ""
+    for operation in shown:
+        if operation.diffs:
+            yield from _changes(operation, paint)
+            yield ""
+    for blocked in made.blocked:
+        yield from _blocked(blocked, paint)
+    if made.blocked:
+        yield ""
+    if made.effects:
+        yield "Effects:"
+        for effect in made.effects:
+            colour = "red" if effect.type in {"data", "hangs"} else "cyan"
+            yield "  " + paint(effect.text, colour)
+        yield ""
+    if made.fidelity:
+        yield "Not simulated:"
+        yield from (f"  {text}" for text in made.fidelity)
+        yield ""
+    yield summary(made)
+    yield f"Digest: {made.digest}"
+
+
+def summary(made: plans.Plan) -> str:
+    """Return one line: how many of each."""
+    told = [f"{made.count(op)} {op}" for op in outcomes.Op if made.count(op)]
+    if made.blocked:
+        told.append(f"{len(made.blocked)} blocked")
+    revision = f"{made.owner.application}: revision {made.revision}"
+    if made.is_new and made.previous:
+        revision += f" (after {made.previous})"
+    elif not made.is_new:
+        revision += " (the newest already)"
+    what = ", ".join(told) or "nothing"
+    return f"Plan for {revision}: {what}"
+
+
+def _table(operations: Sequence[plans.Operation], now: dt.datetime, paint: Paint) -> Iterator[str]:
+    rows = [("Namespace", "Name", "Kind", "Age", "Op", "Wait for", "Why")]
+    colours = [""]
+    last = ""
+    for operation in operations:
+        sign, colour = _SIGNS[operation.op]
+        space = operation.ref.namespace or "-"
+        rows.append(
+            (
+                "^" if space == last else space,
+                operation.ref.name,
+                operation.ref.kind,
+                age(operation.created, now),
+                f"{sign} {operation.op}".strip(),
+                _waited_for(operation),
+                _why(operation),
+            )
+        )
+        colours.append(colour)
+        last = space
+    for line, colour in zip(columns(rows), colours, strict=True):
+        yield paint(line, colour) if colour else line
+
+
+def columns(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Yield rows as aligned lines, two blanks between columns, none at the end."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        yield "  ".join(cells).rstrip()
+
+
+def age(created: str, now: dt.datetime) -> str:
+    """Return how old something is, as kubectl would: `45s`, `12m`, `5h`, `90d`."""
+    if not created:
+        return "-"
+    seconds = max(0, int((now - dt.datetime.fromisoformat(created)).total_seconds()))
+    for limit, size, unit in ((120, 1, "s"), (7200, 60, "m"), (172800, 3600, "h")):
+        if seconds < limit:
+            return f"{seconds // size}{unit}"
+    return f"{seconds // 86400}d"
+
+
+def _waited_for(operation: plans.Operation) -> str:
+    if operation.op is outcomes.Op.DELETE:
+        return "gone"
+    if not operation.op.is_change:
+        return "-"
+    if (operation.ref.group, operation.ref.kind) == ("", "Namespace"):
+        return "active"
+    if operation.ref.kind == "CustomResourceDefinition":
+        return "established"
+    return "exists" if waiting.exists_is_enough(operation.ref) else "ready"
+
+
+def _why(operation: plans.Operation) -> str:
+    if operation.record:
+        return "records of understudy"
+    if operation.why:
+        return operation.why
+    changed = [diff.path for diff in operation.diffs if diff.cause is not diffs.Cause.SERVER]
+    text = ", ".join(path.rpartition(".")[2] or path for path in changed[:3])
+    return text + (f" and {len(changed) - 3} more" if len(changed) > 3 else "")
+
+
+def _changes(operation: plans.Operation, paint: Paint) -> Iterator[str]:
+    ref = operation.ref
+    place = f" namespace: {ref.namespace}" if ref.namespace else ""
+    yield paint(
+        f"@@ {operation.op} {ref.kind.lower()}/{ref.name} ({operation.api_version}){place} @@",
+        "cyan",
+    )
+    for diff in operation.diffs:
+        note = "" if diff.cause is diffs.Cause.YOU else f"  # {diff.cause}"
+        if diff.cause is diffs.Cause.DRIFT and diff.manager:
+            note += f": changed by {diff.manager}"
+        if diff.before is None:
+            yield paint(f"  + {diff.path}: {_value(diff.after)}", "green") + note
+        elif diff.after is None:
+            yield paint(f"  - {diff.path}: {_value(diff.before)}", "red") + note
+        else:
+            arrow = f"{_value(diff.before)} -> {_value(diff.after)}"
+            yield paint(f"  ~ {diff.path}: {arrow}", "yellow") + note
+
+
+def _value(value: objects.Json) -> str:
+    text = value if isinstance(value, str) else orjson.dumps(value).decode()
+    if "\n" in text:
+        text = f"{len(text.splitlines())} lines"
+    if len(text) > _SHOWN_CHARACTERS_MAX:
+        return f"{text[: _SHOWN_CHARACTERS_MAX - 3]}..."
+    return text or '""'
+
+
+def _blocked(blocked: plans.Blocked, paint: Paint) -> Iterator[str]:
+    obstacle = blocked.obstacle
+    if blocked.ref is None:
+        yield paint(f"BLOCKED  {obstacle.message}", "red")
+        return
+    if obstacle.blocked_by is not None:
+        yield paint(f"BLOCKED  {blocked.ref}: waits for {obstacle.blocked_by}", "red")
+        return
+    yield paint(f"BLOCKED  {blocked.ref}: {obstacle.message}", "red")
+    if obstacle.field and obstacle.field not in obstacle.message:
+        yield f"         field: {obstacle.field}"
+    if obstacle.remedy:
+        yield f"         {obstacle.remedy}"
+
+
+# ---------------------------------------------------------------------- progress
+
+
+def news(item: outcomes.News) -> str:
+    """Return the line for one step of a delivery; empty for what need not be told."""
+    counter = f" [{item.done}/{item.total} done]" if item.total else ""
+    match item.type:
+        case "phase":
+            return f"---- {item.message}{counter} ----"
+        case "done" if item.op == str(outcomes.Op.UNCHANGED):
+            return ""
+        case "done" | "note":
+            return f"{item.op} {item.ref}" + (f" ({item.message})" if item.message else "")
+        case "waiting":
+            return f"ongoing: {item.ref}: {item.message}"
+        case "healthy":
+            return f"ok: {item.ref}" + (f": {item.message}" if item.message else "")
+        case _:
+            return f"fail: {item.message if str(item.ref) in item.message else told(item)}"
+
+
+def told(item: outcomes.News) -> str:
+    """Return a message with its object before it."""
+    return f"{item.ref}: {item.message}" if item.ref is not None else item.message
+
+
+def news_as_dict(item: outcomes.News) -> objects.Object:
+    """Render one step for `-o jsonl`."""
+    out: objects.Object = {"type": item.type}
+    for key, value in (("op", item.op), ("message", item.message)):
+        if value:
+            out[key] = value
+    if item.ref is not None:
+        out["ref"] = item.ref.as_dict()
+    if item.total:
+        out |= {"done": item.done, "total": item.total}
+    return out
+
+
+# ---------------------------------------------------------------------- applications
+
+
+def history(records: Iterable[objects.Object], now: dt.datetime) -> Iterator[str]:
+    """Yield the revisions of an application as a table, oldest first."""
+    rows = [("Revision", "Phase", "Objects", "Age", "Digest", "Note")]
+    for record in records:
+        spec, status = record["spec"], record.get("status") or {}
+        again = f"rollback to {spec['rollbackOf']}" if spec.get("rollbackOf") else ""
+        note = "; ".join(text for text in (again, status.get("message") or "") if text)
+        created = str(objects.metadata(record).get("creationTimestamp") or "")
+        rows.append(
+            (
+                objects.name_of(record),
+                status.get("phase") or "Delivering",
+                str(spec.get("objects") or "-"),
+                age(created, now),
+                str(spec["digest"])[:19],
+                note,
+            )
+        )
+    return columns(rows)
+
+
+def applications(records: Iterable[objects.Object], now: dt.datetime) -> Iterator[str]:
+    """Yield applications as a table."""
+    rows = [("Namespace", "Name", "Revision", "Phase", "Objects", "Age")]
+    for record in records:
+        status = record.get("status") or {}
+        rows.append(
+            (
+                objects.namespace_of(record),
+                objects.name_of(record),
+                status.get("revision") or objects.lookup(record, ("spec", "revision"), "-"),
+                status.get("phase") or "Delivering",
+                str(status.get("objects") or "-"),
+                age(str(objects.metadata(record).get("creationTimestamp") or ""), now),
+            )
+        )
+    return columns(rows)
+
+
+_MARKS = {
+    health.State.CURRENT: ("+", "green"),
+    health.State.FAILED: ("x", "red"),
+    health.State.NOT_FOUND: ("x", "red"),
+}
+
+
+def status(conditions: Sequence[deliveries.Condition], paint: Paint = plain) -> Iterator[str]:
+    """Yield an application's objects as a tree: namespace, object, what it owns."""
+    spaces: dict[str, list[deliveries.Condition]] = {}
+    for condition in conditions:
+        spaces.setdefault(condition.entry.ref.namespace, []).append(condition)
+    for space in sorted(spaces):
+        yield f"namespace {space}" if space else "cluster"
+        for condition in sorted(spaces[space], key=lambda c: _by_kind(c.entry.ref)):
+            sign, colour = _MARKS.get(condition.health.state, ("*", "yellow"))
+            extra = ""
+            if condition.entry.state not in (trackers.State.APPLIED, trackers.State.PENDING):
+                extra = f"  [{condition.entry.state}: {condition.entry.reason}]"
+            line = f"  {sign} {condition.entry.ref.kind} {condition.entry.ref.name}"
+            yield paint(f"{line}: {condition.health}{extra}", colour)
+            yield from (f"      {text}" for text in condition.reasons)
+
+
+def _by_kind(ref: refs.Ref) -> tuple[str, str]:
+    return ref.kind, ref.name

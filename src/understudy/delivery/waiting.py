@@ -1,0 +1,205 @@
+"""Waiting until what was delivered does what it is for.
+
+A barrier stands after each batch: definitions must be established, namespaces active, workloads
+and custom resources healthy; configuration only has to exist, a claim need not be bound (it may
+wait for the very workload that comes next) and a load balancer's address is never waited for
+between waves. Time runs out in two ways: a limit for the whole delivery, and a limit for standing
+still, because what moves deserves patience and what does not move will not start to.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from understudy.aio import clocks
+from understudy.client import protocol
+from understudy.delivery import calling, marks, outcomes, refs, targets
+from understudy.kube import health, objects
+
+WAIT = f"{marks.GROUP}/wait"
+"""Annotation: `false` does not wait for this object."""
+
+_EXIST_IS_ENOUGH = {
+    ("", "ConfigMap"), ("", "Secret"), ("", "ServiceAccount"), ("", "ResourceQuota"),
+    ("", "LimitRange"), ("", "PersistentVolume"), ("", "PersistentVolumeClaim"), ("", "Service"),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitSettings:
+    """How long a delivery waits.
+
+    Attributes:
+        timeout_s: For everything together; 15 minutes as kapp.
+        no_activity_s: Without any change in what is waited for; 4 minutes as nelm.
+        poll_first_s: Between the first looks; it grows by half each time.
+        poll_max_s: Between later looks.
+        parallel: Requests at once.
+    """
+
+    timeout_s: float = 900.0
+    no_activity_s: float = 240.0
+    poll_first_s: float = 0.05
+    poll_max_s: float = 2.0
+    parallel: int = 8
+
+
+class Waiter(Protocol):
+    """Waits for objects, by whatever means there are."""
+
+    async def wait(
+        self, waited: Sequence[targets.Target], tell: outcomes.Tell
+    ) -> dict[refs.Ref, health.Health]:
+        """Return the health of each object when all are settled, one has failed or time is up."""
+        ...
+
+    async def wait_gone(
+        self, waited: Sequence[targets.Target], uids: set[str], tell: outcomes.Tell
+    ) -> dict[refs.Ref, health.Health]:
+        """Return what of some deleted objects is still there when time is up; nothing is best."""
+        ...
+
+    @property
+    def waits_for_health(self) -> bool:
+        """Whether waiting for health makes sense here at all."""
+        ...
+
+
+def is_waited_for(target: targets.Target) -> bool:
+    """Whether the next wave waits until this object is healthy."""
+    if objects.annotations_of(target.obj).get(WAIT) == "false":
+        return False
+    return not exists_is_enough(target.ref)
+
+
+def exists_is_enough(ref: refs.Ref) -> bool:
+    """Whether an object of this kind is what it is for as soon as it exists."""
+    if (ref.group, ref.kind) in _EXIST_IS_ENOUGH:
+        return True
+    return ref.group in {"rbac.authorization.k8s.io", "admissionregistration.k8s.io"}
+
+
+def is_prerequisite(ref: refs.Ref) -> bool:
+    """Whether nothing else can be applied before this is ready, even with --no-wait."""
+    return (ref.group, ref.kind) in (
+        ("", "Namespace"),
+        ("apiextensions.k8s.io", "CustomResourceDefinition"),
+    )
+
+
+class LiveWaiter:
+    """Waits for a cluster, by looking again."""
+
+    __slots__ = ("_client", "_clock", "_deadline", "_health", "_settings")
+
+    def __init__(
+        self,
+        client: protocol.Client,
+        clock: clocks.Clock,
+        settings: WaitSettings | None = None,
+        *,
+        for_health: bool = True,
+    ) -> None:
+        self._client = client
+        self._clock = clock
+        self._settings = settings or WaitSettings()
+        self._deadline = clock.monotonic() + self._settings.timeout_s
+        self._health = for_health
+
+    @property
+    def waits_for_health(self) -> bool:
+        return self._health
+
+    async def wait(
+        self, waited: Sequence[targets.Target], tell: outcomes.Tell
+    ) -> dict[refs.Ref, health.Health]:
+        def enough(verdicts: dict[refs.Ref, health.Health]) -> bool:
+            if any(verdict.state is health.State.FAILED for verdict in verdicts.values()):
+                return True
+            return all(verdict.is_settled for verdict in verdicts.values())
+
+        return await self._look(waited, self._assessed, enough, tell)
+
+    async def wait_gone(
+        self, waited: Sequence[targets.Target], uids: set[str], tell: outcomes.Tell
+    ) -> dict[refs.Ref, health.Health]:
+        def still_there(
+            found: dict[refs.Ref, objects.Object], _targets: Iterable[targets.Target]
+        ) -> dict[refs.Ref, health.Health]:
+            facts = health.Facts(now=self._clock.now())
+            return {
+                ref: health.assess(obj, facts)
+                for ref, obj in found.items()
+                if objects.uid_of(obj) in uids
+            }
+
+        return await self._look(waited, still_there, lambda verdicts: not verdicts, tell)
+
+    def _assessed(
+        self, found: dict[refs.Ref, objects.Object], waited: Iterable[targets.Target]
+    ) -> dict[refs.Ref, health.Health]:
+        return assess_all(found, waited, self._clock.now())
+
+    async def _look(
+        self,
+        waited: Sequence[targets.Target],
+        judge: Callable[
+            [dict[refs.Ref, objects.Object], Iterable[targets.Target]],
+            dict[refs.Ref, health.Health],
+        ],
+        enough: Callable[[dict[refs.Ref, health.Health]], bool],
+        tell: outcomes.Tell,
+    ) -> dict[refs.Ref, health.Health]:
+        """Read and judge until it is enough, or time is up; tell of every change."""
+        told: dict[refs.Ref, health.Health] = {}
+        delay, moved = self._settings.poll_first_s, self._clock.monotonic()
+        seen: dict[refs.Ref, str] = {}
+        while True:
+            found = await calling.read(
+                self._client,
+                ((target.ref, target.resource) for target in waited),
+                limit=self._settings.parallel,
+                clock=self._clock,
+            )
+            verdicts = judge(found, waited)
+            versions = {
+                ref: str(objects.metadata(obj).get("resourceVersion")) for ref, obj in found.items()
+            }
+            now = self._clock.monotonic()
+            if versions != seen:
+                seen, moved = versions, now
+            for ref, verdict in verdicts.items():
+                if told.get(ref) != verdict:
+                    told[ref] = verdict
+                    tell(_news(ref, verdict))
+            if enough(verdicts):
+                return verdicts
+            if now >= self._deadline or now - moved >= self._settings.no_activity_s:
+                return verdicts
+            await self._clock.sleep(delay)
+            delay = min(delay * 1.5, self._settings.poll_max_s)
+
+
+def assess_all(
+    found: dict[refs.Ref, objects.Object],
+    waited: Iterable[targets.Target],
+    now: dt.datetime,
+) -> dict[refs.Ref, health.Health]:
+    """Return the health of each object that is waited for; NotFound where it is not there."""
+    verdicts: dict[refs.Ref, health.Health] = {}
+    for target in waited:
+        obj = found.get(target.ref)
+        facts = health.Facts(now=now, reports_status="status" in target.resource.subresources)
+        verdicts[target.ref] = health.NOT_FOUND if obj is None else health.assess(obj, facts)
+    return verdicts
+
+
+def _news(ref: refs.Ref, verdict: health.Health) -> outcomes.News:
+    if verdict.state is health.State.FAILED:
+        return outcomes.News(type="failed", ref=ref, message=str(verdict))
+    if verdict.is_settled:
+        return outcomes.News(type="healthy", ref=ref, message=verdict.message)
+    return outcomes.News(type="waiting", ref=ref, message=verdict.message or str(verdict.state))
