@@ -2,34 +2,163 @@
 
 from __future__ import annotations
 
-import logging
+import asyncio
+import dataclasses
+from collections.abc import Sequence
 
+from understudy.aio import clocks, ids
+from understudy.client import views as view_clients
 from understudy.controllers import running
-from understudy.controllers.runtime import settings as runtimes
-from understudy.kapi import server as servers, settings
+from understudy.controllers.runtime import settings as runtime_settings
+from understudy.delivery import stage as stages
+from understudy.kapi import views
+from understudy.kapi.resources import catalogue as catalogues
+from understudy.kapi.views import options as view_options
+from understudy.kube import objects
 
-_log = logging.getLogger(__name__)
+SIMULATED = runtime_settings.Runtime(kind="simulated")
+ALWAYS_SIMULATED = (
+    "scheduling, image pulls, volumes and load balancers are simulated by rule, containers do not "
+    "run"
+)
+_WEBHOOKS = (
+    "validatingwebhookconfigurations.admissionregistration.k8s.io",
+    "mutatingwebhookconfigurations.admissionregistration.k8s.io",
+)
 
-
-async def start_controllers(
-    server: servers.Server, *, controllers: str, runtime: str
-) -> running.Running:
-    """Make an embedded server's base view live: its controllers, and how its pods run.
-
-    Sandboxes get none: a following one already sees what the base's controllers do, and two sets
-    would create everything twice.
-
-    Raises:
-        SettingsError: An unknown controller or runtime.
-    """
-    if runtime not in {"none", "simulated"}:
-        raise settings.SettingsError(f"runtime {runtime}: use none or simulated")
-    kind = runtimes.Runtime(kind="simulated" if runtime == "simulated" else "none")
-    try:
-        return running.start(server.base, controllers, kind, on_failure=_report)
-    except ValueError as error:
-        raise settings.SettingsError(str(error)) from error
+ViewClient = view_clients.ViewClient[
+    catalogues.Resource, view_options.WriteOptions, view_options.DeleteOptions
+]
 
 
-def _report(name: str, error: BaseException) -> None:
-    _log.error("%s ended: %s", name, error, exc_info=error)
+class ForkStage:
+    """A pinned fork with controllers and a clock of its own; implements `delivery.stage.Stage`."""
+
+    def __init__(
+        self,
+        view: views.View,
+        *,
+        controllers: str = "all",
+        runtime: runtime_settings.Runtime = SIMULATED,
+        unknown: Sequence[str] = (),
+    ) -> None:
+        self._view = view.fork("stage")
+        self._clock = clocks.ManualClock(view.now())
+        # Names and uids of the same rehearsal are the same; time moves only here.
+        self._view.shared = dataclasses.replace(
+            self._view.shared, clock=self._clock, ids=ids.SeededIds()
+        )
+        self._controllers = controllers
+        self._runtime = runtime
+        self._unknown = tuple(unknown)
+        self._client = ViewClient(self._view)
+
+    @property
+    def client(self) -> ViewClient:
+        return self._client
+
+    @property
+    def clock(self) -> clocks.ManualClock:
+        return self._clock
+
+    @property
+    def has_controllers(self) -> bool:
+        return self._controllers != "none"
+
+    @property
+    def not_simulated(self) -> list[str]:
+        found = [*self._unknown]
+        for resource in _WEBHOOKS:
+            found += (
+                f"the webhooks of {obj['kind']} {objects.name_of(obj)} are not called"
+                for obj in self._view.each(resource)
+            )
+        return [*found, ALWAYS_SIMULATED]
+
+    async def settle(self) -> stages.Rest:
+        await asyncio.sleep(0)
+        if not self.has_controllers:
+            return stages.Rest()
+        rest = running.settle(self._view, self._controllers, self._runtime, self._clock)
+        unsettled = ""
+        if not rest.is_settled:
+            waiting = ", ".join(sorted({name for name, _, _ in rest.waiting}))
+            unsettled = f"the simulation did not come to rest ({rest.why}): {waiting}".rstrip(": ")
+        return stages.Rest(unsettled=unsettled)
+
+    def changes(self) -> list[stages.Change]:
+        return [
+            stages.Change(
+                before=change.before.load() if change.before else None,
+                after=change.after.load() if change.after else None,
+            )
+            for change in self._view.diff()
+        ]
+
+    async def close(self) -> None:
+        await asyncio.sleep(0)
+        self._view.close()
+
+
+class ForkingStages:
+    """Makes stages of a view in this process; implements `delivery.stage.MakeStage`."""
+
+    def __init__(
+        self,
+        view: views.View,
+        *,
+        controllers: str = "all",
+        runtime: runtime_settings.Runtime = SIMULATED,
+    ) -> None:
+        self._view = view
+        self._controllers = controllers
+        self._runtime = runtime
+
+    async def __call__(self, read: stages.ReadLive) -> ForkStage:
+        await asyncio.sleep(0)
+        return ForkStage(self._view, controllers=self._controllers, runtime=self._runtime)
+
+
+class LoadingStages:
+    """Makes stages of what is read of a cluster; implements `delivery.stage.MakeStage`."""
+
+    def __init__(
+        self,
+        *,
+        controllers: str = "all",
+        runtime: runtime_settings.Runtime = SIMULATED,
+        clock: clocks.Clock | None = None,
+    ) -> None:
+        self._controllers = controllers
+        self._runtime = runtime
+        self._clock = clock or clocks.SystemClock()
+
+    async def __call__(self, read: stages.ReadLive) -> ForkStage:
+        copy = await read()
+        view = views.new_view(clock=clocks.ManualClock(self._clock.now()), ids=ids.SeededIds())
+        known, unknown = _sorted_out(view, copy.objects)
+        view.load(known)
+        return ForkStage(
+            view, controllers=self._controllers, runtime=self._runtime, unknown=unknown
+        )
+
+
+def _sorted_out(
+    view: views.View, found: Sequence[objects.Object]
+) -> tuple[list[objects.Object], list[str]]:
+    """Return the objects that a fresh view can hold, and a sentence for each kind it cannot."""
+    defined = {
+        (objects.lookup(obj, ("spec", "group")), objects.lookup(obj, ("spec", "names", "kind")))
+        for obj in found
+        if obj.get("kind") == "CustomResourceDefinition"
+    }
+    known: list[objects.Object] = []
+    unknown: set[str] = set()
+    for obj in found:
+        api_version, kind = str(obj.get("apiVersion")), str(obj.get("kind"))
+        group = api_version.rpartition("/")[0]
+        if (group, kind) in defined or view.catalogue.by_kind(api_version, kind) is not None:
+            known.append(obj)
+        else:
+            unknown.add(f"objects of kind {kind} ({api_version}) are not part of the simulation")
+    return known, sorted(unknown)

@@ -18,4 +18,12 @@ class Place(NamedTuple):
 COMMANDS: dict[str, Place] = {
     "serve": Place("understudy.cli.serve:serve", "Run the embedded Kubernetes API server."),
     "sandbox": Place("understudy.cli.sandbox:sandbox", "Fork an embedded server's state."),
+    "plan": Place("understudy.cli.delivery:plan", "Rehearse a delivery; change nothing."),
+    "deliver": Place("understudy.cli.delivery:deliver", "Rehearse, ask, and deliver."),
+    "rollback": Place("understudy.cli.delivery:rollback", "Deliver an old revision again."),
+    "delete": Place("understudy.cli.delivery:delete", "Delete an application."),
+    "history": Place("understudy.cli.delivery:history", "Show an application's revisions."),
+    "status": Place("understudy.cli.delivery:status", "Show an application's objects."),
+    "list": Place("understudy.cli.delivery:list_", "Show the applications."),
+    "drift": Place("understudy.cli.delivery:drift", "Show what differs from the revision."),
 }
