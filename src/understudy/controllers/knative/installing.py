@@ -1,0 +1,62 @@
+"""Put Knative into a view: resources, webhook, controllers.
+
+installing.install(view, config)                     # resources and admission
+running.start(view, more=installing.controllers(config, worlds.quiet()))
+"""
+
+from __future__ import annotations
+
+from understudy.controllers import registry
+from understudy.controllers.knative import (
+    autoscalers,
+    collection,
+    configurations,
+    crds,
+    gateways,
+    labels,
+    mappings,
+    metrics,
+    revisions,
+    routes,
+    serverless,
+    services,
+    webhook,
+    worlds,
+)
+from understudy.controllers.knative.settings import KnativeSettings
+from understudy.kapi.views import view as views
+
+SYSTEM_NAMESPACE = "knative-serving"
+
+
+def install(view: views.View, config: KnativeSettings | None = None) -> None:
+    """Create Knative's resources in a view and let its webhook take part in every write there.
+
+    Harmless when repeated; a view loaded with a real cluster's definitions keeps those.
+    """
+    crds.install(view)
+    webhook.install(view, config or KnativeSettings())
+    if view.find("namespaces", "", SYSTEM_NAMESPACE) is None:
+        view.create("namespaces", {"metadata": {"name": SYSTEM_NAMESPACE}})
+
+
+def controllers(config: KnativeSettings, world: worlds.World) -> list[registry.Factory]:
+    """Return what makes Knative's controllers, for `running.start(more=...)` and `settle`."""
+    return [
+        lambda shared: services.Services(shared, config),
+        lambda shared: configurations.Configurations(shared, config),
+        lambda shared: labels.Labels(shared, config),
+        lambda shared: routes.Routes(shared, config),
+        lambda shared: collection.Collection(shared, config),
+        lambda shared: revisions.Revisions(shared, config, world),
+        lambda shared: autoscalers.Autoscalers(shared, config, world),
+        lambda shared: serverless.Serverless(shared, config),
+        lambda shared: metrics.Metrics(shared, config),
+        lambda shared: gateways.Ingresses(shared, config, world),
+        lambda shared: mappings.DomainMappings(shared, config),
+    ]
+
+
+def is_installed(view: views.View) -> bool:
+    """Say whether a view serves Knative Services."""
+    return view.catalogue.named("services.serving.knative.dev") is not None
