@@ -96,7 +96,7 @@ class Shape:
 
     def __getattr__(self, name: str) -> objects.Json:
         # Slots that are not filled yet end up here; afterwards this is never called again.
-        if name.startswith("__"):
+        if name not in Shape.__slots__:
             raise AttributeError(name)
         if name == "exact":
             self.exact = all(not one.mixed for one in self._reachable())
