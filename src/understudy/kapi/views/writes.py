@@ -45,6 +45,23 @@ def create(
     """
     check_type(resource, obj)
     warnings = _decode(resource, obj, options)
+    try:
+        return _create(view, resource, obj, namespace, options, warnings, applied=applied)
+    except statuses.ApiError as error:
+        error.warnings = (*warnings, *error.warnings)
+        raise
+
+
+def _create(
+    view: views.View,
+    resource: catalogue.Resource,
+    obj: objects.Object,
+    namespace: str,
+    options: opts.WriteOptions,
+    warnings: list[str],
+    *,
+    applied: bool,
+) -> results.Written:
     meta = _metadata(obj)
     settle_namespace(resource, obj, namespace)
     if meta.get("resourceVersion"):
@@ -88,8 +105,8 @@ def create(
     )
     causes += strategy.validate_create(obj, context)
     if causes:
-        raise statuses.invalid(resource.group, resource.kind, name, causes)
-    warnings += strategy.warnings(obj, None)
+        raise statuses.invalid(resource.storage.group, resource.kind, name, causes)
+    warnings = [*warnings, *strategy.warnings(obj, None)]
     key = f"{namespace}/{name}" if resource.namespaced else name
     if (existing := view.store.get(resource.storage, key)) is not None:
         raise _taken(resource, name, existing)
@@ -134,9 +151,7 @@ def update(
         raise statuses.not_found(resource.group_resource, own_name)
     if resource.to_storage is not None:
         obj = resource.to_storage(obj)
-    written = replace(view, resource, entry, obj, subresource, options)
-    written.warnings[:0] = warnings
-    return written
+    return _replace_warned(view, resource, entry, obj, subresource, options, warnings)
 
 
 def patch(
@@ -178,9 +193,7 @@ def patch(
         _refuse_move(meta, name)
     if resource.to_storage is not None:
         obj = resource.to_storage(obj)
-    written = replace(view, resource, entry, obj, subresource, options)
-    written.warnings[:0] = warnings
-    return written
+    return _replace_warned(view, resource, entry, obj, subresource, options, warnings)
 
 
 def _refuse_uid(resource: catalogue.Resource, entry: entries.Entry, uid: str) -> None:
@@ -191,7 +204,7 @@ def _refuse_uid(resource: catalogue.Resource, entry: entries.Entry, uid: str) ->
         "metadata.uid", "FieldValueInvalid", f'Invalid value: "{uid}": field is immutable'
     )
     # Kubernetes checks it twice.
-    raise statuses.invalid(resource.group, resource.kind, entry.name, [cause, cause])
+    raise statuses.invalid(resource.storage.group, resource.kind, entry.name, [cause, cause])
 
 
 def _refuse_move(meta: objects.Object, name: str) -> None:
@@ -241,6 +254,25 @@ def _apply(
     if resource.to_storage is not None:
         merged = resource.to_storage(merged)
     written = replace(view, resource, entry, merged, subresource, options, applied=True)
+    written.warnings[:0] = warnings
+    return written
+
+
+def _replace_warned(
+    view: views.View,
+    resource: catalogue.Resource,
+    entry: entries.Entry,
+    obj: objects.Object,
+    subresource: str,
+    options: opts.WriteOptions,
+    warnings: list[str],
+) -> results.Written:
+    """Replace, with what decoding warned of put before what comes later, refusals included."""
+    try:
+        written = replace(view, resource, entry, obj, subresource, options)
+    except statuses.ApiError as error:
+        error.warnings = (*warnings, *error.warnings)
+        raise
     written.warnings[:0] = warnings
     return written
 
@@ -298,7 +330,7 @@ def replace(
     causes = names.validate_metadata_update(obj, old, namespaced=resource.namespaced)
     causes += strategy.validate_update(obj, old, context)
     if causes:
-        raise statuses.invalid(resource.group, resource.kind, name, causes)
+        raise statuses.invalid(resource.storage.group, resource.kind, name, causes)
     warnings = strategy.warnings(obj, old)
     view.shared.chain.validate(attributes)
     if unchanged(obj, old):
