@@ -96,14 +96,17 @@ def _warnings(resource: catalogue.Resource, options: opts.DeleteOptions) -> list
     return [text] if text and not said else []
 
 
-def is_finished(obj: objects.Object, old: objects.Object) -> bool:
-    """Say whether an update takes the last finalizer from a terminating object."""
+def is_finished(resource: catalogue.Resource, obj: objects.Object, old: objects.Object) -> bool:
+    """Say whether an update takes the last finalizer from a terminating object.
+
+    A kind may hold deletions in a way of its own: a namespace has finalizers in its spec.
+    """
     meta = obj["metadata"]
     if not meta.get("deletionTimestamp") or meta.get("finalizers"):
         return False
-    if meta.get("deletionGracePeriodSeconds"):
+    if meta.get("deletionGracePeriodSeconds") or resource.strategy.holds_deletion(obj):
         return False
-    return bool(old["metadata"].get("finalizers"))
+    return bool(old["metadata"].get("finalizers")) or resource.strategy.holds_deletion(old)
 
 
 def _check_preconditions(

@@ -335,7 +335,7 @@ def replace(
     view.shared.chain.validate(attributes)
     if unchanged(obj, old):
         return results.Written(resource, entry, warnings=warnings)
-    if deletion.is_finished(obj, old):
+    if deletion.is_finished(resource, obj, old):
         # Watchers see the last state that was kept; the writer sees its own, which never was.
         if not options.dry_run:
             view.drop(resource, entry.key, old)

@@ -94,6 +94,7 @@ class Namespace(rules.LabelNamed):
 
     def terminating(self, obj: objects.Object) -> None:
         obj.setdefault("status", {})["phase"] = "Terminating"
+        obj["metadata"].pop("deletionGracePeriodSeconds", None)
 
     def selectable_fields(self, obj: objects.Object) -> dict[str, str]:
         phase = (obj.get("status") or {}).get("phase") or ""
