@@ -325,7 +325,7 @@ class Reactor:
         if seconds <= 0:
             self._enqueue(item)
             return
-        due = self.clock.monotonic() + seconds
+        due = round(self.clock.monotonic() + seconds, 6)  # equal delays must stay equal
         known = self._waiting.get(item)
         self._serial += 1
         if known is not None:

@@ -36,9 +36,9 @@ def _replication_controllers(shared: clusters.Shared) -> reactors.Controller:
 
 
 FACTORIES: Final[dict[str, Factory]] = {
-    "deployment-controller": deployments.Deployments,
     "replicaset-controller": replicasets.ReplicaSets,
     "replicationcontroller-controller": _replication_controllers,
+    "deployment-controller": deployments.Deployments,
     "statefulset-controller": statefulsets.StatefulSets,
     "daemonset-controller": daemonsets.DaemonSets,
     "job-controller": jobs.Jobs,
@@ -61,7 +61,7 @@ FACTORIES: Final[dict[str, Factory]] = {
     "pod-garbage-collector-controller": podgc.PodGarbageCollector,
     "kube-scheduler": scheduler.Scheduler,
 }
-"""In the order in which they see a change."""
+"""In the order in which they see a change: who acts on pods before who acts on those."""
 
 
 def choose(names: str | Iterable[str]) -> list[str]:

@@ -84,8 +84,8 @@ def next_move(pod: objects.Object, chosen: settings.Runtime) -> Move | None:
 
 def _leave(pod: objects.Object, behaviour: str, chosen: settings.Runtime) -> Move:
     if pods.is_over(pod):
-        # A breath between the report of the end and the deletion, so that others see both.
-        return Move("remove", 0.001)
+        # At once, but as a step of its own: others see the report of the end first.
+        return Move("remove", 0.0)
     if behaviour == "linger":
         grace_s = objects.metadata(pod).get("deletionGracePeriodSeconds")
         return Move("stop", float(grace_s or 0))

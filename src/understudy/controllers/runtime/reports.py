@@ -118,7 +118,7 @@ class Reporter:
             known = pods.condition_of(pod, kind) or {}
             since = known.get("lastTransitionTime") if known.get("status") == value else stamp
             found.append({
-                "type": type, "status": value, "lastProbeTime": None,
+                "type": kind, "status": value, "lastProbeTime": None,
                 "lastTransitionTime": since or stamp, "observedGeneration": generation,
                 "reason": None, "message": None, **extra,
             })  # fmt: skip

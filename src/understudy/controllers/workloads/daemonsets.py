@@ -100,6 +100,7 @@ class Step:
         self.spec = owner["spec"]
         self.selector = selector
         self.nodes = [objects.copy(node) for node in cluster.each("nodes")]
+        self.made: dict[str, objects.Object] = {}
 
     def run(self) -> float | None:
         """Do the next step; return seconds until a pod becomes available, if one will."""
@@ -117,6 +118,8 @@ class Step:
         if failure is None:
             self._clean_history(old, hashed)
         now_by_node = self._pods_by_node()
+        for node, pod in self.made.items():
+            now_by_node.setdefault(node, []).append(pod)
         self._write_status(now_by_node, hashed)
         if failure is not None:
             raise failure
@@ -246,12 +249,12 @@ class Step:
     ) -> statuses.ApiError | None:
         failure: statuses.ApiError | None = None
         for name in needing[:BURST_MAX]:
-            made = replicasets.create_pod(
-                self.cluster, self.recorder, self.owner, self._build(name, hashed)
-            )
-            if made is not None:
-                failure = None if replicasets.is_leaving(made) else made
+            pod = self._build(name, hashed)
+            refused = replicasets.create_pod(self.cluster, self.recorder, self.owner, pod)
+            if refused is not None:
+                failure = None if replicasets.is_leaving(refused) else refused
                 break
+            self.made[name] = pod
         for pod in surplus[:BURST_MAX]:
             failure = (
                 replicasets.delete_pod(self.cluster, self.recorder, self.owner, pod) or failure

@@ -188,29 +188,32 @@ class Sync:
         return True
 
     def _resize(self, one: objects.Object, size: int) -> bool:
-        """Scale a ReplicaSet if it has another size, with an event; say whether it had."""
+        """Scale a ReplicaSet if it has another size, with an event; say whether it had.
+
+        `one` stays as it was read: the status that follows is of before the step, as recorded.
+        """
         if rollouts.replicas(one) == size:
             return False
         self._put_size(one, size)
         return True
 
-    def _put_size(self, one: objects.Object, size: int) -> None:
+    def _put_size(self, one: objects.Object, size: int) -> objects.Object:
         before = rollouts.replicas(one)
         wanted = rollouts.replicas(self.deployment)
         surge = rollouts.max_surge(self.deployment)
-        noted = rollouts.set_replicas_annotations(one, wanted, wanted + surge)
+        changed: objects.Object = objects.copy(one)
+        noted = rollouts.set_replicas_annotations(changed, wanted, wanted + surge)
         if size == before and not noted:
-            return
-        one["spec"]["replicas"] = size
-        updated = self.cluster.update(SETS, one)
-        one.clear()
-        one.update(updated)
+            return one
+        changed["spec"]["replicas"] = size
+        updated = self.cluster.update(SETS, changed)
         if size != before:
             way = "up" if before < size else "down"
             self.recorder.event(
                 self.deployment, "Normal", "ScalingReplicaSet",
                 f"Scaled {way} replica set {objects.name_of(one)} from {before} to {size}",
             )  # fmt: skip
+        return updated
 
     # ------------------------------------------------------------------ pausing and scaling
 
@@ -325,7 +328,7 @@ class Sync:
             unavailable = size - rollouts.status_count(one, "availableReplicas")
             if size > 0 and unavailable > 0:
                 taken = min(room - total, unavailable)
-                self._resize(one, size - taken)
+                one.update(self._put_size(one, size - taken))
                 total += taken
         return total
 

@@ -294,8 +294,10 @@ class Step:
         return bool(
             strategy.get("type", "RollingUpdate") == "RollingUpdate"
             and current != update
-            and counts["updatedReplicas"] == counts["replicas"]
-            and counts["readyReplicas"] == counts["replicas"]
+            and counts["updatedReplicas"]
+            == counts["readyReplicas"]
+            == counts["replicas"]
+            == int(self.spec.get("replicas", 1))
         )
 
     def _next_check(self) -> float | None:
