@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import logging
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from understudy.aio import clocks, ids
 from understudy.client import views as view_clients
 from understudy.controllers import running
-from understudy.controllers.runtime import settings as runtime_settings
+from understudy.controllers.runtime import settings as runtimes
 from understudy.delivery import stage as stages
-from understudy.kapi import views
+from understudy.kapi import settings, views
 from understudy.kapi.resources import catalogue as catalogues
 from understudy.kapi.views import options as view_options
 from understudy.kube import objects
 
-SIMULATED = runtime_settings.Runtime(kind="simulated")
+if TYPE_CHECKING:
+    from understudy.kapi import server as servers
+
+_log = logging.getLogger(__name__)
+
+REHEARSED = runtimes.Runtime(kind="simulated", every_node=True, leases=False)
+"""Pods of a rehearsal run by rule on every node: a real cluster's kubelets cannot be asked."""
+
 ALWAYS_SIMULATED = (
     "scheduling, image pulls, volumes and load balancers are simulated by rule, containers do not "
     "run"
@@ -31,6 +40,30 @@ ViewClient = view_clients.ViewClient[
 ]
 
 
+async def start_controllers(
+    server: servers.Server, *, controllers: str, runtime: str
+) -> running.Running:
+    """Make an embedded server's base view live: its controllers, and how its pods run.
+
+    Sandboxes get none: a following one already sees what the base's controllers do, and two sets
+    would create everything twice.
+
+    Raises:
+        SettingsError: An unknown controller or runtime.
+    """
+    if runtime not in {"none", "simulated"}:
+        raise settings.SettingsError(f"runtime {runtime}: use none or simulated")
+    kind = runtimes.Runtime(kind="simulated" if runtime == "simulated" else "none")
+    try:
+        return running.start(server.base, controllers, kind, on_failure=_report)
+    except ValueError as error:
+        raise settings.SettingsError(str(error)) from error
+
+
+def _report(name: str, error: BaseException) -> None:
+    _log.error("%s ended: %s", name, error, exc_info=error)
+
+
 class ForkStage:
     """A pinned fork with controllers and a clock of its own; implements `delivery.stage.Stage`."""
 
@@ -39,7 +72,7 @@ class ForkStage:
         view: views.View,
         *,
         controllers: str = "all",
-        runtime: runtime_settings.Runtime = SIMULATED,
+        runtime: runtimes.Runtime = REHEARSED,
         unknown: Sequence[str] = (),
     ) -> None:
         self._view = view.fork("stage")
@@ -108,7 +141,7 @@ class ForkingStages:
         view: views.View,
         *,
         controllers: str = "all",
-        runtime: runtime_settings.Runtime = SIMULATED,
+        runtime: runtimes.Runtime = REHEARSED,
     ) -> None:
         self._view = view
         self._controllers = controllers
@@ -126,7 +159,7 @@ class LoadingStages:
         self,
         *,
         controllers: str = "all",
-        runtime: runtime_settings.Runtime = SIMULATED,
+        runtime: runtimes.Runtime = REHEARSED,
         clock: clocks.Clock | None = None,
     ) -> None:
         self._controllers = controllers
