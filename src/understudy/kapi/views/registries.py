@@ -21,6 +21,8 @@ RESERVED = frozenset(
         "metrics",
         "views",
         "openid",
+        "flagz",
+        "statusz",
     ]
 )
 """Names that would stand in the way of a path of the unprefixed base view."""
