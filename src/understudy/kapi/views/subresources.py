@@ -260,9 +260,6 @@ def _set_condition(view: views.View, pod: objects.Object, kind: str, value: str)
     condition = {
         "type": kind, "status": value, "lastProbeTime": None, "lastTransitionTime": stamp,
     }  # fmt: skip
-    generation = pod["metadata"].get("generation")
-    if generation:
-        condition["observedGeneration"] = generation
     status["conditions"] = [*conditions, condition]
 
 
