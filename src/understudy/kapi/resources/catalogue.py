@@ -22,6 +22,7 @@ class Resource:
             merge patch is refused, protobuf bodies are refused.
         list_kind: Kind of a list's answer; the kind with `List` where it is empty.
         openapi: The openAPIV3Schema of a custom resource, as it was written, for OpenAPI.
+        deprecation: Text of the Warning that every request to a deprecated version gets.
     """
 
     group: str
@@ -43,6 +44,7 @@ class Resource:
     custom: bool = False
     list_kind: str = ""
     openapi: objects.Object | None = None
+    deprecation: str = ""
 
     @property
     def kind_of_list(self) -> str:

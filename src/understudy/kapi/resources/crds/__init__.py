@@ -1,16 +1,12 @@
-"""Custom resources. (Interim face until the definitions land.)"""
+"""Custom resources: what a CustomResourceDefinition says, and the rules of its objects.
 
-from __future__ import annotations
+Pure: schema, defaults, pruning, validation, CEL, columns. Nothing here reads a store; who keeps
+definitions asks `resources_of` for what they add and `establish` for what becomes of them.
+"""
 
-from understudy.kapi.resources import catalogue
-from understudy.kube import objects
-
-
-def resources_of(crd: objects.Object) -> list[catalogue.Resource]:
-    """Interim."""
-    return []
-
-
-def establish(crd: objects.Object, others: list[objects.Object], now: str) -> objects.Object | None:
-    """Interim."""
-    return None
+from understudy.kapi.resources.crds.establishing import (
+    CLEANUP as CLEANUP,
+    establish as establish,
+    instances_remain as instances_remain,
+)
+from understudy.kapi.resources.crds.resources import resources_of as resources_of

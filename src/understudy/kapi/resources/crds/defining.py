@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from understudy.kapi.resources.crds import definitions, nodes, openapi, paths
+from understudy.kapi.resources.crds import definitions, fieldpaths, nodes, openapi, paths
 from understudy.kube import causes, names, objects, statuses
 
 SELECTABLE_FIELDS_MAX = 8
@@ -19,6 +19,7 @@ _COLUMN_FORMATS = (
     "byte", "date", "date-time", "double", "float", "int32", "int64", "password",
 )  # fmt: skip
 _REVIEW_VERSIONS = ("v1", "v1beta1")
+_KEPT_REVIEWS = ("conversion", "webhook", "conversionReviewVersions")
 _PROTECTED = re.compile(r"(.+\.)?(k8s\.io|kubernetes\.io)")
 
 
@@ -74,7 +75,9 @@ def _spec(crd: objects.Object, old: objects.Object | None) -> Iterator[statuses.
         for position, column in enumerate(part.value):
             yield from _column(column, paths.index(part.path, position))
     yield from _selectable(crd, old)
-    yield from _conversion(spec.get("conversion"), old)
+    yield from _conversion(
+        spec.get("conversion"), None if old is None else definitions.spec_of(old)
+    )
 
 
 def _enum(path: str, value: objects.Json, known: tuple[str, ...]) -> Iterator[statuses.Cause]:
@@ -212,10 +215,10 @@ def _column(column: objects.Object, path: str) -> Iterator[statuses.Cause]:
         yield causes.required(paths.child(path, "type"), known)
     elif kind not in _COLUMN_TYPES:
         yield causes.invalid(paths.child(path, "type"), kind, known)
-    format = str(column.get("format") or "")
-    if format and format not in _COLUMN_FORMATS:
+    width = str(column.get("format") or "")
+    if width and width not in _COLUMN_FORMATS:
         text = f"must be one of {','.join(_COLUMN_FORMATS)}"
-        yield causes.invalid(paths.child(path, "format"), format, text)
+        yield causes.invalid(paths.child(path, "format"), width, text)
     said = str(column.get("jsonPath") or "")
     if not said:
         yield causes.required(paths.child(path, "JSONPath"))
@@ -256,7 +259,7 @@ def _selectable_fields(
             yield causes.required(place)
             continue
         try:
-            path, node = openapi.field_path(said, root, brackets=False)
+            path, node = fieldpaths.follow(said, root, brackets=False)
         except ValueError as error:
             yield causes.invalid(place, said, f"is an invalid path: {error}")
             continue
@@ -296,16 +299,19 @@ def _conversion(
         yield causes.required(f"{path}.webhookClientConfig", text)
     else:
         yield from _client_config(client, f"{path}.webhookClientConfig")
-    yield from _review_versions(versions or [], f"{path}.conversionReviewVersions")
+    known = objects.lookup(old, _KEPT_REVIEWS) if old else None
+    strict = not known or bool(set(known) & set(_REVIEW_VERSIONS))
+    where = f"{path}.conversionReviewVersions"
+    yield from _review_versions(versions or [], where, strict=strict)
 
 
 def _client_config(client: objects.Object, path: str) -> Iterator[statuses.Cause]:
     url, service = client.get("url"), client.get("service")
     if (url is None) == (service is None):
         yield causes.required(path, "exactly one of url or service is required")
-    elif url is not None:
+    if url is not None:
         yield from webhook_url(url, paths.child(path, "url"))
-    else:
+    if service is not None:
         yield from webhook_service(service, paths.child(path, "service"))
 
 
@@ -338,11 +344,11 @@ def webhook_url(url: str, path: str) -> Iterator[statuses.Cause]:
 
 def webhook_service(service: objects.Object, path: str) -> Iterator[statuses.Cause]:
     """Check a webhook's service reference."""
-    if not service.get("name"):
-        yield causes.required(paths.child(path, "name"), "service name is required")
+    # Kubernetes mixes the two up, in definitions as in webhook configurations.
     if not service.get("namespace"):
-        text = "service namespace is required"
-        yield causes.required(paths.child(path, "namespace"), text)
+        yield causes.required(paths.child(path, "name"))
+    if not service.get("name"):
+        yield causes.required(paths.child(path, "namespace"))
     port = service.get("port")
     if port is not None and not 0 < port < 65536:
         text = "port is not valid: must be between 1 and 65535, inclusive"
@@ -351,14 +357,11 @@ def webhook_service(service: objects.Object, path: str) -> Iterator[statuses.Cau
     if said is None:
         return
     place = paths.child(path, "path")
-    if said == "/":
+    if said in {"", "/"}:
         return
     if not said.startswith("/"):
         yield causes.invalid(place, said, "must start with a '/'")
-        return
-    steps = said[1:].split("/")
-    if steps and not steps[-1]:
-        steps = steps[:-1]
+    steps = said[1:].removesuffix("/").split("/")
     for position, step in enumerate(steps):
         if not step:
             yield causes.invalid(place, said, f"segment[{position}] may not be empty")
@@ -367,7 +370,7 @@ def webhook_service(service: objects.Object, path: str) -> Iterator[statuses.Cau
                 yield causes.invalid(place, said, f"segment[{position}]: {complaint}")
 
 
-def _review_versions(versions: list[str], path: str) -> Iterator[statuses.Cause]:
+def _review_versions(versions: list[str], path: str, *, strict: bool) -> Iterator[statuses.Cause]:
     if not versions:
         yield causes.required(path)
         return
@@ -379,7 +382,7 @@ def _review_versions(versions: list[str], path: str) -> Iterator[statuses.Cause]
         seen.add(version)
         for complaint in names.dns1035_label(version):
             yield causes.invalid(paths.index(path, position), version, complaint)
-    if not seen & set(_REVIEW_VERSIONS):
+    if strict and not seen & set(_REVIEW_VERSIONS):
         text = f"must include at least one of {', '.join(_REVIEW_VERSIONS)}"
         yield causes.invalid(path, versions, text)
 
@@ -445,9 +448,9 @@ def warnings(crd: objects.Object, old: objects.Object | None) -> list[str]:
     """Return a warning for each format that no schema validates (new ones only on update)."""
     known = set(openapi.unknown_formats(_schemas_of(old))) if old is not None else set()
     return [
-        f"unrecognized format {causes.quoted(format)}"
-        for format in openapi.unknown_formats(_schemas_of(crd))
-        if format not in known
+        f"unrecognized format {causes.quoted(name)}"
+        for name in openapi.unknown_formats(_schemas_of(crd))
+        if name not in known
     ]
 
 

@@ -1,7 +1,8 @@
 """String formats that custom resource validation knows (`format: date-time` ...).
 
-Formats are compared without dashes, unknown ones are ignored. Source: k8s.io/apiextensions-apiserver
-0.36 `validation/formats.go` for the list, k8s.io/kube-openapi `strfmt` for what each accepts.
+Formats are compared without dashes, unknown ones are ignored. Sources: `validation/formats.go` of
+k8s.io/apiextensions-apiserver 0.36 for the list, `strfmt` of k8s.io/kube-openapi for what each
+accepts.
 """
 
 from __future__ import annotations
@@ -155,6 +156,8 @@ def _uuid(third: str, fourth: str) -> Callable[[str], bool]:
 
 
 _ANY4, _VARIANT = "[0-9a-f]{4}", "[89ab][0-9a-f]{3}"
+_SHORT = _matcher(_SHORT_NAME)
+_LONG = _matcher(_SHORT_NAME + r"(\." + _SHORT_NAME + ")*")
 CHECKS: dict[str, Callable[[str], bool]] = {
     "bsonobjectid": _matcher("[0-9a-fA-F]{24}"),
     "uri": _is_uri,
@@ -184,9 +187,6 @@ CHECKS: dict[str, Callable[[str], bool]] = {
     "k8slongname": lambda text: len(text) <= 253 and _LONG(text),
 }
 """Format without dashes -> whether a string is of it."""
-
-_SHORT = _matcher(_SHORT_NAME)
-_LONG = _matcher(_SHORT_NAME + r"(\." + _SHORT_NAME + ")*")
 
 
 def normalized(format: str) -> str:

@@ -40,7 +40,8 @@ def unreadable(schema: objects.Object) -> str:
     """Return why the schema cannot even be looked at as a structural one, or nothing."""
     for word in _UNSUPPORTED:
         if schema.get(word):
-            return f"OpenAPIV3Schema '{word.removeprefix('$') if word == '$schema' else word}' is not supported"
+            shown = "schema" if word == "$schema" else word
+            return f"OpenAPIV3Schema '{shown}' is not supported"
     if isinstance(schema.get("items"), list):
         return "OpenAPIV3Schema 'items' must be a schema, but is an array"
     if schema.get("x-kubernetes-preserve-unknown-fields") is False:

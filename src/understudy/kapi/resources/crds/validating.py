@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from understudy.kapi.resources.crds import correlation, formats, nodes, numbers, paths
-from understudy.kube import causes, objects, statuses
+from understudy.kube import causes, goformats, objects, statuses
 
 Check = Callable[[objects.Json], bool]
 Correlated = correlation.Correlation | None
@@ -142,14 +142,14 @@ def _type(node: nodes.Node, value: objects.Json, path: str) -> Result:
         if node.types and not node.nullable:
             return Result([_type_error(path, wanted, "null")])
         return Result(matches=1)
-    said, format = _type_of(value)
+    said, shape = _type_of(value)
     whole = said == "number" and float(value).is_integer() and "integer" in node.types
     widened = said == "integer" and "number" in node.types
     text_like = isinstance(value, (str, list))
     if not text_like and node.format:
-        fits = said in node.types or format == node.format or whole or widened
+        fits = said in node.types or shape == node.format or whole or widened
         if not fits:
-            return Result([_type_error(path, node.format, format)])
+            return Result([_type_error(path, node.format, shape)])
     numeric = "number" in node.types or "integer" in node.types
     if not numeric and node.format and text_like:
         return Result(matches=1)
@@ -223,14 +223,14 @@ def _number(node: nodes.Node, value: float, path: str) -> Result:
         limit = numbers.native(value, low)
         if value < limit or (exclusive and value <= limit):
             words = "greater than" if exclusive else "greater than or equal to"
-            text = f"{path} in body should be {words} {numbers.printed(limit)}"
+            text = f"{path} in body should be {words} {goformats.plain(limit)}"
             result.add(Error("minimum", path, text, value))
     if high is not None:
         exclusive = bool(bounds.get("exclusiveMaximum"))
         limit = numbers.native(value, high)
         if value > limit or (exclusive and value >= limit):
             words = "less than" if exclusive else "less than or equal to"
-            text = f"{path} in body should be {words} {numbers.printed(limit)}"
+            text = f"{path} in body should be {words} {goformats.plain(limit)}"
             result.add(Error("maximum", path, text, value))
     return result
 
@@ -238,10 +238,10 @@ def _number(node: nodes.Node, value: float, path: str) -> Result:
 def _multiple(path: str, value: float, factor: float, result: Result) -> None:
     factor = numbers.native(value, factor)
     if factor <= 0:
-        text = f"factor MultipleOf declared for {path} must be positive: {numbers.printed(factor)}"
+        text = f"factor MultipleOf declared for {path} must be positive: {goformats.plain(factor)}"
         result.add(Error("multipleOf", path, text, factor))
     elif not numbers.is_multiple(value, factor):
-        text = f"{path} in body should be a multiple of {numbers.printed(factor)}"
+        text = f"{path} in body should be a multiple of {goformats.plain(factor)}"
         result.add(Error("multipleOf", path, text, value))
 
 
@@ -415,13 +415,13 @@ def _plain_string(node: nodes.Node, value: str) -> bool:
 
 def _compile_object(node: nodes.Node) -> Check:
     simple: dict[str, type] = {}
-    complex: dict[str, Check] = {}
+    nested: dict[str, Check] = {}
     for name, sub in node.properties.items():
         only = nodes.python_type(sub)
         if only is not None and not sub.nullable:
             simple[name] = only
         else:
-            complex[name] = checker(sub)
+            nested[name] = checker(sub)
     required = frozenset(node.required)
     additional = checker(node.additional) if node.additional is not None else None
     others = {name: checker(node.properties[name]) for name in simple}
@@ -438,7 +438,7 @@ def _compile_object(node: nodes.Node) -> Check:
                 if type(item) is not only and not others[name](item):
                     return False
                 continue
-            below = complex.get(name, additional)
+            below = nested.get(name, additional)
             if below is not None and not below(item):
                 return False
         return True

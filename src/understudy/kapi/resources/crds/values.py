@@ -31,19 +31,19 @@ def default(node: nodes.Node, value: objects.Json) -> None:
         items = node.items
         for position, item in enumerate(value):
             if item is None and not items.nullable and items.default is not None:
-                value[position] = item = objects.copy(items.default)
-            if isinstance(item, (dict, list)):
-                default(items, item)
+                value[position] = objects.copy(items.default)
+            if isinstance(value[position], (dict, list)):
+                default(items, value[position])
 
 
 def _default_object(node: nodes.Node, value: objects.Object) -> None:
     properties, additional = node.properties, node.additional
     if node.depth_defaults:
-        for name, sub in properties.items():
-            if sub.default is None:
+        for name, known in properties.items():
+            if known.default is None:
                 continue
-            if name not in value or (value[name] is None and not sub.nullable):
-                value[name] = objects.copy(sub.default)
+            if name not in value or (value[name] is None and not known.nullable):
+                value[name] = objects.copy(known.default)
     dropped: list[str] | None = None
     for name, item in value.items():
         if item is None:
