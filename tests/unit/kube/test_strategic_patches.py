@@ -253,3 +253,52 @@ def test_lists_of_lists_cannot_merge():
 def test_a_merging_list_of_mappings_needs_a_key():
     with pytest.raises(statuses.InternalError, match="cannot merge lists without merge key"):
         apply({"keyless": [{"name": "x"}]}, live={"keyless": [{"name": "y"}]})
+
+
+@pytest.mark.parametrize(
+    ("value", "schema", "problem"),
+    [
+        ({"selector": ["x"]}, SCHEMA, "cannot restore map from slice"),
+        ({"strategy": "x"}, SCHEMA, "cannot restore struct from: string"),
+        ({"containers": {"a": 1}}, SCHEMA, "cannot restore slice from map"),
+        ({"selector": {"a": 1}}, SCHEMA, "cannot convert int64 to string"),
+        ({"selector": {"a": True}}, SCHEMA, "unrecognized type: string"),
+        ({"n": "x"}, obj(n=schemas.Schema(type="integer", format="int32")), "unrecognized type: int32"),
+        ({"n": 1.5}, obj(n=schemas.Schema(type="integer", format="int32", go_type="int32")),
+         "cannot convert float64 to int32"),
+        ({"b": 1}, obj(b=schemas.Schema(type="boolean")), "unrecognized type: bool"),
+        ({"q": "1x"}, obj(q=schemas.Schema(type="string", format="quantity")),
+         "quantities must match the regular expression "
+         "'^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"),
+    ],
+)  # fmt: skip
+def test_what_does_not_restore_is_said_in_the_converters_words(value, schema, problem):
+    error = statuses.BadRequestError("Thing in version x cannot be handled as a Thing: json: no")
+    found = patches.refusal(patches.STRATEGIC_MERGE_PATCH, {"p": 1}, value, schema, error)
+    assert found.message == f' "" is invalid: patch: Invalid value: "map[p:1]": {problem}'
+    assert found.details == {
+        "causes": [
+            {
+                "field": "patch",
+                "reason": "FieldValueInvalid",
+                "message": f'Invalid value: "map[p:1]": {problem}',
+            }
+        ]
+    }
+
+
+def test_what_a_json_document_does_not_decode_to_is_said_in_the_decoders_words():
+    error = statuses.BadRequestError(
+        'Thing in version "v1" cannot be handled as a Thing: json: cannot unmarshal string: x'
+    )
+    found = patches.refusal(patches.MERGE_PATCH, {}, {"a": "b"}, SCHEMA, error)
+    assert found.message == (
+        ' "" is invalid: patch: Invalid value: "{\\"a\\":\\"b\\"}": '
+        "json: cannot unmarshal string: x"
+    )
+
+
+def test_what_restores_is_not_complained_about():
+    from understudy.kube.patches import restoring
+
+    assert restoring.complaint(SCHEMA, LIVE | {"finalizers": None}) == ""
