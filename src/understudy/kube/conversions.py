@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from understudy.kube import objects, quantities, schemas, times
 
@@ -27,6 +27,23 @@ _FORMAT_ZEROS: dict[str, objects.Json] = {"quantity": "0", "int-or-string": 0, "
 
 class ConversionError(ValueError):
     """A value that Go's types cannot hold; the message is Go's."""
+
+
+def declares(node: schemas.Schema | None, steps: Iterable[str | int]) -> bool:
+    """Say whether a path leads to a field or an entry that the types know.
+
+    Go looks at the keys of nothing else: unknown fields are skipped whole, raw JSON is kept whole.
+    """
+    for step in steps:
+        if node is None or node.format:
+            return False
+        if isinstance(step, int):
+            node = node.items
+        elif node.fields is not None:
+            node = node.fields.get(step)
+        else:
+            node = node.values
+    return node is not None
 
 
 def zero(node: schemas.Schema) -> objects.Json:

@@ -179,14 +179,35 @@ def decode(
         complaints = convert(obj, schema)
     except conversions.ConversionError as error:
         raise refusal(str(error), api_version, kind) from None
-    if not complaints and not duplicates:
+    if mode == "Ignore" or not (complaints or duplicates):
         return []
-    if mode == "Ignore":
-        return []
-    found = list(dict.fromkeys([*duplicates, *complaints]))
-    if mode == "Strict":
+    found = _in_order(duplicates, complaints, schema) if duplicates else complaints
+    if mode == "Strict" and found:
         raise refusal("strict decoding error: " + ", ".join(found), api_version, kind)
     return found
+
+
+def _in_order(
+    duplicates: Sequence[str], complaints: list[str], schema: schemas.Schema
+) -> list[str]:
+    """Join the complaints of parser and types in the order in which Go meets their fields."""
+    known = [
+        complaint
+        for complaint in duplicates
+        if not isinstance(complaint, jsontext.Duplicate)
+        or conversions.declares(schema, complaint.steps)
+    ]
+    places: dict[str, int] = {}
+    for complaint in known:
+        if isinstance(complaint, jsontext.Duplicate):
+            places = complaint.places
+
+    def met(complaint: str) -> int:
+        if isinstance(complaint, jsontext.Duplicate):
+            return places[f"duplicate {complaint.path}"]
+        return places.get(complaint.removeprefix('unknown field "').removesuffix('"'), -1)
+
+    return sorted([*known, *complaints], key=met)
 
 
 def refusal(problem: str, api_version: str, kind: str) -> statuses.BadRequestError:
@@ -285,23 +306,22 @@ def _struct(  # noqa: C901 (the closure is one loop: a call per field costs more
     always: list[tuple[str, objects.Json, schemas.Schema | None]],
 ) -> Decoder:
     """Build a struct's closure; a rule is the class of a plain value, or a closure."""
-    rule_of = rules.get
     omitted = conversions.droppable(node)
-    keeps_unknown = node.preserve_unknown
+    if node.preserve_unknown:
+        return _irregular
 
     def struct(value: objects.Json) -> objects.Json:  # noqa: C901 (see above)
         if value.__class__ is not dict:
             raise _IrregularError
         dropped = None
         for key, item in value.items():
-            rule = rule_of(key)
+            try:
+                rule = rules[key]
+            except KeyError:
+                raise _IrregularError from None
             if item.__class__ is rule:
                 if item or key not in omitted:
                     continue
-            elif rule is None:
-                if keeps_unknown:
-                    continue
-                raise _IrregularError
             elif item is not None:
                 if rule is str or rule is bool:
                     raise _IrregularError
@@ -317,9 +337,10 @@ def _struct(  # noqa: C901 (the closure is one loop: a call per field costs more
         if dropped is not None:
             for key in dropped:
                 del value[key]
-        for key, constant, inner in always:
-            if key not in value:
-                value[key] = constant if inner is None else conversions.zero(inner)
+        if always:
+            for key, constant, inner in always:
+                if key not in value:
+                    value[key] = constant if inner is None else conversions.zero(inner)
         return value
 
     return struct

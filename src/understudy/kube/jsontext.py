@@ -176,13 +176,39 @@ def _quoted(character: str) -> str:
     return "'" + ('"' if character == '"' else goformats.quoted(character)[1:-1]) + "'"
 
 
+class Duplicate(str):
+    """A complaint about a key that comes twice: `duplicate field "spec.x"`.
+
+    Attributes:
+        steps: Where it is, e.g. `("spec", "containers", 0, "name")`.
+        places: For every key of the document by path, when it was met; shared by all complaints.
+    """
+
+    __slots__ = ("places", "steps")
+
+    steps: tuple[str | int, ...]
+    places: dict[str, int]
+
+    @property
+    def path(self) -> str:
+        """The path as it is printed."""
+        return path_of(self.steps)
+
+
+def path_of(steps: tuple[str | int, ...]) -> str:
+    """Print a path: `("spec", "containers", 0, "name")` -> `spec.containers[0].name`."""
+    text = ""
+    for step in steps:
+        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
+    return text
+
+
 def duplicates(body: bytes) -> list[str]:
-    """Return `duplicate field "spec.x"` for each key that comes twice in its object, in order."""
-    text = body.decode("utf-8", "replace")
-    tree = json.loads(text, object_pairs_hook=_Pairs)
-    found: dict[str, None] = {}
-    _collect(tree, "", found)
-    return list(found)
+    """Return a `Duplicate` for each key that comes twice in its object, in the order met."""
+    tree = json.loads(body.decode("utf-8", "replace"), object_pairs_hook=_Pairs)
+    found: dict[str, Duplicate] = {}
+    _collect(tree, (), found, {})
+    return list(found.values())
 
 
 def loads(body: bytes) -> objects.Json:
@@ -198,15 +224,26 @@ class _Pairs(list[tuple[str, objects.Json]]):
     """An object's members in order, duplicates included."""
 
 
-def _collect(value: objects.Json, path: str, found: dict[str, None]) -> None:
+def _collect(
+    value: objects.Json,
+    steps: tuple[str | int, ...],
+    found: dict[str, Duplicate],
+    places: dict[str, int],
+) -> None:
     if isinstance(value, _Pairs):
         seen = set()
         for key, item in value:
-            inner = f"{path}.{key}" if path else key
-            if key in seen:
-                found[f'duplicate field "{inner}"'] = None
+            inner = (*steps, key)
+            path = path_of(inner)
+            if key in seen and path not in found:
+                complaint = Duplicate(f'duplicate field "{path}"')
+                complaint.steps, complaint.places = inner, places
+                found[path] = complaint
+                # The second of the two is what is complained of, so that is when it was met.
+                places[f"duplicate {path}"] = len(places)
             seen.add(key)
-            _collect(item, inner, found)
+            places.setdefault(path, len(places))
+            _collect(item, inner, found, places)
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            _collect(item, f"{path}[{index}]", found)
+            _collect(item, (*steps, index), found, places)

@@ -149,6 +149,29 @@ def test_duplicates_found_by_the_parser_count_as_strict_errors():
     )
 
 
+def test_duplicate_and_unknown_fields_are_told_in_the_order_of_the_body():
+    body = b'{"one":1,"metadata":{"name":"a","name":"a","two":2},"data":{"k":"1","k":"2"},"x":1}'
+    obj, duplicates = decoding.parse_json(body)
+    assert decode("configmaps", obj, "Warn", duplicates) == [
+        'unknown field "one"',
+        'duplicate field "metadata.name"',
+        'unknown field "metadata.two"',
+        'duplicate field "data.k"',
+        'unknown field "x"',
+    ]
+
+
+def test_duplicates_inside_what_the_types_do_not_look_at_go_unnoticed():
+    body = b'{"nope":{"a":1,"a":2},"data":{"x":{"b":1,"b":2}},"revision":1,"revision":2}'
+    obj, duplicates = decoding.parse_json(body)
+    assert decode("controllerrevisions.apps", obj, "Warn", duplicates) == [
+        'unknown field "nope"',
+        'duplicate field "revision"',
+    ]
+    obj, duplicates = decoding.parse_json(b'{"data":{"x":{"b":1,"b":2}}}')
+    assert decode("controllerrevisions.apps", obj, "Strict", duplicates) == []
+
+
 @pytest.mark.parametrize(
     ("ref", "before", "after"),
     [
