@@ -26,6 +26,7 @@ class TaintEviction:
         self.cluster = clusters.Cluster(shared, "node-controller")
         self.recorder = recorders.Recorder(self.cluster, "taint-eviction-controller")
         self._tainted: set[str] = set()
+        self._marked: dict[reactor.Key, int] = {}
 
     def observe(self, change: changes.Change, queue: reactor.Queue) -> None:
         if change.ref == "nodes":
@@ -36,15 +37,26 @@ class TaintEviction:
             self._tainted.add(name)
             if change.previous is None or _taints_of(change.previous) != _taints_of(change.object):
                 for pod in self.cluster.indexes.pods_on(name):
-                    queue.add(clusters.key_of(pod))
+                    self._mark(pod, queue)
         elif self._tainted and change.type == "MODIFIED":
             before, spec = (change.previous or {}).get("spec"), change.object["spec"]
             if before != spec and (spec.get("nodeName") or "") in self._tainted:
-                queue.add(change.key)
+                self._mark(change.object, queue)
+
+    def _mark(self, pod: objects.Object, queue: reactor.Queue) -> None:
+        """Remember a pod as it was when the taint came.
+
+        Its eviction is told even if somebody else (its DaemonSet) deletes it meanwhile.
+        """
+        if not pods.is_terminating(pod):
+            key = clusters.key_of(pod)
+            self._marked[key] = int(objects.metadata(pod).get("generation") or 1)
+            queue.add(key)
 
     def reconcile(self, key: reactor.Key) -> float | None:
+        generation = self._marked.pop(key, None)
         pod = self.cluster.peek("pods", *key)
-        if pod is None or pods.is_terminating(pod) or pods.is_over(pod):
+        if pod is None or pods.is_over(pod) or (generation is None and pods.is_terminating(pod)):
             return None
         node = self.cluster.peek("nodes", "", str(pod["spec"].get("nodeName") or ""))
         if node is None:
@@ -53,8 +65,8 @@ class TaintEviction:
         if left_s is None:
             return None
         if left_s > 0:
-            return left_s
-        self._evict(pod)
+            return None if pods.is_terminating(pod) else left_s
+        self._evict(pod, generation)
         return None
 
     def _left_s(self, pod: objects.Object, node: objects.Object) -> float | None:
@@ -75,21 +87,33 @@ class TaintEviction:
                     waits.append(max(0.0, (ends - now).total_seconds()))
         return min(waits, default=None)
 
-    def _evict(self, pod: objects.Object) -> None:
+    def _evict(self, pod: objects.Object, generation: int | None) -> None:
         namespace, name = objects.namespace_of(pod), objects.name_of(pod)
         self.recorder.event(
             pod, "Normal", "TaintManagerEviction", f"Marking for deletion Pod {namespace}/{name}"
         )
         try:
-            mark_disrupted(self.cluster, pod, "DeletionByTaintManager",
-                           "Taint manager: deleting due to NoExecute taint")  # fmt: skip
-            self.cluster.delete("pods", namespace, name)
+            mark_disrupted(
+                self.cluster,
+                pod,
+                "DeletionByTaintManager",
+                "Taint manager: deleting due to NoExecute taint",
+                generation=generation,
+            )
+            if not pods.is_terminating(pod):
+                self.cluster.delete("pods", namespace, name)
         except statuses.NotFoundError:
             return
 
 
 def mark_disrupted(
-    cluster: clusters.Cluster, pod: objects.Object, reason: str, message: str, phase: str = ""
+    cluster: clusters.Cluster,
+    pod: objects.Object,
+    reason: str,
+    message: str,
+    *,
+    phase: str = "",
+    generation: int | None = None,
 ) -> None:
     """Note on a pod that it is ended from outside: condition DisruptionTarget."""
     condition = {
@@ -99,7 +123,7 @@ def mark_disrupted(
         "message": message,
         "lastProbeTime": None,
         "lastTransitionTime": cluster.stamp(),
-        "observedGeneration": objects.metadata(pod).get("generation"),
+        "observedGeneration": generation or objects.metadata(pod).get("generation"),
     }
     order = [{"type": one["type"]} for one in (pod.get("status") or {}).get("conditions") or ()]
     status: objects.Object = {

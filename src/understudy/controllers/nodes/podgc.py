@@ -58,7 +58,11 @@ class PodGarbageCollector:
         try:
             if not pods.is_over(pod):
                 eviction.mark_disrupted(
-                    self.cluster, pod, "DeletionByPodGC", "PodGC: node no longer exists", "Failed"
+                    self.cluster,
+                    pod,
+                    "DeletionByPodGC",
+                    "PodGC: node no longer exists",
+                    phase="Failed",
                 )
             self.cluster.delete(
                 "pods", objects.namespace_of(pod), objects.name_of(pod), grace_period_s=0

@@ -23,6 +23,11 @@ TOGETHER: Final = "node(s) didn't match pod affinity rules"
 APART: Final = "node(s) didn't match pod anti-affinity rules"
 OTHERS_APART: Final = "node(s) didn't satisfy existing pods anti-affinity rules"
 
+BY_NODES: Final = "nodes"
+BY_PODS: Final = "pods"
+BY_VOLUMES: Final = "volumes"
+"""What may help a pod that fits nowhere: another node, a pod that goes, a volume that comes."""
+
 _CORDON = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
 
 
@@ -33,10 +38,12 @@ class Refusal:
     Attributes:
         reasons: Kubernetes' words, e.g. `Insufficient cpu`.
         is_final: Evicting other pods would not help either.
+        helped_by: What else than a change of nodes may help: `pods`, `volumes`.
     """
 
     reasons: tuple[str, ...]
     is_final: bool = True
+    helped_by: str = BY_NODES
 
 
 @dataclass(slots=True)
@@ -108,7 +115,7 @@ def check(pod: objects.Object, node: objects.Object, load: Load) -> Refusal | No
         return Refusal((AFFINITY,))
     wanted = requests.ports_of(pod)
     if wanted and any(_clash(port, load.ports) for port in wanted):
-        return Refusal((PORTS,), is_final=False)
+        return Refusal((PORTS,), is_final=False, helped_by=BY_PODS)
     return _fit(pod, node, load)
 
 
@@ -137,7 +144,7 @@ def _fit(pod: objects.Object, node: objects.Object, load: Load) -> Refusal | Non
         if asked[name] > whole - load.requested[name]:
             reasons.append(f"Insufficient {name}")
             is_final = is_final or asked[name] > whole
-    return Refusal(tuple(reasons), is_final) if reasons else None
+    return Refusal(tuple(reasons), is_final, BY_PODS) if reasons else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +208,7 @@ def _check_spread(
         itself = selector.matches(objects.labels_of(pod))
         skew = counts.get(here, 0) + int(itself) - min(counts.values(), default=0)
         if skew > int(constraint.get("maxSkew") or 1):
-            return Refusal((SPREAD,), is_final=False)
+            return Refusal((SPREAD,), is_final=False, helped_by=BY_PODS)
     return None
 
 
@@ -220,15 +227,15 @@ def _check_affinity(
         # The first of a group that wants to be together may go anywhere.
         first = not near and _term_takes(term, pod, pod)
         if not first and not any(_same_place(term, node, one.node) for one in near):
-            return Refusal((TOGETHER,))
+            return Refusal((TOGETHER,), helped_by=BY_PODS)
     for term in _terms(pod, "podAntiAffinity"):
         if any(_term_takes(term, pod, one.pod) and _same_place(term, node, one.node)
                for one in placed):  # fmt: skip
-            return Refusal((APART,), is_final=False)
+            return Refusal((APART,), is_final=False, helped_by=BY_PODS)
     for one in placed:
         for term in _terms(one.pod, "podAntiAffinity"):
             if _term_takes(term, one.pod, pod) and _same_place(term, node, one.node):
-                return Refusal((OTHERS_APART,), is_final=False)
+                return Refusal((OTHERS_APART,), is_final=False, helped_by=BY_PODS)
     return None
 
 

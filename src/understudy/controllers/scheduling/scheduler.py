@@ -32,14 +32,17 @@ class Scheduler:
         self.cluster = clusters.Cluster(shared, "scheduler", clusters.SCHEDULER)
         self.recorder = recorders.SeriesRecorder(self.cluster, NAME)
         self._loads: filters.Loads | None = None
-        self._stuck: dict[identities.ObjectKey, None] = {}
+        self._stuck: dict[identities.ObjectKey, frozenset[str]] = {}
 
     # ------------------------------------------------------------------ observing
 
     def observe(self, change: changes.Change, queue: reactor.Queue) -> None:
+        if change.ref == "nodes":
+            if _matters(change):
+                self._wake(queue, filters.BY_NODES)
+            return
         if change.ref != "pods":
-            if change.ref != "nodes" or _matters(change):
-                self._wake(queue)
+            self._wake(queue, filters.BY_VOLUMES)
             return
         key = change.key
         bound = b'"nodeName":' in change.entry.encoded
@@ -47,7 +50,7 @@ class Scheduler:
             if self._loads is not None:
                 self._count(change)
             if change.deleted or pods.is_over(change.object):
-                self._wake(queue)
+                self._wake(queue, filters.BY_PODS)
             self._stuck.pop(key, None)
         elif change.deleted:
             self._stuck.pop(key, None)
@@ -61,10 +64,11 @@ class Scheduler:
         else:
             self._loads.put(change.key, change.object)
 
-    def _wake(self, queue: reactor.Queue) -> None:
-        for key in self._stuck:
+    def _wake(self, queue: reactor.Queue, cause: str) -> None:
+        """Try the pods again that a change of this kind may help."""
+        for key in [key for key, causes in self._stuck.items() if cause in causes]:
+            del self._stuck[key]
             queue.add(key)
-        self._stuck.clear()
 
     def _known_loads(self) -> filters.Loads:
         if self._loads is None:
@@ -87,14 +91,16 @@ class Scheduler:
             return self._await_volumes(pod, needs, nominated)
         nodes = list(self.cluster.each("nodes"))
         if not nodes:
-            self._refuse(pod, "no nodes available to schedule pods")
+            self._refuse(pod, "no nodes available to schedule pods", [filters.BY_NODES])
         elif needs.refusal:
-            self._refuse(pod, f"0/{len(nodes)} nodes are available: {needs.refusal}. not found")
+            text = f"0/{len(nodes)} nodes are available: {needs.refusal}. not found"
+            self._refuse(pod, text, [filters.BY_VOLUMES])
         else:
             fitting, refusals = self._filter(pod, nodes, needs)
             if fitting:
                 return self._place(pod, needs, self._emptiest(pod, fitting))
-            self._refuse(pod, filters.summary(refusals))
+            helped = [filters.BY_NODES, *(one.helped_by for one in refusals.values())]
+            self._refuse(pod, filters.summary(refusals), helped)
         return None
 
     def _filter(
@@ -113,7 +119,8 @@ class Scheduler:
             refusal = refusal or filters.check(pod, node, loads.of(name))
             if refusal is None and (needs.bound or needs.waiting):
                 why = volumes.check(self.cluster, needs, node)
-                refusal = filters.Refusal((why,)) if why else None
+                if why:
+                    refusal = filters.Refusal((why,), helped_by=filters.BY_VOLUMES)
             if refusal is None and placed is not None:
                 refusal = filters.check_neighbours(pod, node, nodes, placed)
             if refusal is None:
@@ -193,8 +200,8 @@ class Scheduler:
             f"Successfully assigned {namespace}/{name} to {node}",
         )  # fmt: skip
 
-    def _refuse(self, pod: objects.Object, message: str) -> None:
-        self._stuck[clusters.key_of(pod)] = None
+    def _refuse(self, pod: objects.Object, message: str, helped_by: list[str]) -> None:
+        self._stuck[clusters.key_of(pod)] = frozenset(helped_by)
         self.recorder.event(pod, "Warning", "FailedScheduling", "Scheduling", message)
         known = pods.condition_of(pod, "PodScheduled") or {}
         if known.get("reason") == "Unschedulable" and known.get("message") == message:

@@ -303,7 +303,7 @@ class Run:
             was_ready = pods.is_ready(pod)
             if is_tracked(pod):
                 with contextlib.suppress(statuses.NotFoundError):
-                    self._untrack(pod)
+                    untrack(self.cluster, pod)
             failure = replicasets.delete_pod(self.cluster, self.recorder, self.job, pod)
             if failure is not None:
                 self.failure = failure
@@ -384,7 +384,7 @@ class Run:
             self._write()
         for pod in going:
             with contextlib.suppress(statuses.NotFoundError):
-                self._untrack(pod)
+                untrack(self.cluster, pod)
             tracked.discard(objects.uid_of(pod))
         again = self._settle_counts(tracked)
         finished = final is not None and self._finish(final)
@@ -478,9 +478,11 @@ class Run:
         self.job["status"] = objects.copy(self.status)
         self.job = self.cluster.update_status(REF, self.job)
 
-    def _untrack(self, pod: objects.Object) -> None:
-        body = {"metadata": {"$deleteFromPrimitiveList/finalizers": [TRACKING]}}
-        self.cluster.patch("pods", objects.namespace_of(pod), objects.name_of(pod), body)
+
+def untrack(cluster: clusters.Cluster, pod: objects.Object) -> None:
+    """Take the tracking finalizer off a pod."""
+    body = {"metadata": {"$deleteFromPrimitiveList/finalizers": [TRACKING]}}
+    cluster.patch("pods", objects.namespace_of(pod), objects.name_of(pod), body)
 
 
 def is_tracked(pod: objects.Object) -> bool:

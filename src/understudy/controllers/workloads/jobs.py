@@ -14,6 +14,8 @@ from understudy.controllers.workloads import claims, jobruns, pods, replicasets
 from understudy.kube import objects, selectors
 
 REF: Final = "jobs.batch"
+ORPHAN: Final = "orphan"
+"""First part of the keys of pods whose Job is gone."""
 BATCH_S: Final = 1.0
 """Pod changes are looked at together, a second after the first."""
 
@@ -31,10 +33,16 @@ class Jobs:
 
     def observe(self, change: changes.Change, queue: reactor.Queue) -> None:
         if change.ref != REF:
+            self._observe_orphan(change, queue)
             replicasets.observe_pod(
                 self.cluster, change, _Batched(queue), "Job", "batch", REF, selector_of
             )
             return
+        if change.deleted:
+            own = self.cluster.indexes.controlled("pods", change.entry.namespace, change.entry.uid)
+            for pod in own:
+                if jobruns.is_tracked(pod):
+                    queue.add((ORPHAN, *clusters.key_of(pod)))
         before = change.previous
         generation = objects.metadata(change.object).get("generation")
         if before is not None and objects.metadata(before).get("generation") == generation:
@@ -42,7 +50,23 @@ class Jobs:
         else:
             queue.add(change.key)
 
+    def _observe_orphan(self, change: changes.Change, queue: reactor.Queue) -> None:
+        """Let pods go whose Job is gone: nobody will count them any more."""
+        if change.deleted or jobruns.TRACKING.encode() not in change.entry.encoded:
+            return
+        if not jobruns.is_tracked(change.object):
+            return
+        reference = claims.controller_of(change.object) or {}
+        job = self.cluster.entry(REF, change.entry.namespace, str(reference.get("name") or ""))
+        if job is None or job.uid != reference.get("uid"):
+            queue.add((ORPHAN, *change.key))
+
     def reconcile(self, key: reactor.Key) -> float | None:
+        if len(key) > 2:
+            pod = self.cluster.peek("pods", *key[1:])
+            if pod is not None and jobruns.is_tracked(pod):
+                jobruns.untrack(self.cluster, pod)
+            return None
         job = self.cluster.find(REF, *key)
         if job is None:
             self._backoffs.pop(key, None)
