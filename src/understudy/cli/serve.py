@@ -16,6 +16,7 @@ from typing import Protocol
 import click
 
 from understudy.kapi import server as servers, settings
+from understudy.kapi.persistence import folders
 
 log = logging.getLogger(__name__)
 RUNTIMES = ("none", "simulated", "process")
@@ -113,6 +114,8 @@ def serve(
         run(_serve(chosen, controllers, runtime))
     except settings.SettingsError as error:
         raise click.ClickException(f"--{error}") from error
+    except folders.FolderError as error:
+        raise click.ClickException(str(error)) from error
     except OSError as error:
         raise click.ClickException(
             f"cannot listen on {host}:{port}: {error.strerror or error}"
@@ -140,11 +143,17 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
 
 async def _serve(chosen: settings.ServerSettings, controllers: str, runtime: str) -> None:
     server = servers.Server(chosen)
+    for message in server.messages:
+        click.echo(message, err=True)
     await server.start()
     running: Running | None = None
     try:
         if controllers != "none" or runtime != "none":
-            running = await _start_controllers(server, controllers, runtime)
+            from understudy import assembly  # noqa: PLC0415 (imports every room)
+
+            running = await assembly.start_controllers(
+                server, controllers=controllers, runtime=runtime
+            )
         # What was made at the start lives as long as the server: do not look at it again and again.
         gc.collect()
         gc.freeze()
@@ -156,18 +165,6 @@ async def _serve(chosen: settings.ServerSettings, controllers: str, runtime: str
         if running is not None:
             await running.stop()
         await server.stop()
-
-
-async def _start_controllers(
-    server: servers.Server, controllers: str, runtime: str
-) -> Running | None:
-    from understudy import assembly  # noqa: PLC0415 (imports every room)
-
-    start: Callable[..., Awaitable[Running]] | None = getattr(assembly, "start_controllers", None)
-    if start is None:
-        log.warning("no controllers are available; running the bare API server")
-        return None
-    return await start(server, controllers=controllers, runtime=runtime)
 
 
 async def _stop_signal() -> None:

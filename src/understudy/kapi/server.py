@@ -19,6 +19,7 @@ from pathlib import Path
 
 from understudy.aio import clocks, ids as idents
 from understudy.kapi import settings as config, views as view_room
+from understudy.kapi.bootstrap import populating
 from understudy.kapi.http import (
     auth,
     health,
@@ -30,6 +31,7 @@ from understudy.kapi.http import (
     tokens,
     views_api,
 )  # fmt: skip
+from understudy.kapi.persistence import folders
 from understudy.kapi.resources import catalogue as catalogues
 from understudy.kapi.views import registries
 
@@ -37,7 +39,11 @@ log = logging.getLogger(__name__)
 
 
 class Server:
-    """Serves views over HTTP.
+    """Serves views over HTTP. Where the settings name a data directory, making one opens it.
+
+    Raises:
+        SettingsError: The settings contradict each other.
+        FolderError: The data directory cannot be used.
 
     Attributes:
         views: The base view and its sandboxes.
@@ -58,9 +64,16 @@ class Server:
         self.settings = settings or config.ServerSettings()
         check(self.settings)
         self._clock = clock or clocks.SystemClock()
-        if base is None:
-            base = view_room.new_view(clock=self._clock, ids=ids, catalogue=catalogue)
-        self.views = registries.Views(base, self.settings.sandboxes_max)
+
+        def fresh() -> view_room.View:
+            return base or view_room.new_view(clock=self._clock, ids=ids, catalogue=catalogue)
+
+        self._folder: folders.Folder | None = None
+        if self.settings.data_dir is not None:
+            self._folder = folders.Folder(self.settings.data_dir)
+            self.views = self._folder.open(fresh, self.settings.sandboxes_max)
+        else:
+            self.views = registries.Views(fresh(), self.settings.sandboxes_max)
         self.views.changed.append(self._view_changed)
         self.health = health.Health()
         self.metrics = metrics.Metrics()
@@ -110,6 +123,11 @@ class Server:
     def view(self, name: str) -> view_room.View | None:
         """Return the view of a path prefix; the empty one means the base."""
         return self.views.find(name) if name else self.views.base
+
+    @property
+    def messages(self) -> list[str]:
+        """What opening the data directory had to say."""
+        return self._folder.messages if self._folder is not None else []
 
     # -- where it is
 
@@ -164,6 +182,8 @@ class Server:
         )
         self._port = int(self._server.sockets[0].getsockname()[1])
         self._listener = listener
+        # No request can get in between: this coroutine does not wait from here on.
+        populating.populate(self.base, port=self._port)
         listener.start()
         self._show_metrics(listener)
         for view in self.views.all():
@@ -180,6 +200,8 @@ class Server:
         await server.wait_closed()
         for view in self.views.all():
             view.close()
+        if self._folder is not None:
+            self._folder.close()
         if self._own_state_dir and self._state_dir is not None:
             shutil.rmtree(self._state_dir, ignore_errors=True)
 

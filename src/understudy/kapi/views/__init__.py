@@ -10,10 +10,11 @@ from understudy.aio import clocks, ids as idents
 from understudy.kapi.admission import chain as admission, chains
 from understudy.kapi.resources import builtins, catalogue as catalogues
 from understudy.kapi.store import stores
-from understudy.kapi.views import view as views
+from understudy.kapi.views import options as opts, view as views
 
 View = views.View
 SYSTEM_NAMESPACES = ("default", "kube-node-lease", "kube-public", "kube-system")
+_SERVER = opts.WriteOptions(user_agent="kube-apiserver")
 
 
 def new_view(
@@ -39,5 +40,5 @@ def new_view(
     store = stores.Store(stores.Counter(first_revision), events_max=events_max)
     view = views.View("base", store, shared)
     for name in SYSTEM_NAMESPACES:
-        view.create("namespaces", {"metadata": {"name": name}})
+        view.create("namespaces", {"metadata": {"name": name}}, options=_SERVER)
     return view
