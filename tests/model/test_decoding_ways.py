@@ -76,7 +76,7 @@ def outcome(convert):
         return f"refused: {error}"
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=800, deadline=None)
 @given(bodies())
 def test_both_ways_give_the_same_object_and_the_same_words(drawn):
     schema, obj = drawn
