@@ -11,6 +11,7 @@ import base64
 import binascii
 import datetime as dt
 import email.utils
+import functools
 import ipaddress
 import re
 import urllib.parse
@@ -18,11 +19,6 @@ from collections.abc import Callable
 
 from understudy.kube import regexps
 
-_HOSTNAME = regexps.searcher(
-    r"^([a-zA-Z0-9\p{S}\p{L}]((-?[a-zA-Z0-9\p{S}\p{L}]{0,62})?)"
-    r"|([a-zA-Z0-9\p{S}\p{L}](([a-zA-Z0-9-\p{S}\p{L}]{0,61}[a-zA-Z0-9\p{S}\p{L}])?)(\.)){1,}"
-    r"([a-zA-Z\p{L}]){2,63})$"
-)
 _TIME = re.compile(r"([0-9]{2}):([0-9]{2}):([0-9]{2})(.[0-9]+)?(z|([+-][0-9]{2}:[0-9]{2}))")
 _GO_DURATION = re.compile(r"[-+]?(0|((\d+(\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h))+)")
 _LOOSE_DURATION = re.compile(r"((\d+)\s*([A-Za-zµ]+))")
@@ -42,7 +38,18 @@ _CARD = re.compile(
 )
 _BYTE = r"(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 _RGB = re.compile(rf"rgb\(\s*{_BYTE}\s*,\s*{_BYTE}\s*,\s*{_BYTE}\s*\)")
+_HOSTNAME = (
+    r"^([a-zA-Z0-9\p{S}\p{L}]((-?[a-zA-Z0-9\p{S}\p{L}]{0,62})?)"
+    r"|([a-zA-Z0-9\p{S}\p{L}](([a-zA-Z0-9-\p{S}\p{L}]{0,61}[a-zA-Z0-9\p{S}\p{L}])?)(\.)){1,}"
+    r"([a-zA-Z\p{L}]){2,63})$"
+)
 _SHORT_NAME = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+
+
+@functools.cache
+def _hostnames() -> Callable[[str], bool]:
+    # Its classes of letters and symbols take 75 ms to compile: not at start-up.
+    return regexps.searcher(_HOSTNAME)
 
 
 def is_date(text: str) -> bool:
@@ -93,7 +100,9 @@ def _is_email(text: str) -> bool:
 
 def _is_hostname(text: str) -> bool:
     size = len(text.encode())
-    return _HOSTNAME(text) and size <= 255 and all(len(p.encode()) <= 63 for p in text.split("."))
+    return (
+        _hostnames()(text) and size <= 255 and all(len(p.encode()) <= 63 for p in text.split("."))
+    )
 
 
 def _parses_as_ip(text: str) -> bool:
