@@ -39,7 +39,7 @@ def test_a_name_over_the_limit_has_63_bytes_also_when_letters_have_several():
 
 
 def test_letters_are_lowered_one_by_one_as_go_does():
-    assert names.kservice_name(app("İΣ")) == "iσ-proj-dev"
+    assert names.kservice_name(app("\u0130\u03a3")) == "i\u03c3-proj-dev"
 
 
 def test_the_org_is_not_part_of_the_name():

@@ -32,7 +32,7 @@ _QUEUED = (
     "Requests to the target are being buffered as resources are provisioned.",
 )
 _MIN_ACTIVATORS = 2
-_ACTIVATION_BUFFER_S = 10.0
+_ACTIVATION_BUFFER_S = 30.0
 _PROXY_LOOK_S = 3.0
 
 
@@ -68,8 +68,10 @@ class Autoscalers:
         self._config = config
         self._world = world
         self._deciders: dict[reactor.Key, decisions.Decider] = {}
+        self._queue: reactor.Queue | None = None
 
     def observe(self, change: changes.Change, queue: reactor.Queue) -> None:
+        self._queue = queue
         namespace, name = change.key
         if change.ref == "pods":
             revision = (change.entry.labels or {}).get(keys.REVISION)
@@ -91,7 +93,7 @@ class Autoscalers:
             self._recorder,
             meta.AUTOSCALERS,
             key,
-            (ACTIVE, SERVED),
+            (ACTIVE, INITIALIZED, SERVED),
             self._body,
         )
 
@@ -100,8 +102,6 @@ class Autoscalers:
         status = autoscaler["status"]
         managed_scale = self._bounds(autoscaler)
         present = self._cluster.find(meta.SERVERLESS, namespace, name)
-        if INITIALIZED not in {one["type"] for one in status.get("conditions") or ()}:
-            managed.put(INITIALIZED, "Unknown")
         if present is None or not objects.lookup(present, ("status", "privateServiceName")):
             self._serve(autoscaler, present, "Proxy", self._activators(autoscaler, 0))
             managed.mark_unknown(SERVED, "NotReady", "No Private Service Name")
@@ -129,7 +129,8 @@ class Autoscalers:
             unready = conditions.find(present.get("status"), conditions.READY) or {}
             managed.mark_unknown(SERVED, "NotReady", str(unready.get("message") or ""))
         self._conclude(autoscaler, managed, managed_scale, ready, want)
-        managed_scale.look_after(self._config.tick_s)
+        if self._queue is not None:
+            self._queue.add_after((namespace, name), self._config.tick_s, idle=True)
         return managed_scale.again_s
 
     # ------------------------------------------------------------------ deciding
@@ -151,14 +152,13 @@ class Autoscalers:
         namespace, name = objects.namespace_of(autoscaler), objects.name_of(autoscaler)
         notes = objects.annotations_of(autoscaler)
         aim = decisions.targets(autoscaler, self._config)
-        demand: worlds.Demand | None = worlds.Demand(stable=0.0, panic=0.0)
-        if autoscaler["spec"].get("reachability") != "Unreachable":
-            demand = self._world.load.demand(namespace, name, aim.metric)
+        routed = autoscaler["spec"].get("reachability") != "Unreachable"
+        demand = self._world.load.demand(namespace, name, aim.metric, routed=routed)
         if not managed.is_true(INITIALIZED) and ready == 0:
             demand = None  # nothing can be measured before the first pod is there
         decider = self._deciders.setdefault((namespace, name), decisions.Decider())
         now_s = self._cluster.clock.monotonic()
-        return decider.decide(demand, ready, aim, notes, self._config, now_s)
+        return decider.decide(demand, ready, aim, notes, self._config, now_s, reachable=routed)
 
     def _scale(
         self,
@@ -344,7 +344,7 @@ class Autoscalers:
         base = scale.initial if not managed.is_true(INITIALIZED) else 1
         least = max(scale.low, base)
         if ready >= least and status.get("serviceName"):
-            managed.put(INITIALIZED, "True")
+            managed.mark_true(INITIALIZED)
         self._mark_active(managed, ready, want, least)
 
     def _mark_active(

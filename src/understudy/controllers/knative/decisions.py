@@ -63,13 +63,14 @@ class Decision:
 
 
 class Decider:
-    """Decides for one autoscaler; remembers when load panicked last."""
+    """Decides for one autoscaler; remembers the last panic, and what was wanted of late."""
 
-    __slots__ = ("_panic_pods", "_panic_since_s")
+    __slots__ = ("_panic_pods", "_panic_since_s", "_wanted")
 
     def __init__(self) -> None:
         self._panic_since_s: float | None = None
         self._panic_pods = 0
+        self._wanted: list[tuple[float, int]] = []
 
     def decide(
         self,
@@ -79,32 +80,58 @@ class Decider:
         notes: dict[str, str],
         config: KnativeSettings,
         now_s: float,
+        *,
+        reachable: bool,
     ) -> Decision:
         """Return the replicas that a load asks for, given those that are ready."""
         if demand is None:
             return Decision()
         pods = max(1, ready)
         most = math.ceil(config.max_scale_up_rate * pods)
-        least = math.floor(pods / config.max_scale_down_rate)
-        stable = _bounded(math.ceil(demand.stable / aim.value), least, most)
-        panic = _bounded(math.ceil(demand.panic / aim.value), least, most)
+        least = math.floor(pods / config.max_scale_down_rate) if reachable else 0
+        asked, burst = math.ceil(demand.stable / aim.value), math.ceil(demand.panic / aim.value)
+        stable, panic = _bounded(asked, least, most), _bounded(burst, least, most)
         activation = scaling.value(notes, keys.ACTIVATION_SCALE)
-        if activation.isdigit() and demand.stable > 0:
-            stable, panic = max(stable, int(activation)), max(panic, int(activation))
+        if activation.isdigit() and int(activation) > 1:
+            stable = max(stable, int(activation)) if asked > 0 else stable
+            panic = max(panic, int(activation)) if burst > 0 else panic
+        desired = self._panicking(stable, panic, burst / pods, notes, config, now_s)
+        delay_s = duration_s(notes, keys.SCALE_DOWN_DELAY, config.scale_down_delay_s)
+        if reachable and delay_s > 0:
+            desired = self._delayed(desired, delay_s, now_s)
+        excess = -1
+        if aim.burst == 0:
+            excess = 0
+        elif aim.burst > 0:
+            excess = math.floor(ready * aim.total - aim.burst - demand.panic)
+        return Decision(desired=desired, excess_burst=excess)
+
+    def _panicking(
+        self,
+        stable: int,
+        panic: int,
+        factor: float,
+        notes: dict[str, str],
+        config: KnativeSettings,
+        now_s: float,
+    ) -> int:
+        """While load bursts, and a stable window after, scale up only."""
         threshold = _number(notes, keys.PANIC_THRESHOLD, config.panic_threshold_percent) / 100
         window_s = stable_window_s(notes, config)
-        if pods and panic / pods >= threshold:
+        if factor >= threshold:
             self._panic_since_s = now_s
         elif self._panic_since_s is not None and now_s - self._panic_since_s > window_s:
             self._panic_since_s, self._panic_pods = None, 0
-        desired = stable
-        if self._panic_since_s is not None:
-            self._panic_pods = max(self._panic_pods, panic, stable)
-            desired = self._panic_pods
-        excess = -1 if aim.burst < 0 else 0
-        if aim.burst > 0:
-            excess = math.floor(ready * aim.total - aim.burst - demand.panic)
-        return Decision(desired=desired, excess_burst=excess)
+        if self._panic_since_s is None:
+            return stable
+        self._panic_pods = max(self._panic_pods, stable, panic)
+        return self._panic_pods
+
+    def _delayed(self, desired: int, delay_s: float, now_s: float) -> int:
+        """Scale down only to the most that was wanted within the delay."""
+        self._wanted = [one for one in self._wanted if one[0] > now_s - delay_s]
+        self._wanted.append((now_s, desired))
+        return max(wanted for _, wanted in self._wanted)
 
 
 def stable_window_s(notes: dict[str, str], config: KnativeSettings) -> float:

@@ -64,10 +64,8 @@ def _body(
             managed.mark_true(BALANCER)
         case "False":
             managed.mark_false(BALANCER, report.reason, report.message)
-            return None
         case _:
             managed.mark_unknown(BALANCER, report.reason, report.message)
-            return None
     status["publicLoadBalancer"] = {"ingress": [{"domainInternal": report.public}]}
     status["privateLoadBalancer"] = {"ingress": [{"domainInternal": report.private}]}
     return None

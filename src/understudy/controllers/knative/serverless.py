@@ -59,7 +59,7 @@ class Serverless:
                 f'error retrieving deployment selector spec: deployments.apps "{target}" not found'
             )
         selector = dict(deployment["spec"]["selector"]["matchLabels"])
-        private = f"{name}-private"
+        private = meta.child_name(name, "-private")
         self._service(serverless, managed, private, selector)
         serverless["status"]["privateServiceName"] = private
         self._service(serverless, managed, name, None)

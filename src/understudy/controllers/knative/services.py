@@ -16,6 +16,7 @@ from understudy.kube.knative import defaults, keys
 CONFIGURATIONS_READY = "ConfigurationsReady"
 ROUTES_READY = "RoutesReady"
 _NOT_COPIED = frozenset({"kubectl.kubernetes.io/last-applied-configuration"})
+_FOR_ROUTES = frozenset({keys.ROLLOUT_DURATION, "serving.knative.dev/rolloutDuration"})
 _OUT_OF_DATE = (
     "OutOfDate",
     "The {} is still working to reflect the latest desired specification.",
@@ -144,7 +145,7 @@ def make_configuration(service: objects.Object, present: objects.Object | None) 
         keys.SERVICE: objects.name_of(service),
         keys.SERVICE_UID: objects.uid_of(service),
     }
-    notes = meta.without(objects.annotations_of(service), _NOT_COPIED)
+    notes = meta.without(objects.annotations_of(service), _NOT_COPIED | _FOR_ROUTES)
     routes = objects.name_of(service)
     if present is not None:
         known = objects.annotations_of(present).get(keys.ROUTES_ANNOTATION, "")

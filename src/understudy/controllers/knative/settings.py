@@ -65,6 +65,9 @@ class KnativeSettings:
     retention_s: float = 0.0
     """`scale-to-zero-pod-retention-period`."""
 
+    scale_down_delay_s: float = 0.0
+    """`scale-down-delay`: seconds that load must stay low before replicas are let go."""
+
     target_concurrency: float = 100.0
     """`container-concurrency-target-default`: requests at a time per replica."""
 

@@ -83,22 +83,25 @@ class Demand:
 class Load(Protocol):
     """Tells how much is asked of Revisions."""
 
-    def demand(self, namespace: str, revision: str, metric: str) -> Demand | None:
-        """Return the present load by `concurrency` or `rps`, None while nothing was measured."""
+    def demand(self, namespace: str, revision: str, metric: str, *, routed: bool) -> Demand | None:
+        """Return the present load by `concurrency` or `rps`, None while nothing was measured.
+
+        `routed` says whether a Route leads to the Revision at all.
+        """
         ...
 
 
 class SteadyLoad:
-    """Every Revision is asked for something all the time: what runs keeps running."""
+    """Every Revision that is routed to is asked for something all the time, and keeps running."""
 
-    def demand(self, namespace: str, revision: str, metric: str) -> Demand | None:
-        return Demand(stable=1.0, panic=1.0)
+    def demand(self, namespace: str, revision: str, metric: str, *, routed: bool) -> Demand | None:
+        return Demand(stable=1.0, panic=1.0) if routed else Demand(stable=0.0, panic=0.0)
 
 
 class NoLoad:
     """Nobody asks for anything: what may scale to zero does."""
 
-    def demand(self, namespace: str, revision: str, metric: str) -> Demand | None:
+    def demand(self, namespace: str, revision: str, metric: str, *, routed: bool) -> Demand | None:
         return Demand(stable=0.0, panic=0.0)
 
 

@@ -34,10 +34,12 @@ def default_route(route: objects.Object) -> None:
 
 
 def default_traffic(traffic: list[objects.Object]) -> None:
-    """Say of each entry whether it follows the latest Revision, where it does not say so itself."""
+    """Say of each entry whether it follows the latest Revision, and its percent, if it does not."""
     for target in traffic:
         if target.get("latestRevision") is None:
             target["latestRevision"] = not target.get("revisionName")
+        if target.get("percent") is None:
+            target["percent"] = 0
 
 
 def default_template(
