@@ -258,25 +258,13 @@ def test_what_a_write_cannot_set_does_not_count():
         ("", "Node", "status", False, ["f:spec"]),
         ("x", "Custom", "status", True, ["f:metadata", "f:spec"]),
         ("certificates.k8s.io", "CertificateSigningRequest", "", False, ["f:spec", "f:status"]),
-        ("", "Pod", "binding", False, []),
+        ("", "Pod", "resize", False, []),
+        ("", "Namespace", "finalize", False, ["f:status"]),
     ],
 )
 def test_kinds_differ_in_what_their_writes_reset(group, kind, subresource, custom, ignored):
     found = resets.of(group, kind, subresource, custom=custom, has_status=kind != "ConfigMap")
     assert sorted(found.ignored) == ignored
-
-
-def test_a_resize_counts_only_what_containers_ask_for():
-    found = resets.of("", "Pod", "resize", custom=False, has_status=True)
-    tree = {
-        "f:spec": {
-            "f:containers": {'k:{"name":"c"}': {"f:image": {}, "f:resources": {"f:limits": {}}}},
-            "f:nodeName": {},
-        }
-    }
-    assert found.kept(tree) == {
-        "f:spec": {"f:containers": {'k:{"name":"c"}': {"f:resources": {"f:limits": {}}}}}
-    }
 
 
 def test_beyond_ten_updaters_the_oldest_become_one():

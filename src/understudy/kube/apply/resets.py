@@ -1,11 +1,10 @@
 """Which fields a write cannot set, so that nobody comes to own them by writing them.
 
 A main write cannot set the status of a kind that has a status subresource; a status write cannot
-set the spec and, depending on the kind, labels or all of the metadata. Of pods' resize only what
-containers ask for counts.
+set the spec and, depending on the kind, labels or all of the metadata.
 
-Source: GetResetFields and GetResetFieldsFilter of the strategies in k8s.io/kubernetes
-`pkg/registry` and k8s.io/apiextensions-apiserver `pkg/registry/customresource`.
+Source: GetResetFields of the strategies in k8s.io/kubernetes `pkg/registry` and
+k8s.io/apiextensions-apiserver `pkg/registry/customresource`.
 """
 
 from __future__ import annotations
@@ -41,12 +40,6 @@ _STATUS_WRITES: dict[tuple[str, str], tuple[fieldsets.Path, ...]] = {
 }
 """Kinds whose status writes reset more than the spec."""
 
-_RESIZED = tuple(
-    ("f:spec", f"f:{containers}", "*", f"f:{name}")
-    for containers in ("containers", "initContainers")
-    for name in ("resources", "resizePolicy")
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Resets:
@@ -54,25 +47,17 @@ class Resets:
 
     Attributes:
         ignored: Set of fields which, with everything below, do not count.
-        only: Where not empty, the only fields that count; `*` stands for any one step.
     """
 
     ignored: fieldsets.Tree = field(default_factory=dict)
-    only: tuple[fieldsets.Path, ...] = ()
 
     def kept(self, tree: fieldsets.Tree) -> fieldsets.Tree:
         """Return the fields of a set that count."""
-        if self.only:
-            tree = _matching(tree, self.only)
         return fieldsets.without(tree, self.ignored)
 
     def kept_of(self, found: comparisons.Comparison) -> comparisons.Comparison:
         """Return a comparison with only the fields that count."""
-        if not self.ignored and not self.only:
-            return found
-        return comparisons.Comparison(
-            self.kept(found.added), self.kept(found.modified), self.kept(found.removed)
-        )
+        return found.without(self.ignored)
 
 
 NOTHING = Resets()
@@ -92,20 +77,6 @@ def of(group: str, kind: str, subresource: str, *, custom: bool, has_status: boo
     if subresource in {"status", "approval"}:
         paths = (_SPEC, _METADATA) if custom else _STATUS_WRITES.get((group, kind), (_SPEC,))
         return Resets(fieldsets.of(*paths))
-    if (group, kind, subresource) == ("", "Pod", "resize"):
-        return Resets(only=_RESIZED)
+    if subresource == "finalize":
+        return Resets(fieldsets.of(_STATUS))
     return NOTHING
-
-
-def _matching(tree: fieldsets.Tree, patterns: tuple[fieldsets.Path, ...]) -> fieldsets.Tree:
-    """Return the members at or below the patterns."""
-    out: fieldsets.Tree = {}
-    for step, node in tree.items():
-        matched = [pattern[1:] for pattern in patterns if pattern[0] in {"*", step}]
-        if any(not rest for rest in matched):
-            out[step] = node
-        elif matched and node and step != ".":
-            inner = _matching(node, tuple(matched))
-            if inner:
-                out[step] = inner
-    return out
