@@ -6,6 +6,7 @@ Made from the catalogue by the templates that Kubernetes' own installer follows;
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -134,14 +135,14 @@ def of_root(name: str) -> Iterator[Operation]:
     """Yield the one operation of a document above the versions: `apis`, `apis/apps`, `version`."""
     grouped = name.startswith("apis/")
     answer = META + "APIGroup" if grouped else _ROOT_ANSWERS.get(name, "")
-    words = name.partition("/")[2] if grouped else name
-    what = camel(words) + "APIGroup" if grouped else words.replace("/", "-")
+    words = re.split(r"[^A-Za-z0-9]+", name)
+    what = "".join(word[:1].upper() + word[1:] for word in words)
     slash = "" if name.startswith((".well-known", "openid")) else "/"
     yield Operation(
         path=f"/{name}{slash}",
         method="get",
         action="",
-        identifier=f"get{what[:1].upper()}{what[1:]}",
+        identifier=f"get{what}",
         gvk=None,
         answer=answer,
         produces=JSON_TYPES if answer else ("application/json",),
