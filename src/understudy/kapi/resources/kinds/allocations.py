@@ -29,6 +29,9 @@ _STATIC_IPS = 256
 _STATIC_PORTS = 86
 """The same for ports: a thirty-second of the range, as Kubernetes reckons."""
 
+_DRY_PORT = 32768
+"""A dry run takes no port, but answers with numbers above this one, as Kubernetes does."""
+
 _TRIES_MAX = 32
 """Random draws before the range is walked in order."""
 
@@ -50,12 +53,13 @@ def held_by(service: objects.Object) -> str:
 class Ledger:
     """What is taken at the moment of one write, and what that write takes besides."""
 
-    __slots__ = ("_context", "_taken")
+    __slots__ = ("_context", "_dry_port", "_taken")
 
     def __init__(
         self, context: strategies.WriteContext, released: objects.Object | None = None
     ) -> None:
         self._context = context
+        self._dry_port = _DRY_PORT
         self._taken: set[str] = {str(SERVICE_NETWORK[0]), str(SERVICE_NETWORK[-1])}
         for fields in context.reader.each_fields("services"):
             self._taken.update(fields.get(TAKEN, "").split(","))
@@ -98,7 +102,10 @@ class Ledger:
         self._take(str(port), "provided port is already allocated")
 
     def next_port(self) -> int:
-        """Take a free node port."""
+        """Take a free node port; in a dry run, one above all that there are."""
+        if self._context.dry_run:
+            self._dry_port += 1
+            return self._dry_port
         low, high = NODE_PORTS
         for _ in range(_TRIES_MAX):
             port = self._context.ids.integer(low + _STATIC_PORTS, high)

@@ -92,7 +92,9 @@ class Job(rules.Kind):
             return jobstatuses.validate(obj, old)
         if obj["spec"] == old["spec"]:
             return []
-        return _validate(obj) + _validate_changes(obj["spec"], old)
+        # Kubernetes checks the spec as that of a job, and once more as a change.
+        again = _selected_spec(obj["spec"])
+        return _validate(obj) + again + _validate_changes(obj["spec"], old)
 
     def warnings(self, obj: objects.Object, old: objects.Object | None) -> list[str]:
         if old is not None and old["spec"] == obj["spec"]:
@@ -300,25 +302,30 @@ def _completion(spec: objects.Object, field: str) -> Causes:
 
 def _validate(job: objects.Object) -> Causes:
     spec, meta = job["spec"], objects.metadata(job)
-    out = _generated_selector(spec, meta)
-    out += validate_spec(spec, "spec")
-    selector = spec.get("selector")
-    if selector is None:
-        return [*out, causes.required("spec.selector")]
-    out += selectors.validate_label_selector(selector, "spec.selector")
-    labels = (spec["template"].get("metadata") or {}).get("labels") or {}
-    try:
-        matches = selectors.from_label_selector(selector).matches(labels)
-    except statuses.BadRequestError:
-        matches = True
-    if not matches:
-        out.append(causes.invalid("spec.template.metadata.labels", labels, _MESSAGE))
+    out = _generated_selector(spec, meta) + _selected_spec(spec)
     name = objects.name_of(job)
     if spec.get("completionMode") == "Indexed" and (spec.get("completions") or 0) > 0:
         host = f"{name}-{spec['completions'] - 1}"
         if names.dns_label(host):
             text = f"will not able to create pod with invalid DNS label: {host}"
             out.append(causes.invalid("metadata.name", name, text))
+    return out
+
+
+def _selected_spec(spec: objects.Object) -> Causes:
+    """Return every reason why a JobSpec with a selector is not valid."""
+    out = validate_spec(spec, "spec")
+    selector = spec.get("selector")
+    if selector is None:
+        out.append(causes.required("spec.selector"))
+    out += selectors.validate_label_selector(selector, "spec.selector")
+    labels = (spec["template"].get("metadata") or {}).get("labels")
+    try:
+        matches = selectors.from_label_selector(selector).matches(labels or {})
+    except statuses.BadRequestError:
+        matches = True
+    if not matches:
+        out.append(causes.invalid("spec.template.metadata.labels", labels, _MESSAGE))
     return out
 
 

@@ -96,3 +96,13 @@ def normalise_data_source(spec: objects.Object) -> None:
         spec["dataSource"] = {
             key: reference[key] for key in ("apiGroup", "kind", "name") if key in reference
         }
+
+
+def drop_foreign_source(spec: objects.Object) -> None:
+    """Drop, in place, a dataSource that is neither a claim nor a VolumeSnapshot (KEP 1495)."""
+    source = spec.get("dataSource")
+    if source is None:
+        return
+    known = {("", "PersistentVolumeClaim"), ("snapshot.storage.k8s.io", "VolumeSnapshot")}
+    if (source.get("apiGroup") or "", source.get("kind")) not in known:
+        del spec["dataSource"]

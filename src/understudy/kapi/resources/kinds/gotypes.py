@@ -74,6 +74,12 @@ _ORDERS: Mapping[str, tuple[str, ...]] = {
         "supplementalGroups", "supplementalGroupsPolicy", "fsGroup", "fsGroupChangePolicy",
         "sysctls", "seccompProfile", "appArmorProfile", "seLinuxChangePolicy",
     ),
+    "PersistentVolumeSource": (
+        "gcePersistentDisk", "awsElasticBlockStore", "hostPath", "glusterfs", "nfs", "rbd",
+        "quobyte", "iscsi", "flexVolume", "cinder", "cephfs", "fc", "flocker", "azureFile",
+        "vsphereVolume", "azureDisk", "photonPersistentDisk", "portworxVolume", "scaleIO", "local",
+        "storageos", "csi",
+    ),
     "ResourceRequirements": ("limits", "requests", "claims"),
     "ContainerPort": ("name", "hostPort", "containerPort", "protocol", "hostIP"),
 }  # fmt: skip

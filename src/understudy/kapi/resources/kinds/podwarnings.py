@@ -32,7 +32,7 @@ _ANNOTATIONS = {
         'non-functional in v1.11+; use the "sysctls" field instead'
     ),
 }
-_NODE_LABELS = {
+NODE_LABELS = {
     "beta.kubernetes.io/arch": 'deprecated since v1.14; use "kubernetes.io/arch" instead',
     "beta.kubernetes.io/os": 'deprecated since v1.14; use "kubernetes.io/os" instead',
     "failure-domain.beta.kubernetes.io/region": (
@@ -76,16 +76,16 @@ def of_spec(spec: objects.Object, meta: objects.Object, prefix: str) -> list[str
     """Return the warnings about a spec; `prefix` is empty, or a path with its dot."""
     at = f"{prefix}spec"
     out = [
-        f"{at}.nodeSelector[{key}]: {_NODE_LABELS[key]}"
+        f"{at}.nodeSelector[{key}]: {NODE_LABELS[key]}"
         for key in spec.get("nodeSelector") or {}
-        if key in _NODE_LABELS
+        if key in NODE_LABELS
     ]
     if affinity := spec.get("affinity"):
         out += _node_affinity(affinity.get("nodeAffinity") or {}, f"{at}.affinity.nodeAffinity")
     for index, one in enumerate(spec.get("topologySpreadConstraints") or ()):
         path, key = f"{at}.topologySpreadConstraints[{index}]", one.get("topologyKey") or ""
-        if key in _NODE_LABELS:
-            out.append(f"{path}.topologyKey: {key} is {_NODE_LABELS[key]}")
+        if key in NODE_LABELS:
+            out.append(f"{path}.topologyKey: {key} is {NODE_LABELS[key]}")
         if one.get("labelSelector") is None:
             text = "a null labelSelector results in matching no pod"
             out.append(f"{path}.labelSelector: {text}")
@@ -103,7 +103,7 @@ def of_spec(spec: objects.Object, meta: objects.Object, prefix: str) -> list[str
         ]
     out += _duplicates(spec, at)
     for name in ("memory", "ephemeral-storage"):
-        out += _fractional(spec.get("overhead") or {}, name, f"{at}.overhead")
+        out += fractional(spec.get("overhead") or {}, name, f"{at}.overhead")
     if annotations:
         out += _profiles(spec, annotations, prefix)
     for one, path in _visit(spec, at):
@@ -130,11 +130,15 @@ def _node_affinity(affinity: objects.Object, field: str) -> list[str]:
         (one.get("preference") or {}, f"{field}.{_PREFERRED}[{index}].preference")
         for index, one in enumerate(affinity.get(_PREFERRED) or ())
     ]
+    return [text for term, path in terms for text in of_node_term(term, path)]
+
+
+def of_node_term(term: objects.Object, field: str) -> list[str]:
+    """Return the warnings about labels in a node selector term that nodes no longer get."""
     return [
-        f"{path}.matchExpressions[{index}].key: {one['key']} is {_NODE_LABELS[one['key']]}"
-        for term, path in terms
+        f"{field}.matchExpressions[{index}].key: {one['key']} is {NODE_LABELS[one['key']]}"
         for index, one in enumerate(term.get("matchExpressions") or ())
-        if one.get("key") in _NODE_LABELS
+        if one.get("key") in NODE_LABELS
     ]
 
 
@@ -153,7 +157,8 @@ def _duplicates(spec: objects.Object, at: str) -> list[str]:
     return out
 
 
-def _fractional(amounts: objects.Object, name: str, field: str) -> list[str]:
+def fractional(amounts: objects.Object, name: str, field: str) -> list[str]:
+    """Return the warning about an amount of bytes that is not whole."""
     value = amounts.get(name)
     if value is None or str(value)[-1:] != "m":
         return []
@@ -186,7 +191,7 @@ def _container(one: objects.Object, path: str) -> list[str]:
             for key in ("limits", "requests"):
                 amounts = resources.get(key)
                 if amounts:
-                    out += _fractional(amounts, name, f"{path}.resources.{key}")
+                    out += fractional(amounts, name, f"{path}.resources.{key}")
     env = one.get("env") or ()
     if len(env) > 1:
         seen: set[str] = set()

@@ -1,67 +1,66 @@
-"""PodDisruptionBudgets. Source: pkg/apis/policy/{v1,validation}, pkg/registry/policy @1.36."""
+"""PodDisruptionBudgets. Source: pkg/apis/policy/validation, pkg/registry/policy @1.36."""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
 from understudy.kapi.resources import strategies
-from understudy.kapi.resources.kinds import gotypes, intstrs, rules
+from understudy.kapi.resources.kinds import conditions, intstrs, rules
 from understudy.kube import causes, objects, selectors, statuses
 
+_EVICTION = ("AlwaysAllow", "IfHealthyBudget")
 _COUNTS = ("disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods")
-_UNHEALTHY = ("AlwaysAllow", "IfHealthyBudget")
 
 
 class PodDisruptionBudget(rules.Kind):
-    """A PodDisruptionBudget; its status always says all four counts."""
+    """A PodDisruptionBudget."""
 
     status_is_separate: ClassVar[bool] = True
     has_generation: ClassVar[bool] = True
     unconditional_update: ClassVar[bool] = False
 
-    def initial_status(self, obj: objects.Object) -> objects.Object:
-        return dict.fromkeys(_COUNTS, 0)
-
     def default(self, obj: objects.Object) -> None:
-        status = obj.get("status")
-        if status is None:
-            status = obj["status"] = {}
-        for count in _COUNTS:
-            if status.get(count) is None:
-                status[count] = 0
+        if obj.get("spec") is None:
+            obj["spec"] = {}
+
+    def initial_status(self, obj: objects.Object) -> objects.Object:
+        return dict.fromkeys(sorted(_COUNTS), 0)
 
     def validate_create(
         self, obj: objects.Object, context: strategies.WriteContext
     ) -> list[statuses.Cause]:
-        spec = obj.get("spec") or {}
-        out: list[statuses.Cause] = []
-        available, unavailable = spec.get("minAvailable"), spec.get("maxUnavailable")
-        if available is not None and unavailable is not None:
-            out.append(
-                causes.invalid(
-                    "spec",
-                    gotypes.internal(spec, "io.k8s.api.policy.v1.PodDisruptionBudgetSpec"),
-                    "minAvailable and maxUnavailable cannot be both set",
-                )
-            )
-        for key, value in (("minAvailable", available), ("maxUnavailable", unavailable)):
-            if value is not None:
-                out += intstrs.nonnegative(value, f"spec.{key}")
-                out += intstrs.at_most_100_percent(value, f"spec.{key}")
-        if spec.get("selector") is not None:
-            out += selectors.validate_label_selector(spec["selector"], "spec.selector")
-        policy = spec.get("unhealthyPodEvictionPolicy")
-        if policy is not None and policy not in _UNHEALTHY:
-            out.append(causes.unsupported("spec.unhealthyPodEvictionPolicy", policy, _UNHEALTHY))
-        return out
+        return _spec(obj["spec"])
 
     def validate_update(
         self, obj: objects.Object, old: objects.Object, context: strategies.WriteContext
     ) -> list[statuses.Cause]:
         if context.subresource != "status":
-            return self.validate_create(obj, context)
+            return _spec(obj["spec"])
         status = obj.get("status") or {}
-        out: list[statuses.Cause] = []
-        for count in _COUNTS:
-            out += rules.nonnegative(status.get(count), f"status.{count}")
+        out = conditions.validate(status.get("conditions") or [], "status.conditions")
+        for key in _COUNTS:
+            out += rules.nonnegative(status.get(key), f"status.{key}")
         return out
+
+
+def _spec(spec: objects.Object) -> list[statuses.Cause]:
+    least, most = spec.get("minAvailable"), spec.get("maxUnavailable")
+    policy = spec.get("unhealthyPodEvictionPolicy")
+    out: list[statuses.Cause] = []
+    if least is not None and most is not None:
+        shown = {
+            "MinAvailable": least,
+            "Selector": spec.get("selector"),
+            "MaxUnavailable": most,
+            "UnhealthyPodEvictionPolicy": policy,
+        }
+        text = "minAvailable and maxUnavailable cannot be both set"
+        out.append(causes.invalid("spec", shown, text))
+    for key, value in (("minAvailable", least), ("maxUnavailable", most)):
+        if value is not None:
+            out += intstrs.nonnegative(value, f"spec.{key}")
+            out += intstrs.at_most_100_percent(value, f"spec.{key}")
+    out += selectors.validate_label_selector(spec.get("selector"), "spec.selector")
+    if policy is not None and policy not in _EVICTION:
+        out.append(causes.unsupported("spec.unhealthyPodEvictionPolicy", policy, _EVICTION))
+    return out

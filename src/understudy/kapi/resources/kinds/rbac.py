@@ -1,7 +1,4 @@
-"""Roles, ClusterRoles and their bindings.
-
-Source: pkg/apis/rbac/{v1,validation}, pkg/registry/rbac @1.36.
-"""
+"""Roles and their bindings. Source: pkg/apis/rbac/{v1,validation} @1.36."""
 
 from __future__ import annotations
 
@@ -11,141 +8,156 @@ from understudy.kapi.resources import strategies
 from understudy.kapi.resources.kinds import rules
 from understudy.kube import causes, names, objects, selectors, statuses
 
-GROUP = "rbac.authorization.k8s.io"
-_SUBJECTS = ("Group", "ServiceAccount", "User")
+Causes = list[statuses.Cause]
+
+_GROUP = "rbac.authorization.k8s.io"
+_SUBJECTS = ("ServiceAccount", "User", "Group")
 
 
 class Role(rules.PathNamed):
-    """A Role, or (`namespaced` False) a ClusterRole."""
+    """A Role."""
 
-    namespaced: ClassVar[bool] = True
-
-    def default(self, obj: objects.Object) -> None:
-        if obj.get("rules") is None:
-            obj["rules"] = None
+    is_namespaced: ClassVar[bool] = True
 
     def validate_create(
         self, obj: objects.Object, context: strategies.WriteContext
     ) -> list[statuses.Cause]:
-        out: list[statuses.Cause] = []
-        for index, rule in enumerate(obj.get("rules") or ()):
-            out += policy_rule(rule, f"rules[{index}]", namespaced=self.namespaced)
-        aggregation = obj.get("aggregationRule")
-        if aggregation is not None:
-            out += _aggregation(aggregation, "aggregationRule")
-        return out
+        return self._validate(obj)
 
     def validate_update(
         self, obj: objects.Object, old: objects.Object, context: strategies.WriteContext
     ) -> list[statuses.Cause]:
-        return self.validate_create(obj, context)
+        return self._validate(obj)
+
+    def _validate(self, obj: objects.Object) -> Causes:
+        return [
+            cause
+            for index, rule in enumerate(obj.get("rules") or ())
+            for cause in self._rule(rule, f"rules[{index}]")
+        ]
+
+    def _rule(self, rule: objects.Object, field: str) -> Causes:
+        groups, resources = rule.get("apiGroups"), rule.get("resources")
+        named, urls = rule.get("resourceNames"), rule.get("nonResourceURLs")
+        out: Causes = []
+        if not rule.get("verbs"):
+            text = "verbs must contain at least one value"
+            out.append(causes.required(f"{field}.verbs", text))
+        if urls:
+            at = f"{field}.nonResourceURLs"
+            if self.is_namespaced:
+                text = "namespaced rules cannot apply to non-resource URLs"
+                out.append(causes.invalid(at, urls, text))
+            if groups or resources or named:
+                text = "rules cannot apply to both regular resources and non-resource URLs"
+                out.append(causes.invalid(at, urls, text))
+            return out
+        if not groups:
+            text = "resource rules must supply at least one api group"
+            out.append(causes.required(f"{field}.apiGroups", text))
+        if not resources:
+            text = "resource rules must supply at least one resource"
+            out.append(causes.required(f"{field}.resources", text))
+        if named and len(resources or ()) > 1:
+            text = "resource names cannot apply to multiple resources"
+            out.append(causes.required(f"{field}.resourceNames", text))
+        return out
 
 
 class ClusterRole(Role):
-    """A ClusterRole."""
+    """A ClusterRole, which may also be the sum of others."""
 
-    namespaced: ClassVar[bool] = False
+    is_namespaced: ClassVar[bool] = False
 
-
-def policy_rule(rule: objects.Object, field: str, *, namespaced: bool) -> list[statuses.Cause]:
-    """Check one rule: it is about resources or about URLs, never both."""
-    out: list[statuses.Cause] = []
-    if not rule.get("verbs"):
-        out.append(causes.required(f"{field}.verbs", "verbs must contain at least one value"))
-    urls = rule.get("nonResourceURLs") or []
-    if urls:
-        if namespaced:
-            text = "namespaced rules cannot apply to non-resource URLs"
-            out.append(causes.invalid(f"{field}.nonResourceURLs", urls, text))
-        if rule.get("apiGroups") or rule.get("resources") or rule.get("resourceNames"):
-            text = "rules cannot apply to both regular resources and non-resource URLs"
-            out.append(causes.invalid(f"{field}.nonResourceURLs", urls, text))
+    def _validate(self, obj: objects.Object) -> Causes:
+        out = super()._validate(obj)
+        rule = obj.get("aggregationRule")
+        if rule is None:
+            return out
+        at = "aggregationRule.clusterRoleSelectors"
+        listed = rule.get("clusterRoleSelectors") or []
+        if not listed:
+            out.append(
+                causes.required(
+                    at, "at least one clusterRoleSelector required if aggregationRule is non-nil"
+                )
+            )
+        for index, selector in enumerate(listed):
+            out += selectors.validate_label_selector(selector, f"{at}[{index}]")
         return out
-    if not rule.get("apiGroups"):
-        text = "resource rules must supply at least one api group"
-        out.append(causes.required(f"{field}.apiGroups", text))
-    if not rule.get("resources"):
-        text = "resource rules must supply at least one resource"
-        out.append(causes.required(f"{field}.resources", text))
-    return out
-
-
-def _aggregation(aggregation: objects.Object, field: str) -> list[statuses.Cause]:
-    wanted = aggregation.get("clusterRoleSelectors") or []
-    at = f"{field}.clusterRoleSelectors"
-    if not wanted:
-        text = "at least one clusterRoleSelector required if aggregationRule is non-nil"
-        return [causes.required(at, text)]
-    out: list[statuses.Cause] = []
-    for index, selector in enumerate(wanted):
-        out += selectors.validate_label_selector(selector, f"{at}[{index}]")
-        if not selector.get("matchLabels") and not selector.get("matchExpressions"):
-            text = "empty selectors are not allowed"
-            out.append(causes.invalid(f"{at}[{index}]", selector, text))
-    return out
 
 
 class RoleBinding(rules.PathNamed):
-    """A RoleBinding, or (`namespaced` False) a ClusterRoleBinding; its role never changes."""
+    """A RoleBinding."""
 
-    namespaced: ClassVar[bool] = True
+    is_namespaced: ClassVar[bool] = True
+    roles: ClassVar[tuple[str, ...]] = ("Role", "ClusterRole")
 
     def default(self, obj: objects.Object) -> None:
-        ref = obj.get("roleRef")
-        if ref is not None and not ref.get("apiGroup"):
-            ref["apiGroup"] = GROUP
+        reference = obj.get("roleRef")
+        if reference is None:
+            reference = obj["roleRef"] = {"kind": "", "name": ""}
+        if not reference.get("apiGroup"):
+            reference["apiGroup"] = _GROUP
         for subject in obj.get("subjects") or ():
             if not subject.get("apiGroup") and subject.get("kind") in {"User", "Group"}:
-                subject["apiGroup"] = GROUP
+                subject["apiGroup"] = _GROUP
 
     def validate_create(
         self, obj: objects.Object, context: strategies.WriteContext
     ) -> list[statuses.Cause]:
-        ref = obj.get("roleRef") or {}
-        out: list[statuses.Cause] = []
-        if ref.get("apiGroup") != GROUP:
-            out.append(causes.unsupported("roleRef.apiGroup", ref.get("apiGroup") or "", (GROUP,)))
-        kinds = ("ClusterRole", "Role") if self.namespaced else ("ClusterRole",)
-        if ref.get("kind") not in kinds:
-            out.append(causes.unsupported("roleRef.kind", ref.get("kind") or "", kinds))
-        name = ref.get("name") or ""
-        if not name:
-            out.append(causes.required("roleRef.name"))
-        else:
-            out += rules.checked(name, "roleRef.name", names.path_segment)
-        for index, subject in enumerate(obj.get("subjects") or ()):
-            out += self._subject(subject, f"subjects[{index}]")
-        return out
+        return self._validate(obj)
 
     def validate_update(
         self, obj: objects.Object, old: objects.Object, context: strategies.WriteContext
     ) -> list[statuses.Cause]:
-        out = self.validate_create(obj, context)
-        if obj.get("roleRef") != old.get("roleRef"):
+        out = self._validate(obj)
+        reference = obj["roleRef"]
+        if reference != old["roleRef"]:
             shown = {
-                "APIGroup": (obj.get("roleRef") or {}).get("apiGroup") or "",
-                "Kind": (obj.get("roleRef") or {}).get("kind") or "",
-                "Name": (obj.get("roleRef") or {}).get("name") or "",
+                "APIGroup": reference.get("apiGroup") or "",
+                "Kind": reference.get("kind") or "",
+                "Name": reference.get("name") or "",
             }
             out.append(causes.invalid("roleRef", shown, "cannot change roleRef"))
         return out
 
-    def _subject(self, subject: objects.Object, field: str) -> list[statuses.Cause]:
-        out: list[statuses.Cause] = []
-        name, kind = subject.get("name") or "", subject.get("kind") or ""
+    def _validate(self, obj: objects.Object) -> Causes:
+        reference = obj["roleRef"]
+        group, kind = reference.get("apiGroup") or "", reference.get("kind") or ""
+        out: Causes = []
+        if group != _GROUP:
+            out.append(causes.unsupported("roleRef.apiGroup", group, (_GROUP,)))
+        if kind not in self.roles:
+            out.append(causes.unsupported("roleRef.kind", kind, self.roles))
+        name = reference.get("name") or ""
+        if not name:
+            out.append(causes.required("roleRef.name"))
+        else:
+            out += causes.complaints("roleRef.name", name, names.path_segment(name))
+        for index, subject in enumerate(obj.get("subjects") or ()):
+            out += self._subject(subject, f"subjects[{index}]")
+        return out
+
+    def _subject(self, subject: objects.Object, field: str) -> Causes:
+        kind, name = subject.get("kind") or "", subject.get("name") or ""
         group = subject.get("apiGroup") or ""
+        out: Causes = []
         if not name:
             out.append(causes.required(f"{field}.name"))
         if kind == "ServiceAccount":
             if name:
-                out += rules.checked(name, f"{field}.name", names.dns_subdomain)
+                out += causes.complaints(f"{field}.name", name, names.dns_subdomain(name))
             if group:
                 out.append(causes.unsupported(f"{field}.apiGroup", group, ("",)))
-            if not self.namespaced and not subject.get("namespace"):
+            if not self.is_namespaced and not subject.get("namespace"):
                 out.append(causes.required(f"{field}.namespace"))
         elif kind in {"User", "Group"}:
-            if group != GROUP:
-                out.append(causes.unsupported(f"{field}.apiGroup", group, (GROUP,)))
+            if not name:
+                text = f"{kind.lower()} name cannot be empty"
+                out.append(causes.invalid(f"{field}.name", name, text))
+            if group != _GROUP:
+                out.append(causes.unsupported(f"{field}.apiGroup", group, (_GROUP,)))
         else:
             out.append(causes.unsupported(f"{field}.kind", kind, _SUBJECTS))
         return out
@@ -154,4 +166,5 @@ class RoleBinding(rules.PathNamed):
 class ClusterRoleBinding(RoleBinding):
     """A ClusterRoleBinding."""
 
-    namespaced: ClassVar[bool] = False
+    is_namespaced: ClassVar[bool] = False
+    roles: ClassVar[tuple[str, ...]] = ("ClusterRole",)

@@ -8,6 +8,7 @@ from understudy.kapi.resources.kinds import (
     admissionregistration,
     apiregistration,
     autoscaling,
+    autoscalingv1,
     batch,
     certificates,
     config,
@@ -17,7 +18,9 @@ from understudy.kapi.resources.kinds import (
     events,
     flowcontrol,
     namespaces,
+    networking,
     nodes,
+    persistentvolumes,
     pods,
     policy,
     quota,
@@ -25,11 +28,14 @@ from understudy.kapi.resources.kinds import (
     rules,
     runtimeclasses,
     services,
+    storage,
     workloads,
 )
 
 _ADMISSION = "admissionregistration.k8s.io"
 _FLOWCONTROL = "flowcontrol.apiserver.k8s.io"
+_RBAC = "rbac.authorization.k8s.io"
+_STORAGE = "storage.k8s.io"
 
 _COMMON = rules.Kind()
 
@@ -40,6 +46,8 @@ _STRATEGIES: dict[tuple[str, str], strategies.Strategy] = {
     ("", "LimitRange"): quota.LimitRange(),
     ("", "Namespace"): namespaces.Namespace(),
     ("", "Node"): nodes.Node(),
+    ("", "PersistentVolume"): persistentvolumes.PersistentVolume(),
+    ("", "PersistentVolumeClaim"): persistentvolumes.PersistentVolumeClaim(),
     ("", "Pod"): pods.Pod(),
     ("", "PodTemplate"): pods.PodTemplate(),
     ("", "ReplicationController"): workloads.ReplicationController(),
@@ -69,7 +77,6 @@ _STRATEGIES: dict[tuple[str, str], strategies.Strategy] = {
     ("apps", "ReplicaSet"): workloads.ReplicaSet(),
     ("apps", "StatefulSet"): workloads.StatefulSet(),
     ("autoscaling", "HorizontalPodAutoscaler"): autoscaling.HorizontalPodAutoscaler(),
-    ("policy", "PodDisruptionBudget"): policy.PodDisruptionBudget(),
     ("batch", "CronJob"): batch.CronJob(),
     ("batch", "Job"): batch.Job(),
     ("certificates.k8s.io", "CertificateSigningRequest"): (
@@ -82,20 +89,32 @@ _STRATEGIES: dict[tuple[str, str], strategies.Strategy] = {
     ("events.k8s.io", "Event"): events.EventsEvent(),
     (_FLOWCONTROL, "FlowSchema"): flowcontrol.FlowSchema(),
     (_FLOWCONTROL, "PriorityLevelConfiguration"): flowcontrol.PriorityLevelConfiguration(),
+    ("networking.k8s.io", "IPAddress"): networking.IPAddress(),
+    ("networking.k8s.io", "Ingress"): networking.Ingress(),
+    ("networking.k8s.io", "IngressClass"): networking.IngressClass(),
+    ("networking.k8s.io", "NetworkPolicy"): networking.NetworkPolicy(),
+    ("networking.k8s.io", "ServiceCIDR"): networking.ServiceCIDR(),
     ("node.k8s.io", "RuntimeClass"): runtimeclasses.RuntimeClass(),
-    (rbac.GROUP, "ClusterRole"): rbac.ClusterRole(),
-    (rbac.GROUP, "ClusterRoleBinding"): rbac.ClusterRoleBinding(),
-    (rbac.GROUP, "Role"): rbac.Role(),
-    (rbac.GROUP, "RoleBinding"): rbac.RoleBinding(),
+    ("policy", "PodDisruptionBudget"): policy.PodDisruptionBudget(),
+    (_RBAC, "ClusterRole"): rbac.ClusterRole(),
+    (_RBAC, "ClusterRoleBinding"): rbac.ClusterRoleBinding(),
+    (_RBAC, "Role"): rbac.Role(),
+    (_RBAC, "RoleBinding"): rbac.RoleBinding(),
     ("resource.k8s.io", "DeviceClass"): dynamicresources.DeviceClass(),
     ("resource.k8s.io", "ResourceClaim"): dynamicresources.ResourceClaim(),
     ("resource.k8s.io", "ResourceClaimTemplate"): dynamicresources.ResourceClaimTemplate(),
     ("resource.k8s.io", "ResourceSlice"): dynamicresources.ResourceSlice(),
     ("scheduling.k8s.io", "PriorityClass"): quota.PriorityClass(),
+    (_STORAGE, "CSIDriver"): storage.CSIDriver(),
+    (_STORAGE, "CSINode"): storage.CSINode(),
+    (_STORAGE, "CSIStorageCapacity"): storage.CSIStorageCapacity(),
+    (_STORAGE, "StorageClass"): storage.StorageClass(),
+    (_STORAGE, "VolumeAttachment"): storage.VolumeAttachment(),
+    (_STORAGE, "VolumeAttributesClass"): storage.VolumeAttributesClass(),
 }
 
 _CONVERTERS: dict[tuple[str, str, str], tuple[strategies.Converter, strategies.Converter]] = {
-    ("autoscaling", "v1", "HorizontalPodAutoscaler"): (autoscaling.to_v2, autoscaling.to_v1),
+    ("autoscaling", "v1", "HorizontalPodAutoscaler"): (autoscalingv1.to_v2, autoscalingv1.from_v2),
     ("events.k8s.io", "v1", "Event"): (events.to_core, events.from_core),
 }
 

@@ -13,6 +13,8 @@ from understudy.kube import causes, names, objects, selectors, statuses
 
 Causes = list[statuses.Cause]
 
+_GENERATION = "deprecated.daemonset.template.generation"
+
 _MISMATCH = "`selector` does not match template `labels`"
 _STATEFUL_FORBIDDEN = (
     "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template',"
@@ -484,6 +486,8 @@ class DaemonSet(Workload):
             strategy["rollingUpdate"] = rolling
         spec["updateStrategy"] = strategy
         _absent(spec, "revisionHistoryLimit", 10)
+        # What was a field once is written as an annotation, in every object.
+        obj["metadata"].setdefault("annotations", {}).setdefault(_GENERATION, str(0))
 
     def initial_status(self, obj: objects.Object) -> objects.Object:
         return {
@@ -495,8 +499,7 @@ class DaemonSet(Workload):
 
     def prepare_create(self, obj: objects.Object, context: strategies.WriteContext) -> None:
         super().prepare_create(obj, context)
-        annotations = obj["metadata"].setdefault("annotations", {})
-        annotations["deprecated.daemonset.template.generation"] = str(1)
+        obj["metadata"]["annotations"][_GENERATION] = str(1)
 
     def prepare_update(
         self, obj: objects.Object, old: objects.Object, context: strategies.WriteContext
@@ -504,14 +507,11 @@ class DaemonSet(Workload):
         super().prepare_update(obj, old, context)
         if context.subresource == "status":
             return
-        key = "deprecated.daemonset.template.generation"
-        before = objects.annotations_of(old).get(key, "0")
+        before = objects.annotations_of(old).get(_GENERATION, "0")
         number = int(before) if before.isdigit() else 0
         if obj["spec"].get("template") != old["spec"].get("template"):
             number += 1
-        annotations = obj["metadata"].get("annotations") or {}
-        annotations[key] = str(number)
-        obj["metadata"]["annotations"] = annotations
+        obj["metadata"]["annotations"][_GENERATION] = str(number)
 
     def validate_create(
         self, obj: objects.Object, context: strategies.WriteContext
