@@ -54,6 +54,7 @@ class Shared:
     Attributes:
         journal: Receives every write, in order.
         root_ca: PEM bundle that clients in the cluster trust the API server by.
+        follows_leases: Nodes are lost when their leases are not renewed; off where time jumps.
     """
 
     view: views.View
@@ -62,6 +63,7 @@ class Shared:
     journal: Callable[[Write], None]
     parsed: changes.Parsed = field(default_factory=changes.Parsed)
     root_ca: str = ""
+    follows_leases: bool = True
 
 
 class Cluster:

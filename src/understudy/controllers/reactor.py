@@ -88,6 +88,8 @@ class Controller(Protocol):
     def reconcile(self, key: Key) -> float | Idle | None:
         """Bring the world nearer to what is wanted; return seconds until the next look, if any.
 
+        The latest answer counts: returning None revokes a look that an earlier call asked for.
+
         Raises:
             ApiError: Try again later (409 soon).
         """
@@ -112,6 +114,14 @@ class Failure:
 _Item = tuple[int, Key]
 
 
+class _Timer(NamedTuple):
+    """What a key waits for. `returned`: its own last reconcile asked, and the next may revoke."""
+
+    due_s: float
+    idle: bool
+    returned: bool
+
+
 class Reactor:
     """The queue, the timers and the controllers of one view.
 
@@ -127,6 +137,7 @@ class Reactor:
         journal: Callable[[clusters.Write], None],
         *,
         root_ca: str = "",
+        follows_leases: bool = True,
     ) -> None:
         parsed = changes.Parsed()
         self.shared = clusters.Shared(
@@ -136,6 +147,7 @@ class Reactor:
             journal=journal,
             parsed=parsed,
             root_ca=root_ca,
+            follows_leases=follows_leases,
         )
         self.view = view
         self.clock = clock
@@ -148,7 +160,7 @@ class Reactor:
         self._queued: set[_Item] = set()
         self._timers: list[tuple[float, int, _Item]] = []
         self._awaited: list[tuple[float, int, _Item]] = []
-        self._waiting: dict[_Item, tuple[float, bool]] = {}
+        self._waiting: dict[_Item, _Timer] = {}
         self._serial = 0
         self._failures: dict[_Item, Failure] = {}
         self._unsubscribe: Callable[[], None] = _nothing
@@ -264,7 +276,7 @@ class Reactor:
         now_s = self.clock.monotonic()
         return [
             (self.controllers[item[0]].name, item[1], max(0.0, due - now_s))
-            for item, (due, idle) in sorted(self._waiting.items())
+            for item, (due, idle, _) in sorted(self._waiting.items())
             if not idle
         ]
 
@@ -303,10 +315,13 @@ class Reactor:
             self._failed(item, repr(error))
             return
         self._failures.pop(item, None)
+        waiting = self._waiting.get(item)
+        if waiting is not None and waiting.returned:
+            del self._waiting[item]
         if isinstance(again_s, Idle):
-            self._delay(item, again_s.seconds, idle=True)
+            self._delay(item, again_s.seconds, idle=True, returned=True)
         elif again_s is not None:
-            self._delay(item, again_s, idle=False)
+            self._delay(item, again_s, idle=False, returned=True)
 
     def _failed(self, item: _Item, message: str) -> None:
         before = self._failures.get(item)
@@ -314,25 +329,26 @@ class Reactor:
         controller, key = self.controllers[item[0]].name, item[1]
         self._failures[item] = Failure(controller, key, retries, message)
         delay_s = min(RETRY_BASE_S * 2.0 ** min(retries - 1, 40), RETRY_MAX_S)
-        self._delay(item, delay_s, idle=retries > RETRIES_AWAITED_MAX)
+        self._delay(item, delay_s, idle=retries > RETRIES_AWAITED_MAX, returned=True)
 
     def _enqueue(self, item: _Item) -> None:
         if item not in self._queued:
             self._queued.add(item)
             self._ready.append(item)
 
-    def _delay(self, item: _Item, seconds: float, *, idle: bool) -> None:
+    def _delay(self, item: _Item, seconds: float, *, idle: bool, returned: bool = False) -> None:
         if seconds <= 0:
             self._enqueue(item)
             return
         due = round(self.clock.monotonic() + seconds, 6)  # equal delays must stay equal
         known = self._waiting.get(item)
-        self._serial += 1
         if known is not None:
-            if known[0] <= due and (idle or not known[1]):
+            if known.due_s <= due and (idle or not known.idle):
                 return
-            due, idle = min(due, known[0]), idle and known[1]
-        self._waiting[item] = (due, idle)
+            due, idle = min(due, known.due_s), idle and known.idle
+            returned = returned and known.returned
+        self._serial += 1
+        self._waiting[item] = _Timer(due, idle, returned)
         heapq.heappush(self._timers, (due, self._serial, item))
         if not idle:
             heapq.heappush(self._awaited, (due, self._serial, item))
@@ -341,7 +357,7 @@ class Reactor:
         while timers:
             due, _, item = timers[0]
             known = self._waiting.get(item)
-            if known is not None and known[0] == due:
+            if known is not None and known.due_s == due:
                 return
             heapq.heappop(timers)
 

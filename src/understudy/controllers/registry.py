@@ -108,7 +108,7 @@ def assemble(
 
     `root_ca` is the PEM bundle that every namespace is given in `kube-root-ca.crt`.
     """
-    reactor = reactors.Reactor(view, clock, journal, root_ca=root_ca)
+    reactor = reactors.Reactor(view, clock, journal, root_ca=root_ca, follows_leases=runtime.leases)
     for name in choose(names):
         reactor.add(FACTORIES[name](reactor.shared))
     if runtime.kind == "simulated":

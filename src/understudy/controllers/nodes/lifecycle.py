@@ -43,6 +43,7 @@ class NodeLifecycle:
     def __init__(self, shared: clusters.Shared) -> None:
         self.cluster = clusters.Cluster(shared, "node-controller")
         self.recorder = recorders.Recorder(self.cluster, "node-controller")
+        self._follows_leases = shared.follows_leases
         self._registered: dict[str, objects.Object] = {}
         self._renewed: dict[str, tuple[str, float]] = {}
 
@@ -50,18 +51,20 @@ class NodeLifecycle:
         name = change.entry.name
         if change.ref == "nodes":
             queue.add(("node", name))
-            queue.add_after(("monitor", name), MONITOR_S, idle=True)
-        elif change.entry.namespace == LEASE_NAMESPACE:
+            if self._follows_leases:
+                queue.add_after(("monitor", name), MONITOR_S, idle=True)
+        elif self._follows_leases and change.entry.namespace == LEASE_NAMESPACE:
             renewed = str((change.object.get("spec") or {}).get("renewTime") or "")
-            self._renewed[name] = (renewed, self.cluster.clock.monotonic())
-            queue.add_after(("monitor", name), GRACE_S, idle=True)
+            if self._renewed.get(name, ("", 0.0))[0] != renewed:
+                self._renewed[name] = (renewed, self.cluster.clock.monotonic())
+                queue.add_after(("monitor", name), GRACE_S, idle=True)
 
-    def reconcile(self, key: reactor.Key) -> float | None:
+    def reconcile(self, key: reactor.Key) -> float | reactor.Idle | None:
         what, name = key
         node = self.cluster.peek("nodes", "", name)
         if what == "monitor":
-            self._monitor(name, node)
-        elif node is not None:
+            return self._monitor(name, node)
+        if node is not None:
             self._taint(node, "NoSchedule")
             self._label(node)
         return None
@@ -104,21 +107,26 @@ class NodeLifecycle:
 
     # ------------------------------------------------------------------ health
 
-    def _monitor(self, name: str, node: objects.Object | None) -> None:
+    def _monitor(self, name: str, node: objects.Object | None) -> reactor.Idle | None:
         if node is None:
             gone = self._registered.pop(name, None)
             self._renewed.pop(name, None)
             if gone is not None:
                 text = f"Node {name} event: Removing Node {name} from Controller"
                 self.recorder.event(gone, "Normal", "RemovingNode", text)
-            return
+            return None
         if name not in self._registered:
             text = f"Node {name} event: Registered Node {name} in Controller"
             self.recorder.event(node, "Normal", "RegisteredNode", text)
         self._registered[name] = node
         renewed = self._renewed.get(name)
-        if renewed is not None and self.cluster.clock.monotonic() - renewed[1] >= GRACE_S:
-            self._mark_lost(node)
+        if renewed is None:
+            return None
+        left_s = renewed[1] + GRACE_S - self.cluster.clock.monotonic()
+        if left_s > 0:
+            return reactor.Idle(left_s)
+        self._mark_lost(node)
+        return None
 
     def _mark_lost(self, node: objects.Object) -> None:
         ready = pods.condition_of(node, "Ready")

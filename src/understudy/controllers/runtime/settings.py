@@ -25,8 +25,8 @@ class Runtime:
     loaded state of a real cluster, whose kubelets cannot be asked."""
 
     leases: bool = True
-    """Renew the nodes' leases, as the node lifecycle controller expects. Off in rehearsals, where
-    time jumps."""
+    """Renew the nodes' leases, and lose nodes whose lease is not renewed. Off in rehearsals,
+    where time jumps."""
 
     start_delay_s: float = 0.25
     """From binding to containers being created, and again to their start."""

@@ -15,6 +15,7 @@ from understudy.controllers.workloads import pods
 from understudy.kube import identities, objects
 
 NAME: Final = "default-scheduler"
+_APART: Final = b'"podAntiAffinity":'
 VOLUME_CHECK_S: Final = 1.0
 """How often a pod looks whether its volumes are bound by now."""
 HELPFUL: Final = frozenset({
@@ -32,6 +33,7 @@ class Scheduler:
         self.cluster = clusters.Cluster(shared, "scheduler", clusters.SCHEDULER)
         self.recorder = recorders.SeriesRecorder(self.cluster, NAME)
         self._loads: filters.Loads | None = None
+        self._apart: set[identities.ObjectKey] = set()
         self._stuck: dict[identities.ObjectKey, frozenset[str]] = {}
 
     # ------------------------------------------------------------------ observing
@@ -61,8 +63,11 @@ class Scheduler:
         assert self._loads is not None, "asked before"
         if change.deleted:
             self._loads.drop(change.key)
+            self._apart.discard(change.key)
         else:
             self._loads.put(change.key, change.object)
+            if _APART in change.entry.encoded:
+                self._apart.add(change.key)
 
     def _wake(self, queue: reactor.Queue, cause: str) -> None:
         """Try the pods again that a change of this kind may help."""
@@ -77,6 +82,8 @@ class Scheduler:
                 if b'"nodeName":' in entry.encoded:
                     key = identities.ObjectKey(entry.namespace, entry.name)
                     self._loads.put(key, self.cluster.parsed.load(entry))
+                    if _APART in entry.encoded:
+                        self._apart.add(key)
         return self._loads
 
     # ------------------------------------------------------------------ scheduling
@@ -133,10 +140,8 @@ class Scheduler:
         self, pod: objects.Object, nodes: list[objects.Object]
     ) -> list[filters.Placed] | None:
         """Return the running pods if anybody cares where they are."""
-        if not filters.asks_for_neighbours(pod) and not any(
-            b'"podAntiAffinity":' in entry.encoded
-            for entry in self.cluster.entries("pods", objects.namespace_of(pod))
-        ):
+        self._known_loads()
+        if not self._apart and not filters.asks_for_neighbours(pod):
             return None
         return [
             filters.Placed(other, node)

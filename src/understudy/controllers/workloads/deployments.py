@@ -73,7 +73,7 @@ class Sync:
             self._refuse_to_select_all()
             return None
         claimed = claims.claim(self.cluster, SETS, self.deployment, selector)
-        self.sets = [objects.copy(one) for one in claimed]
+        self.sets = claimed
         if self.deployment["metadata"].get("deletionTimestamp"):
             self._report_counts(*self._split(create=False))
             return None
@@ -109,14 +109,12 @@ class Sync:
         return (self._create_new(old, revision) if create else None), old
 
     def _renew(self, new: objects.Object, revision: int) -> objects.Object:
+        new = _own(new)
         changed = rollouts.set_annotations(self.deployment, new, revision, exists=True)
         min_ready_s = int(self.deployment["spec"].get("minReadySeconds") or 0)
         if changed or int(new["spec"].get("minReadySeconds") or 0) != min_ready_s:
             conditions.put_counts(new["spec"], {"minReadySeconds": min_ready_s})
-            updated = self.cluster.update(SETS, new)
-            new.clear()
-            new.update(updated)
-            return new
+            return self.cluster.update(SETS, new)
         news = self._set_revision(str(new["metadata"]["annotations"].get(rollouts.REVISION)))
         progressing = conditions.get(self.deployment.get("status") or {}, "Progressing")
         if rollouts.has_deadline(self.deployment) and progressing is None:
@@ -201,7 +199,7 @@ class Sync:
         before = rollouts.replicas(one)
         wanted = rollouts.replicas(self.deployment)
         surge = rollouts.max_surge(self.deployment)
-        changed: objects.Object = objects.copy(one)
+        changed = _own(one)
         noted = rollouts.set_replicas_annotations(changed, wanted, wanted + surge)
         if size == before and not noted:
             return one
@@ -304,6 +302,7 @@ class Sync:
         room = rollouts.count([*old, new]) - floor - not_up
         if room <= 0:
             return False
+        old = list(old)  # the status that follows is of before the step
         cleaned = self._shrink_unhealthy(old, room)
         available = rollouts.sum_status([*old, new], "availableReplicas")
         shrunk = 0
@@ -324,11 +323,12 @@ class Sync:
         for one in rollouts.by_creation(old):
             if total >= room:
                 break
+            place = old.index(one)
             size = rollouts.replicas(one)
             unavailable = size - rollouts.status_count(one, "availableReplicas")
             if size > 0 and unavailable > 0:
                 taken = min(room - total, unavailable)
-                one.update(self._put_size(one, size - taken))
+                old[place] = self._put_size(one, size - taken)
                 total += taken
         return total
 
@@ -474,6 +474,13 @@ class Sync:
         # The Deployment in hand keeps its old resourceVersion: a second write in the same
         # reconcile meets 409 and is done by the next one, from a fresh read.
         self.cluster.update_status(REF, self.deployment)
+
+
+def _own(one: objects.Object) -> objects.Object:
+    """Return a copy of a ReplicaSet whose annotations and spec fields may be changed."""
+    meta = one["metadata"]
+    annotations = dict(meta.get("annotations") or {})
+    return {**one, "metadata": {**meta, "annotations": annotations}, "spec": {**one["spec"]}}
 
 
 def _active_or_latest(

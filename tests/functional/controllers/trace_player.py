@@ -1,0 +1,307 @@
+"""Plays a recorded scenario against a view of ours and writes down what happened, as a trace.
+
+The recording's own rules make both comparable: `normalise.Symbols` (copied with the traces) gives
+stable names to whatever a cluster makes up.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+from understudy.aio import clocks, ids
+from understudy.controllers import reactor as reactors, registry, running
+from understudy.controllers.runtime import settings, simulated
+from understudy.kapi import views
+from understudy.kapi.store import logs
+from understudy.kapi.views import options
+from understudy.kube import objects, statuses
+
+RECORDINGS = Path(__file__).parents[2] / "conformance" / "controllers"
+SHARED = Path(__file__).parents[4] / "shared" / "controllers"
+UNWATCHED = {"Lease"}
+QUIET_S = 1.5
+ROOT_CA = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n" * 2
+SETTLE_MAX_S = 40.0
+
+
+def load(name: str) -> ModuleType:
+    """Import a module that was copied with the recordings; they import each other by name."""
+    known = sys.modules.get(name)
+    if known is not None:
+        return known
+    spec = importlib.util.spec_from_file_location(name, RECORDINGS / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+class Plain:
+    """What `normalise` needs of `api`, without the HTTP client that api.py imports."""
+
+
+def tools() -> tuple[ModuleType, ModuleType]:
+    """Return the modules `scenarios` and `normalise`."""
+    load("api")
+    return load("scenarios"), load("normalise")
+
+
+class Player:
+    """One scenario on one view, with simulated nodes and a clock that the player moves."""
+
+    def __init__(self, scenario: objects.Object, kinds: dict[str, objects.Json]) -> None:
+        self.scenario = scenario
+        self.kinds = kinds
+        self.plurals = {kind.plural: name for name, kind in kinds.items()}
+        self.clock = clocks.ManualClock()
+        self.view = views.new_view(clock=self.clock, ids=ids.SeededIds(1))
+        self.runtime = settings.Runtime()
+        self.writes = []
+        self.reactor = registry.assemble(
+            self.view, "all", self.runtime, self.clock, self.writes.append, root_ca=ROOT_CA
+        )
+        self.seen: list[tuple[float, logs.Event]] = []
+        self.marks: list[tuple[int, objects.Object]] = []
+        self.namespace = scenario["name"]
+        self.namespaces = {self.namespace, f"{self.namespace}-other"}
+        self.objects = {f"Node/{name}" for name in scenario.get("nodes", [])}
+        self.last_s = 0.0
+        self.start_s = 0.0
+
+    # ------------------------------------------------------------------ playing
+
+    def play(self) -> objects.Object:
+        """Play every step and return the trace: stream, final, events."""
+        self.reactor.attach()
+        self.reactor.load_present()
+        running.advance(self.reactor, self.clock, 6.0)
+        self.view.subscribe(None, self._saw)
+        if not self.scenario.get("bare"):
+            self._make_namespaces()
+        self.start_s = self.clock.monotonic()
+        first = len(self.seen)
+        for number, step in enumerate(self.scenario["steps"]):
+            mark: objects.Object = {"step": number}
+            self.marks.append((len(self.seen), mark))
+            try:
+                self._do(step)
+            except statuses.ApiError as error:
+                mark |= {"code": error.code, "message": error.message}
+            self._quiet(step.get("quiet", QUIET_S))
+        self.reactor.detach()
+        return self._trace(first)
+
+    def _make_namespaces(self) -> None:
+        wanted = [self.namespace]
+        if any(step.get("namespace") == "other" for step in self.scenario["steps"]):
+            wanted.append(f"{self.namespace}-other")
+        for name in wanted:
+            self.view.create("namespaces", {"metadata": {"name": name}})
+        self._quiet(0.5)
+
+    def _saw(self, event: logs.Event) -> None:
+        self.seen.append((self.clock.monotonic(), event))
+        if self._is_mine(event):
+            self.last_s = self.clock.monotonic()
+
+    def _is_mine(self, event: logs.Event) -> bool:
+        kind = self.plurals.get(event.storage.resource)
+        if kind is None or kind in UNWATCHED:
+            return False
+        entry = event.entry
+        if kind == "Event":
+            about = entry.load().get("involvedObject") or {"kind": "", "name": ""}
+            return (
+                entry.namespace in self.namespaces
+                or f"{about['kind']}/{about['name']}" in self.objects
+            )
+        if kind == "Namespace":
+            return bool(self.scenario.get("bare")) and entry.name in self.namespaces
+        return entry.namespace in self.namespaces or f"{kind}/{entry.name}" in self.objects
+
+    def _quiet(self, quiet_s: float) -> None:
+        begun = self.clock.monotonic()
+        self.last_s = max(self.last_s, begun)
+        running.advance(self.reactor, self.clock, 0.0)
+        while True:
+            now = self.clock.monotonic()
+            if now - self.last_s >= quiet_s - 1e-9 or now - begun >= SETTLE_MAX_S:
+                return
+            running.advance(self.reactor, self.clock, min(0.1, self.last_s + quiet_s - now))
+
+    def _ref(self, kind: str) -> str:
+        group = self.kinds[kind].group_version.rpartition("/")[0]
+        return f"{self.kinds[kind].plural}.{group}" if group else self.kinds[kind].plural
+
+    def _place(self, kind: str, step: objects.Object) -> str:
+        if not self.kinds[kind].namespaced:
+            return ""
+        return f"{self.namespace}-other" if step.get("namespace") == "other" else self.namespace
+
+    def _do(self, step: objects.Object) -> None:
+        kind, name = step.get("kind", ""), step.get("name", "")
+        match step["op"]:
+            case "create":
+                self._create(step)
+            case "patch":
+                form = (
+                    options.JSON_PATCH if isinstance(step["patch"], list) else options.MERGE_PATCH
+                )
+                self.view.patch(
+                    self._ref(kind), name, step["patch"], self._place(kind, step),
+                    patch_type=form, subresource=step.get("subresource", ""),
+                )  # fmt: skip
+            case "delete":
+                policy = (step.get("options") or {}).get("propagationPolicy", "")
+                asked = options.DeleteOptions(propagation_policy=policy)
+                self.view.delete(self._ref(kind), name, self._place(kind, step), options=asked)
+            case "undo":
+                self._undo(name, step["revision"])
+            case "node-add":
+                self._add_node(step)
+            case "node-lost":
+                self._lose_node(name)
+            case "until":
+                self._until(step)
+
+    def _create(self, step: objects.Object) -> None:
+        obj = objects.copy(step["object"])
+        kind = obj["kind"]
+        if not self.kinds[kind].namespaced:
+            self.objects.add(f"{kind}/{obj['metadata']['name']}")
+        if kind == "Namespace":
+            self.namespaces.add(obj["metadata"]["name"])
+        for owner in step.get("owners", []):
+            place = f"{self.namespace}-other" if owner.get("namespace") else self.namespace
+            found = self.view.find(self._ref(owner["kind"]), place, owner["name"])
+            absent = owner.get("uid", "00000000-0000-0000-0000-000000000000")
+            reference = {
+                "apiVersion": self.kinds[owner["kind"]].group_version,
+                "kind": owner["kind"],
+                "name": owner["name"],
+                "uid": objects.uid_of(found) if found else absent,
+            }
+            keys = ("controller", "blockOwnerDeletion")
+            reference |= {key: owner[key] for key in keys if key in owner}
+            obj["metadata"].setdefault("ownerReferences", []).append(reference)
+        self.view.create(self._ref(kind), obj, self._place(kind, step))
+
+    def _undo(self, name: str, revision: str) -> None:
+        for found in self.view.each("replicasets.apps", self.namespace):
+            noted = objects.annotations_of(found).get("deployment.kubernetes.io/revision")
+            if noted == revision:
+                template = found["spec"]["template"]
+                template["metadata"]["labels"].pop("pod-template-hash")
+                patch = [{"op": "replace", "path": "/spec/template", "value": template}]
+                self.view.patch(
+                    "deployments.apps", name, patch, self.namespace, patch_type=options.JSON_PATCH
+                )
+                return
+
+    def _nodes(self) -> simulated.SimulatedNodes:
+        return next(
+            one for one in self.reactor.controllers if isinstance(one, simulated.SimulatedNodes)
+        )
+
+    def _add_node(self, step: objects.Object) -> None:
+        self._nodes().add(step["name"], step.get("labels"))
+
+    def _lose_node(self, name: str) -> None:
+        self._nodes().forget(name)
+
+    def _until(self, step: objects.Object) -> None:
+        ends = self.clock.monotonic() + step.get("timeout", 60)
+        while self.clock.monotonic() < ends:
+            obj = self.view.find(
+                self._ref(step["kind"]), self._place(step["kind"], step), step["name"]
+            )
+            if step.get("gone"):
+                if obj is None:
+                    return
+            elif obj is not None and holds(obj, step["path"], step["value"]):
+                return
+            running.advance(self.reactor, self.clock, 0.2)
+        raise AssertionError(f"never came: {step}")
+
+    # ------------------------------------------------------------------ the trace
+
+    def _trace(self, first: int) -> objects.Object:
+        normalise = load("normalise")
+        symbols = normalise.Symbols()
+        mine = [
+            (place, at, event)
+            for place, (at, event) in enumerate(self.seen)
+            if place >= first and self._is_mine(event)
+        ]
+        loaded = [(place, at, event, event.entry.load()) for place, at, event in mine]
+        for _, _, event, obj in loaded:
+            symbols.learn(obj, self.plurals[event.storage.resource])
+        final = list(self._final())
+        for obj in final:
+            symbols.learn(obj, obj["kind"])
+        stream: list[objects.Object] = []
+        marks = list(self.marks)
+        latest: dict[str, objects.Object] = {}
+        for place, at, event, obj in loaded:
+            while marks and marks[0][0] <= place:
+                stream.append(marks.pop(0)[1])
+            kind = self.plurals[event.storage.resource]
+            short = normalise.short_event(obj) if kind == "Event" else None
+            stream.append({
+                "t": round(at - self.start_s, 1), "type": event.type, "kind": kind,
+                "name": symbols.text(event.entry.name),
+                "object": symbols.apply(short or normalise.clean_object(obj, kind)),
+            })  # fmt: skip
+            if kind == "Event" and event.type != "DELETED":
+                latest[event.entry.uid] = symbols.apply(short)
+        stream.extend(mark for _, mark in marks)
+        kept = [obj for obj in final if not normalise.default_object(obj, self.scenario)]
+        return {
+            "name": self.scenario["name"],
+            "stream": stream,
+            "final": [symbols.apply(normalise.clean_object(obj, obj["kind"])) for obj in kept],
+            "events": list(latest.values()),
+        }
+
+    def _final(self) -> Iterator[objects.Object]:
+        for kind in sorted(self.kinds.keys() - UNWATCHED - {"Event", "Node"}):
+            for obj in self.view.each(self._ref(kind)):
+                meta = obj["metadata"]
+                named = f"{kind}/{meta['name']}" in self.objects
+                if meta.get("namespace") in self.namespaces or named:
+                    yield {"kind": kind, "apiVersion": self.kinds[kind].group_version} | obj
+
+
+def holds(obj: objects.Object, path: str, value: objects.Json) -> bool:
+    """Read `status.conditions[Ready].reason`: the condition of that type."""
+    here: objects.Json = obj
+    for part in path.split("."):
+        if here is None:
+            return False
+        name, _, pick = part.partition("[")
+        here = here.get(name)
+        if pick and here is not None:
+            here = next((one for one in here if one.get("type") == pick.rstrip("]")), None)
+    return bool(here == value) if value is not None else here is not None
+
+
+def recorded(name: str) -> objects.Object:
+    """Return a recorded trace."""
+    loaded: objects.Object = json.loads((RECORDINGS / "traces" / f"{name}.json").read_text())
+    return loaded
+
+
+def play(name: str) -> objects.Object:
+    """Play a scenario by name and return our trace of it."""
+    scenarios, _ = tools()
+    scenario = next(one for one in scenarios.SCENARIOS if one["name"] == name)
+    return Player(scenario, load("api").KINDS).play()
+
+
+_ = reactors  # the reactor's types appear in annotations of callers

@@ -1,0 +1,246 @@
+"""What happens to workloads that the recordings do not show: real reasons for what is stuck."""
+
+from __future__ import annotations
+
+import pytest
+
+from understudy.aio import clocks, ids
+from understudy.controllers import running
+from understudy.controllers.runtime import settings
+from understudy.kapi import views
+from understudy.kapi.views import options
+from understudy.kube import objects
+
+SIMULATED = settings.Runtime(leases=False)
+
+
+class World:
+    """A view, its clock, and a way to let everything come to rest."""
+
+    def __init__(self) -> None:
+        self.clock = clocks.ManualClock()
+        self.view = views.new_view(clock=self.clock, ids=ids.SeededIds(1))
+        self.settle()
+
+    def settle(self, runtime: settings.Runtime = SIMULATED, **more) -> running.Settled:
+        return running.settle(self.view, "all", runtime, self.clock, everything=True, **more)
+
+    def pods(self, namespace: str = "default") -> list[objects.Object]:
+        return list(self.view.each("pods", namespace))
+
+    def events(self, reason: str) -> list[str]:
+        found = (one for one in self.view.each("events") if one.get("reason") == reason)
+        return sorted({str(one.get("message") or one.get("note")) for one in found})
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def pod(name: str = "one", image: str = "run:v1", **spec) -> objects.Object:
+    containers = [{"name": "c", "image": image, **spec.pop("container", {})}]
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name},
+            "spec": {"containers": containers, **spec}}  # fmt: skip
+
+
+def job(image: str, **spec) -> objects.Object:
+    template = {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": image}]}}
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "work"},
+            "spec": {"template": template, **spec}}  # fmt: skip
+
+
+def waiting_of(found: objects.Object) -> objects.Object:
+    return found["status"]["containerStatuses"][0]["state"]["waiting"]
+
+
+def test_a_missing_config_map_keeps_a_pod_from_starting_until_it_comes(world) -> None:
+    source = {"env": [{"name": "A", "valueFrom": {"configMapKeyRef": {"name": "cfg", "key": "a"}}}]}
+    world.view.create("pods", pod(container=source), "default")
+    world.settle()
+    assert waiting_of(world.pods()[0]) == {
+        "reason": "CreateContainerConfigError", "message": 'configmap "cfg" not found',
+    }  # fmt: skip
+    assert world.events("Failed") == ['Error: configmap "cfg" not found']
+    wrong = {"metadata": {"name": "cfg"}, "data": {"b": "1"}}
+    world.view.create("configmaps", wrong, "default")
+    world.settle()
+    assert waiting_of(world.pods()[0])["message"] == "couldn't find key a in ConfigMap default/cfg"
+    world.view.patch("configmaps", "cfg", {"data": {"a": "1"}}, "default")
+    world.settle()
+    assert world.pods()[0]["status"]["phase"] == "Running"
+
+
+def test_an_optional_secret_may_be_missing(world) -> None:
+    source = {"envFrom": [{"secretRef": {"name": "s", "optional": True}}]}
+    world.view.create("pods", pod(container=source), "default")
+    world.settle()
+    assert world.pods()[0]["status"]["phase"] == "Running"
+
+
+def test_a_missing_secret_volume_leaves_a_pod_creating_with_an_event(world) -> None:
+    mounted = pod(volumes=[{"name": "v", "secret": {"secretName": "tls"}}])
+    world.view.create("pods", mounted, "default")
+    world.settle()
+    assert waiting_of(world.pods()[0])["reason"] == "ContainerCreating"
+    assert world.events("FailedMount") == [
+        'MountVolume.SetUp failed for volume "v" : secret "tls" not found'
+    ]
+    world.view.create("secrets", {"metadata": {"name": "tls"}}, "default")
+    world.settle()
+    assert world.pods()[0]["status"]["phase"] == "Running"
+
+
+def test_a_pod_with_a_missing_claim_says_so(world) -> None:
+    claimed = {"name": "v", "persistentVolumeClaim": {"claimName": "data"}}
+    world.view.create("pods", pod(volumes=[claimed]), "default")
+    world.settle()
+    condition = world.pods()[0]["status"]["conditions"][0]
+    assert condition["message"] == (
+        '0/2 nodes are available: persistentvolumeclaim "data" not found. not found'
+    )
+
+
+def test_a_job_with_a_real_image_completes(world) -> None:
+    world.view.create("jobs.batch", job("registry.example/migrate:1.2"), "default")
+    world.settle()
+    found = world.view.get("jobs.batch", "work", "default")
+    assert [one["type"] for one in found["status"]["conditions"]] == [
+        "SuccessCriteriaMet", "Complete",
+    ]  # fmt: skip
+
+
+def test_a_full_node_sends_pods_to_the_other_and_then_nowhere(world) -> None:
+    asking = {"container": {"resources": {"requests": {"cpu": "5"}}}}
+    for name in ("a", "b", "c"):
+        world.view.create("pods", pod(name, **asking), "default")
+        world.settle()
+    placed = [one["spec"].get("nodeName") for one in world.pods()]
+    assert sorted(placed[:2]) == ["node-1", "node-2"]
+    assert placed[2] is None
+    message = world.pods()[2]["status"]["conditions"][0]["message"]
+    assert message == (
+        "0/2 nodes are available: 2 Insufficient cpu. no new claims to deallocate, preemption: "
+        "0/2 nodes are available: 2 No preemption victims found for incoming pod."
+    )
+    world.view.delete("pods", "a", "default", options=options.DeleteOptions(grace_period_s=0))
+    world.settle()
+    assert [one["spec"].get("nodeName") for one in world.pods()] == [placed[1], placed[0]]
+
+
+def test_anti_affinity_and_spread_keep_pods_apart(world) -> None:
+    apart = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [
+        {"labelSelector": {"matchLabels": {"app": "x"}}, "topologyKey": "kubernetes.io/hostname"}
+    ]}}  # fmt: skip
+    for name in ("a", "b", "c"):
+        one = pod(name, affinity=apart)
+        one["metadata"]["labels"] = {"app": "x"}
+        world.view.create("pods", one, "default")
+    world.settle()
+    placed = [one["spec"].get("nodeName") for one in world.pods()]
+    assert sorted(filter(None, placed)) == ["node-1", "node-2"]
+    assert "2 node(s) didn't match pod anti-affinity rules" in world.events("FailedScheduling")[0]
+
+
+def test_a_lost_node_is_tainted_and_its_pods_are_not_ready() -> None:
+    clock = clocks.ManualClock()
+    view = views.new_view(clock=clock, ids=ids.SeededIds(1))
+    from understudy.controllers import registry
+    from understudy.controllers.runtime import simulated
+
+    reactor = registry.assemble(view, "all", settings.Runtime(), clock, lambda write: None)
+    reactor.attach()
+    reactor.load_present()
+    view.create("pods", pod(nodeSelector={"kubernetes.io/hostname": "node-1"}), "default")
+    running.advance(reactor, clock, 30)
+    assert view.get("pods", "one", "default")["status"]["phase"] == "Running"
+    nodes = next(c for c in reactor.controllers if isinstance(c, simulated.SimulatedNodes))
+    nodes.forget("node-1")
+    running.advance(reactor, clock, 120)
+    node = view.get("nodes", "node-1")
+    assert {(one["key"], one["effect"]) for one in node["spec"]["taints"]} == {
+        ("node.kubernetes.io/unreachable", "NoSchedule"),
+        ("node.kubernetes.io/unreachable", "NoExecute"),
+    }
+    ready = next(c for c in node["status"]["conditions"] if c["type"] == "Ready")
+    assert (ready["status"], ready["reason"]) == ("Unknown", "NodeStatusUnknown")
+    found = view.get("pods", "one", "default")
+    ready = next(c for c in found["status"]["conditions"] if c["type"] == "Ready")
+    assert ready["status"] == "False"
+    other = view.get("nodes", "node-2")
+    assert not other["spec"].get("taints")
+
+
+def test_a_node_that_somebody_else_keeps_is_given_up(world) -> None:
+    lease = {"spec": {"renewTime": "2026-01-02T00:00:00.000000Z", "holderIdentity": "node-1"}}
+    world.view.patch("leases.coordination.k8s.io", "node-1", lease, "kube-node-lease")
+    # The runtime learns of it while it runs.
+    reactor_view = world.view
+    reactor_view.create("pods", pod(nodeSelector={"kubernetes.io/hostname": "node-2"}), "default")
+    world.settle()
+    assert world.pods()[0]["status"]["phase"] == "Running"
+
+
+def test_no_node_is_made_where_somebody_else_keeps_nodes() -> None:
+    clock = clocks.ManualClock()
+    view = views.new_view(clock=clock, ids=ids.SeededIds(1))
+    view.create("nodes", {"metadata": {"name": "real"}})
+    running.settle(view, "all", SIMULATED, clock)
+    assert [one["metadata"]["name"] for one in view.each("nodes")] == ["real"]
+
+
+def test_a_rehearsal_plays_the_kubelets_of_real_nodes() -> None:
+    clock = clocks.ManualClock()
+    view = views.new_view(clock=clock, ids=ids.SeededIds(1))
+    view.create("nodes", {"metadata": {"name": "real"}})
+    sizes = {"cpu": "4", "memory": "8Gi", "pods": "10"}
+    ready = [{"type": "Ready", "status": "True"}]
+    status = {"status": {"allocatable": sizes, "conditions": ready}}
+    view.patch("nodes", "real", status, subresource="status")
+    view.create("pods", pod(), "default")
+    everywhere = settings.Runtime(leases=False, every_node=True)
+    running.settle(view, "all", everywhere, clock)
+    found = view.get("pods", "one", "default")
+    assert (found["spec"]["nodeName"], found["status"]["phase"]) == ("real", "Running")
+
+
+def test_a_cron_job_does_not_keep_a_rehearsal_going(world) -> None:
+    template = {"spec": job("exit-0:v1")["spec"]}
+    cron = {
+        "metadata": {"name": "tick"},
+        "spec": {"schedule": "* * * * *", "jobTemplate": template},
+    }
+    world.view.create("cronjobs.batch", cron, "default")
+    settled = world.settle()
+    assert settled.is_settled
+    assert settled.simulated_s < 60
+
+
+def test_a_rollout_that_cannot_work_fails_by_its_deadline(world) -> None:
+    template = {"metadata": {"labels": {"a": "b"}},
+                "spec": {"containers": [{"name": "c", "image": "pullfail:v1"}]}}  # fmt: skip
+    spec = {"selector": {"matchLabels": {"a": "b"}}, "template": template}
+    world.view.create("deployments.apps", {"metadata": {"name": "web"}, "spec": spec}, "default")
+    settled = world.settle()
+    assert settled.is_settled
+    assert 600 <= settled.simulated_s < 610
+    found = world.view.get("deployments.apps", "web", "default")
+    progressing = next(c for c in found["status"]["conditions"] if c["type"] == "Progressing")
+    assert progressing["reason"] == "ProgressDeadlineExceeded"
+    assert waiting_of(world.pods()[0])["reason"] == "ImagePullBackOff"
+
+
+def test_dependents_of_a_cluster_scoped_owner_go_wherever_they_are(world) -> None:
+    owner = world.view.create("clusterroles.rbac.authorization.k8s.io", {"metadata": {"name": "o"}})
+    reference = {
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "name": "o",
+        "uid": objects.uid_of(owner.object()),
+    }  # fmt: skip
+    for namespace in ("default", "kube-public"):
+        meta = {"name": "d", "ownerReferences": [reference]}
+        world.view.create("configmaps", {"metadata": meta}, namespace)
+    world.settle()
+    world.view.delete("clusterroles.rbac.authorization.k8s.io", "o")
+    fork_free = world.settle()
+    assert fork_free.is_settled
+    assert not [one for one in world.view.each("configmaps") if one["metadata"]["name"] == "d"]
