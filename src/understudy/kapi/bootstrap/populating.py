@@ -123,7 +123,6 @@ def _describe_cidr(view: views.View) -> None:
                     {
                         "type": "Ready",
                         "status": "True",
-                        "reason": "",
                         "message": "Kubernetes Service CIDR is ready",
                         "lastTransitionTime": clocks.rfc3339(view.now()),
                     }
