@@ -45,9 +45,7 @@ class Job(rules.Kind):
         if spec is None:
             spec = obj["spec"] = {}
         default_spec(spec)
-        labels = (spec["template"].get("metadata") or {}).get("labels")
-        if labels and not obj["metadata"].get("labels"):
-            obj["metadata"]["labels"] = dict(labels)
+        _default_labels(obj)
         if obj.get("status") is None:
             obj["status"] = {}
 
@@ -72,8 +70,13 @@ class Job(rules.Kind):
         matched.setdefault(f"{_PREFIX}controller-uid", uid)
         selector["matchLabels"] = matched
         spec["selector"] = selector
-        if not meta.get("labels"):
-            meta["labels"] = dict(labels)
+        _default_labels(obj)
+
+    def prepare_update(
+        self, obj: objects.Object, old: objects.Object, context: strategies.WriteContext
+    ) -> None:
+        super().prepare_update(obj, old, context)
+        _default_labels(obj)
 
     def advances_generation(
         self, obj: objects.Object, old: objects.Object, subresource: str
@@ -111,6 +114,13 @@ class Job(rules.Kind):
 
     def selectable_fields(self, obj: objects.Object) -> dict[str, str]:
         return {"status.successful": str((obj.get("status") or {}).get("succeeded") or 0)}
+
+
+def _default_labels(job: objects.Object) -> None:
+    """Give a job without labels those of its pods, in place."""
+    labels = (job["spec"]["template"].get("metadata") or {}).get("labels")
+    if labels and not job["metadata"].get("labels"):
+        job["metadata"]["labels"] = dict(labels)
 
 
 class CronJob(rules.Kind):

@@ -30,6 +30,7 @@ def default_devices(devices: objects.Object | None) -> None:
 class ResourceClaim(rules.Kind):
     """A ResourceClaim: its spec never changes."""
 
+    returns_object_on_delete: ClassVar[bool] = True
     status_is_separate: ClassVar[bool] = True
     unconditional_update: ClassVar[bool] = True
 
@@ -50,6 +51,8 @@ class ResourceClaim(rules.Kind):
 class ResourceClaimTemplate(rules.Kind):
     """A ResourceClaimTemplate: it never changes."""
 
+    returns_object_on_delete: ClassVar[bool] = True
+
     def default(self, obj: objects.Object) -> None:
         default_devices(objects.lookup(obj, ("spec", "spec", "devices")))
 
@@ -67,6 +70,7 @@ class ResourceClaimTemplate(rules.Kind):
 class DeviceClass(rules.Kind):
     """A DeviceClass."""
 
+    returns_object_on_delete: ClassVar[bool] = True
     has_generation: ClassVar[bool] = True
 
     def validate_create(
@@ -83,6 +87,7 @@ class DeviceClass(rules.Kind):
 class ResourceSlice(rules.Kind):
     """A ResourceSlice."""
 
+    returns_object_on_delete: ClassVar[bool] = True
     has_generation: ClassVar[bool] = True
     selectable: ClassVar[tuple[str, ...]] = ("spec.nodeName", "spec.driver")
 

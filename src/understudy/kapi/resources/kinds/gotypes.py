@@ -107,7 +107,12 @@ def internal(value: objects.Json, kind: str) -> objects.Json:
     """
     if kind == "PodTemplateSpec":
         spec = internal(value.get("spec") or {}, "PodSpec")
-        return {**(value.get("metadata") or {}), "Spec": spec}
+        meta = value.get("metadata") or {}
+        shown = {
+            key: dict(sorted(part.items())) if key in {"labels", "annotations"} else part
+            for key, part in meta.items()
+        }
+        return {**shown, "Spec": spec}
     if kind == "PodSpec":
         context = value.get("securityContext")
         moved = {key: value[key] for key in _MOVED if key in value}

@@ -135,7 +135,7 @@ def _counts(status: objects.Object, spec: objects.Object) -> Causes:
     if finished and terminating > 0:
         text = "terminating>0 is invalid for finished job"
         out.append(causes.invalid("status.terminating", terminating, text))
-    if ready > active:
+    if status.get("ready") is not None and ready > active:
         text = "cannot set more ready pods than active"
         out.append(causes.invalid("status.ready", ready, text))
     uncounted = status.get("uncountedTerminatedPods") or {}

@@ -56,7 +56,6 @@ class PersistentVolume(rules.Kind):
 
     status_is_separate: ClassVar[bool] = True
     returns_object_on_delete: ClassVar[bool] = True
-    selectable: ClassVar[tuple[str, ...]] = ("name",)
 
     def default(self, obj: objects.Object) -> None:
         spec = obj.get("spec")
@@ -135,9 +134,6 @@ class PersistentVolume(rules.Kind):
             out += podwarnings.of_node_term(term, at)
         out += [f"spec.{name}: {text}" for key, (name, text) in _GONE.items() if spec.get(key)]
         return out + podwarnings.fractional(spec.get("capacity") or {}, "storage", "spec.capacity")
-
-    def selectable_fields(self, obj: objects.Object) -> dict[str, str]:
-        return {"name": objects.name_of(obj)}
 
 
 def default_volume(spec: objects.Object) -> None:
@@ -278,7 +274,6 @@ class PersistentVolumeClaim(rules.Kind):
 
     status_is_separate: ClassVar[bool] = True
     returns_object_on_delete: ClassVar[bool] = True
-    selectable: ClassVar[tuple[str, ...]] = ("name",)
 
     def default(self, obj: objects.Object) -> None:
         spec = obj.get("spec")
@@ -332,9 +327,6 @@ class PersistentVolumeClaim(rules.Kind):
             at = f"spec.resources.{key}"
             out += podwarnings.fractional(resources.get(key) or {}, "storage", at)
         return out
-
-    def selectable_fields(self, obj: objects.Object) -> dict[str, str]:
-        return {"name": objects.name_of(obj)}
 
 
 def _claim_changes(obj: objects.Object, old: objects.Object) -> Causes:

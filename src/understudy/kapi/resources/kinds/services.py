@@ -259,7 +259,8 @@ def _allocate_ips(obj: objects.Object, ledger: allocations.Ledger) -> None:
     wanted += [""] * (count - len(wanted))
     for index, ip in enumerate(wanted):
         if not ip:
-            wanted[index] = ledger.next_ip()
+            _check_parent(obj, wanted[index:], free := ledger.next_ip())
+            wanted[index] = free
             continue
         try:
             ledger.take_ip(ip)
@@ -271,6 +272,18 @@ def _allocate_ips(obj: objects.Object, ledger: allocations.Ledger) -> None:
     if wanted:
         spec["clusterIPs"] = wanted
         spec["clusterIP"] = wanted[0]
+
+
+def _check_parent(obj: objects.Object, asked: list[str], ip: str) -> None:
+    """Refuse a service whose name an IPAddress cannot refer to, as the allocator finds first."""
+    name = objects.name_of(obj)
+    if complaints := names.path_segment(name):
+        cause = causes.invalid("spec.parentRef.name", name, complaints[0])
+        text = (
+            f'failed to allocate IP: IPAddress.networking.k8s.io "{ip}" is invalid: {cause.field}:'
+            f" {cause.message}"
+        )
+        raise _refuse(obj, [causes.invalid("spec.clusterIPs", asked, text)])
 
 
 def _allocate_ports(obj: objects.Object, ledger: allocations.Ledger) -> None:

@@ -505,8 +505,6 @@ class DaemonSet(Workload):
         self, obj: objects.Object, old: objects.Object, context: strategies.WriteContext
     ) -> None:
         super().prepare_update(obj, old, context)
-        if context.subresource == "status":
-            return
         before = objects.annotations_of(old).get(_GENERATION, "0")
         number = int(before) if before.isdigit() else 0
         if obj["spec"].get("template") != old["spec"].get("template"):
