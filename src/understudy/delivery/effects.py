@@ -7,7 +7,7 @@ that is lost; what controllers make; what would not become ready, and why.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from understudy.delivery import diffs, marks, outcomes, references, refs, stage as stages
@@ -16,7 +16,7 @@ from understudy.kube import health, objects
 _SHOWN_MAX = 4
 _WORKLOADS = {"Deployment", "StatefulSet", "DaemonSet"}
 _DATA = {"PersistentVolumeClaim", "PersistentVolume"}
-_UNREMARKABLE = {"Event", "Lease", "Node", "CSINode"}
+_UNREMARKABLE = {"Event", "Lease", "Node", "CSINode", "Endpoints", "EndpointSlice"}
 """What a simulation needs for itself, or what says nothing."""
 
 
@@ -51,12 +51,13 @@ def find(
     done: Sequence[outcomes.Outcome],
     changes: Sequence[stages.Change],
     final: Mapping[refs.Ref, objects.Object],
+    installed: Collection[refs.Ref] = (),
 ) -> list[Effect]:
     """Return the consequences of what was done, from what differs on the stage afterwards.
 
-    `final` are the application's objects as they ended.
+    `final` are the application's objects as they ended, `installed` our own definitions.
     """
-    named = {outcome.ref for outcome in done}
+    named = {outcome.ref for outcome in done} | set(installed)
     others = [
         change
         for change in changes
@@ -215,6 +216,8 @@ def _unready(done: Iterable[outcomes.Outcome]) -> Iterator[Effect]:
         elif verdict.state is not health.State.NOT_FOUND:
             why = verdict.message or verdict.reason or str(verdict.state)
             text = f"{outcome.ref} would not become ready: {why}"
+            if outcome.op is outcomes.Op.UNCHANGED:
+                text = f"{outcome.ref} is not ready, and this does not change it: {why}"
             yield Effect(type="unready", ref=outcome.ref, text=text)
 
 

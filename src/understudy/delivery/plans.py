@@ -261,7 +261,9 @@ def build(
         is_new=rehearsed.is_new,
         previous=rehearsed.previous.name if rehearsed.previous else "",
         operations=tuple(operations),
-        effects=tuple(effects.find(rehearsed.done, changes, final)),
+        effects=tuple(
+            effects.find(rehearsed.done, changes, final, {o.ref for o in rehearsed.installed})
+        ),
         blocked=tuple(blocked),
         fidelity=tuple(dict.fromkeys(fidelity)),
         pins=pinned,

@@ -129,6 +129,8 @@ class Tracker:
                 state=old.state if old and old.state is State.APPLIED else State.PENDING,
                 revision=revision,
             )
+        if merged == self.entries and revision == self.revision:
+            return self
         return dataclasses.replace(self, entries=merged, phase=Phase.APPLYING, revision=revision)
 
     def learnt(self, uids: Mapping[refs.Ref, str]) -> Tracker:

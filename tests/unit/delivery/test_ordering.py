@@ -1,0 +1,175 @@
+"""The order of delivery: waves, references, circles, speed."""
+
+import time
+
+import pytest
+
+from understudy.delivery import errors, marks, ordering, refs
+from understudy.kube import objects
+
+Items = dict[refs.Ref, objects.Object]
+
+
+def obj(kind: str, name: str, space: str = "n", group: str = "", **more: objects.Json) -> Items:
+    annotations = more.pop("annotations", None)
+    meta: objects.Object = {"name": name}
+    if space:
+        meta["namespace"] = space
+    if annotations:
+        meta["annotations"] = annotations
+    ref = refs.Ref(group, kind, space, name)
+    return {ref: {"kind": kind, "metadata": meta, **more}}
+
+
+def names(order: ordering.Order) -> list[list[str]]:
+    return [[f"{ref.kind}/{ref.name}" for ref in batch.items] for batch in order.batches]
+
+
+def pods(**spec: objects.Json) -> objects.Object:
+    return {"template": {"spec": {"containers": [{"name": "a", "image": "b"}], **spec}}}
+
+
+def test_kinds_go_in_waves() -> None:
+    items = (
+        obj("Deployment", "d", group="apps", spec=pods())
+        | obj("Service", "s")
+        | obj("ConfigMap", "c")
+        | obj("ServiceAccount", "sa")
+        | obj("StorageClass", "sc", "", "storage.k8s.io")
+        | obj("Namespace", "n", "")
+        | obj("Ingress", "i", group="networking.k8s.io", spec={})
+        | obj("ValidatingWebhookConfiguration", "w", "", "admissionregistration.k8s.io")
+    )
+    assert names(ordering.arrange(items)) == [
+        ["Namespace/n"],
+        ["StorageClass/sc"],
+        ["ServiceAccount/sa"],
+        ["ConfigMap/c"],
+        ["Service/s"],
+        ["Deployment/d"],
+        ["Ingress/i"],
+        ["ValidatingWebhookConfiguration/w"],
+    ]
+
+
+def test_independent_objects_of_a_wave_go_together() -> None:
+    items = obj("ConfigMap", "a") | obj("Secret", "b")
+    assert names(ordering.arrange(items)) == [["ConfigMap/a", "Secret/b"]]
+
+
+def test_a_definition_comes_before_its_objects_whatever_their_wave() -> None:
+    definition = {"group": "x.io", "names": {"kind": "WidgetClass"}}
+    items = obj("WidgetClass", "w", "", "x.io") | obj(
+        "CustomResourceDefinition", "widgetclasses.x.io", "", "apiextensions.k8s.io",
+        spec=definition,
+    )  # fmt: skip
+    assert names(ordering.arrange(items)) == [
+        ["CustomResourceDefinition/widgetclasses.x.io"],
+        ["WidgetClass/w"],
+    ]
+
+
+def test_references_order_objects_of_one_wave() -> None:
+    items = obj("Pod", "p", spec={"containers": [{"name": "a"}], "priorityClassName": "high"})
+    items |= obj("ServiceAccount", "sa", imagePullSecrets=[{"name": "pull"}])
+    items |= obj("Secret", "pull")
+    assert names(ordering.arrange(items)) == [["Secret/pull"], ["ServiceAccount/sa"], ["Pod/p"]]
+
+
+def test_an_explicit_dependency_is_obeyed() -> None:
+    items = obj(
+        "Deployment", "web", group="apps", spec=pods(),
+        annotations={marks.DEPENDS_ON: "apps/Deployment/db, ConfigMap/late"},
+    )  # fmt: skip
+    items |= obj("Deployment", "db", group="apps", spec=pods())
+    items |= obj("ConfigMap", "late", annotations={marks.WAVE: "9"})
+    assert names(ordering.arrange(items)) == [
+        ["Deployment/db"],
+        ["ConfigMap/late"],
+        ["Deployment/web"],
+    ]
+
+
+def test_cli_utils_dependencies_are_obeyed_too() -> None:
+    items = obj(
+        "ConfigMap", "b",
+        annotations={marks.CLI_UTILS_DEPENDS_ON: "/namespaces/n/ConfigMap/c,x.io/Thing/t"},
+    ) | obj("ConfigMap", "c") | obj("Thing", "t", "", "x.io")  # fmt: skip
+    assert names(ordering.arrange(items)) == [["ConfigMap/c"], ["Thing/t"], ["ConfigMap/b"]]
+
+
+def test_a_circle_of_references_is_opened() -> None:
+    """Two service accounts may name each other's secrets; nobody waits for ever."""
+    items = obj("ServiceAccount", "a", secrets=[{"name": "s"}])
+    items |= obj("Secret", "s", metadata_owner=None)
+    items[refs.Ref("", "Secret", "n", "s")]["metadata"]["annotations"] = {
+        marks.DEPENDS_ON: "ServiceAccount/a"
+    }
+    assert names(ordering.arrange(items)) == [["ServiceAccount/a"], ["Secret/s"]]
+
+
+def test_a_circle_of_explicit_dependencies_is_named() -> None:
+    items = obj("ConfigMap", "a", annotations={marks.DEPENDS_ON: "ConfigMap/b"})
+    items |= obj("ConfigMap", "b", annotations={marks.DEPENDS_ON: "ConfigMap/a"})
+    with pytest.raises(errors.OrderError) as caught:
+        ordering.arrange(items)
+    assert "ConfigMap n/a depends on ConfigMap n/b" in str(caught.value)
+    assert "ConfigMap n/b depends on ConfigMap n/a" in str(caught.value)
+
+
+def test_a_malformed_wave_is_refused() -> None:
+    with pytest.raises(errors.OrderError, match="must be a whole number from 0 to 99"):
+        ordering.arrange(obj("ConfigMap", "a", annotations={marks.WAVE: "soon"}))
+
+
+def test_deletion_runs_custom_resources_first_and_definitions_last() -> None:
+    definition = {"group": "x.io", "names": {"kind": "Thing"}}
+    items = (
+        obj("Namespace", "n", "")
+        | obj("CustomResourceDefinition", "things.x.io", "", "apiextensions.k8s.io",
+              spec=definition)
+        | obj("Thing", "t", group="x.io")
+        | obj("Deployment", "operator", group="apps", spec=pods())
+        | obj("ConfigMap", "c")
+    )  # fmt: skip
+    order = ordering.arrange(items, rule=ordering.removal_wave_of)
+    assert [ref.kind for batch in order.reversed() for ref in batch.items] == [
+        "Thing", "Deployment", "ConfigMap", "Namespace", "CustomResourceDefinition",
+    ]  # fmt: skip
+
+
+def test_dependents_are_found_through_any_number_of_steps() -> None:
+    items = obj("Namespace", "n", "") | obj("ConfigMap", "c")
+    items |= obj("Pod", "p", spec={
+        "containers": [{"name": "a", "envFrom": [{"configMapRef": {"name": "c"}}]}],
+    })  # fmt: skip
+    items |= obj("ConfigMap", "elsewhere", "other")
+    graph = ordering.arrange(items).graph
+    start = refs.Ref("", "ConfigMap", "n", "c")
+    assert graph.dependents([start]) == {refs.Ref("", "Pod", "n", "p"): start}
+    assert len(graph.dependents([refs.Ref("", "Namespace", "", "n")])) == 2
+
+
+def test_the_order_does_not_depend_on_the_order_of_the_input() -> None:
+    items = obj("ConfigMap", "b") | obj("ConfigMap", "a") | obj("Namespace", "n", "")
+    backwards = dict(reversed(items.items()))
+    assert ordering.arrange(items).batches == ordering.arrange(backwards).batches
+
+
+def test_five_thousand_objects_are_ordered_in_a_moment() -> None:
+    items = obj("Namespace", "n", "")
+    for number in range(1250):
+        name = f"x{number}"
+        source = [{"configMapRef": {"name": name}}, {"secretRef": {"name": name}}]
+        items |= obj("ConfigMap", name) | obj("Secret", name) | obj("Service", name)
+        container = {"name": "a", "image": "b", "envFrom": source}
+        items |= obj(
+            "Deployment",
+            name,
+            group="apps",
+            spec={"template": {"spec": {"containers": [container]}}},
+        )
+    began = time.perf_counter()
+    order = ordering.arrange(items)
+    assert time.perf_counter() - began < 0.3
+    assert sum(len(batch.items) for batch in order.batches) == 5001
