@@ -85,6 +85,7 @@ class ForkStage:
         self._runtime = runtime
         self._unknown = tuple(unknown)
         self._client = ViewClient(self._view)
+        self._rehearsal: running.Rehearsal | None = None
 
     @property
     def client(self) -> ViewClient:
@@ -112,7 +113,11 @@ class ForkStage:
         await asyncio.sleep(0)
         if not self.has_controllers:
             return stages.Rest()
-        rest = running.settle(self._view, self._controllers, self._runtime, self._clock)
+        if self._rehearsal is None:
+            self._rehearsal = running.Rehearsal(
+                self._view, self._controllers, self._runtime, self._clock
+            )
+        rest = self._rehearsal.rest()
         unsettled = ""
         if not rest.is_settled:
             waiting = ", ".join(sorted({name for name, _, _ in rest.waiting}))
@@ -130,6 +135,8 @@ class ForkStage:
 
     async def close(self) -> None:
         await asyncio.sleep(0)
+        if self._rehearsal is not None:
+            self._rehearsal.close()
         self._view.close()
 
 

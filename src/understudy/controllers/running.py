@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -140,6 +140,70 @@ def start(
     return running
 
 
+class Rehearsal:
+    """Controllers over a view in simulated time: `rest` after each change. End with `close`.
+
+    Between rests nothing runs; what was done to the view meanwhile is seen by the next one.
+    """
+
+    __slots__ = ("_journal", "_reactor", "_view", "clock")
+
+    def __init__(
+        self,
+        view: views.View,
+        names: str | Iterable[str] = "all",
+        runtime: runtime_settings.Runtime = NO_RUNTIME,
+        clock: clocks.ManualClock | None = None,
+        *,
+        more: Iterable[registry.Factory] = (),
+        root_ca: str = "",
+        everything: bool | None = None,
+    ) -> None:
+        """Take the view as it is; arguments as for `settle`."""
+        self.clock = clock or clocks.ManualClock(view.now())
+        self._view = view
+        self._journal: list[clusters.Write] = []
+        with self._simulated_time():
+            self._reactor = registry.assemble(
+                view, names, runtime, self.clock, self._journal.append, more=more, root_ca=root_ca
+            )
+        self._reactor.attach()
+        if everything if everything is not None else view.parent is None:
+            self._reactor.load_present()
+        else:
+            self._reactor.load_changes()
+
+    def rest(self, *, limit_s: float = LIMIT_S, steps_max: int = STEPS_MAX) -> Settled:
+        """Let the controllers run until nothing more would happen; return what happened."""
+        reactor, begun_s, steps = self._reactor, self.clock.monotonic(), self._reactor.steps
+        with self._simulated_time():
+            why = rest(reactor, self.clock, limit_s=limit_s, steps_max=steps + steps_max)
+        journal = tuple(self._journal)
+        self._journal.clear()
+        return Settled(
+            why=why,
+            steps=reactor.steps - steps,
+            simulated_s=self.clock.monotonic() - begun_s,
+            journal=journal,
+            failures=tuple(reactor.failures),
+            waiting=tuple(reactor.waiting()) if why == "time limit" else (),
+        )
+
+    def close(self) -> None:
+        """Stop following the view; harmless when repeated."""
+        self._reactor.detach()
+
+    @contextlib.contextmanager
+    def _simulated_time(self) -> Iterator[None]:
+        """Let the view's own stamps follow the simulated clock."""
+        shared = self._view.shared
+        self._view.shared = dataclasses.replace(shared, clock=self.clock)
+        try:
+            yield
+        finally:
+            self._view.shared = shared
+
+
 def settle(
     view: views.View,
     names: str | Iterable[str] = "all",
@@ -164,32 +228,13 @@ def settle(
     Raises:
         ValueError: An unknown name.
     """
-    clock = clock or clocks.ManualClock(view.now())
-    journal: list[clusters.Write] = []
-    reactor = registry.assemble(
-        view, names, runtime, clock, journal.append, more=more, root_ca=root_ca
+    rehearsal = Rehearsal(
+        view, names, runtime, clock, more=more, root_ca=root_ca, everything=everything
     )
-    shared = view.shared
-    view.shared = dataclasses.replace(shared, clock=clock)
-    started_s = clock.monotonic()
-    reactor.attach()
     try:
-        if everything if everything is not None else view.parent is None:
-            reactor.load_present()
-        else:
-            reactor.load_changes()
-        why = rest(reactor, clock, limit_s=limit_s, steps_max=steps_max)
+        return rehearsal.rest(limit_s=limit_s, steps_max=steps_max)
     finally:
-        reactor.detach()
-        view.shared = shared
-    return Settled(
-        why=why,
-        steps=reactor.steps,
-        simulated_s=clock.monotonic() - started_s,
-        journal=tuple(journal),
-        failures=tuple(reactor.failures),
-        waiting=tuple(reactor.waiting()) if why == "time limit" else (),
-    )
+        rehearsal.close()
 
 
 def rest(

@@ -226,6 +226,23 @@ def test_the_same_history_gives_the_same_writes() -> None:
     assert journal() == journal()
 
 
+def test_a_rehearsal_goes_on_where_it_rested(view, clock) -> None:
+    running.settle(view, "all", SIMULATED, clock)
+    fork = view.fork("trial")
+    rehearsal = running.Rehearsal(fork, "all", SIMULATED, clock)
+    fork.create("deployments.apps", deployment(1), "default")
+    first = rehearsal.rest()
+    assert first.is_settled
+    assert rehearsal.rest().steps == 0
+    fork.patch("deployments.apps", "web", {"spec": {"replicas": 2}}, "default")
+    second = rehearsal.rest()
+    assert {write.ref for write in second.journal} >= {"replicasets.apps", "pods"}
+    assert fork.get("deployments.apps", "web", "default")["status"]["readyReplicas"] == 2
+    rehearsal.close()
+    fork.patch("deployments.apps", "web", {"spec": {"replicas": 1}}, "default")
+    assert rehearsal.rest().steps == 0
+
+
 def test_nothing_changed_costs_nothing(view, clock) -> None:
     running.settle(view, "all", SIMULATED, clock)
     settled = running.settle(view.fork("trial"), "all", SIMULATED, clock)
