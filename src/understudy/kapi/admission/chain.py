@@ -8,7 +8,7 @@ written down in one place, `kapi.admission.default_chain`, so that policies and 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -25,6 +25,8 @@ class Attributes:
         operation: `CREATE`, `UPDATE`, `DELETE` or `CONNECT`.
         obj: The object as it would be stored; mutable in `mutate`, None for DELETE.
         old: The stored object, None for CREATE.
+        write_status: Writes another object's status in the same view (a quota's usage), as the
+            API server itself; None where nothing may be written.
     """
 
     reader: strategies.Reader
@@ -38,6 +40,7 @@ class Attributes:
     user: strategies.UserInfo
     dry_run: bool
     now: dt.datetime
+    write_status: Callable[[str, objects.Object], None] | None = None
 
 
 class Plugin(Protocol):

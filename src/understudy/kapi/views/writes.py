@@ -8,6 +8,7 @@ Objects handed to these functions belong to them; nothing is committed before ev
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from understudy.aio import clocks
@@ -68,9 +69,8 @@ def _create(
         raise statuses.InternalError(
             "resourceVersion should not be set on objects to be created", reason=""
         )
-    if resource.to_storage is not None:
-        obj = resource.to_storage(obj)
-        meta = obj["metadata"]
+    obj = resource.working(obj)
+    meta = obj["metadata"]
     for system_field in ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"):
         meta.pop(system_field, None)
     strategy = resource.strategy
@@ -92,6 +92,7 @@ def _create(
         user=options.user,
         dry_run=options.dry_run,
         now=context.now,
+        write_status=partial(_write_status, view),
     )
     require_namespace(view, resource, namespace, name)
     view.shared.chain.mutate(attributes)
@@ -111,9 +112,10 @@ def _create(
     if (existing := view.store.get(resource.storage, key)) is not None:
         raise _taken(resource, name, existing)
     view.shared.chain.validate(attributes)
+    kept = resource.kept(obj)
     if options.dry_run:
-        return _answer(resource, obj, created=True, warnings=warnings)
-    entry = view.commit(resource, key, obj)
+        return _answer(resource, kept, created=True, warnings=warnings)
+    entry = view.commit(resource, key, kept)
     return results.Written(resource, entry, created=True, warnings=warnings)
 
 
@@ -149,8 +151,7 @@ def update(
         if subresource == "" and resource.strategy.creates_on_update:
             return create(view, resource, obj, namespace, options)
         raise statuses.not_found(resource.group_resource, own_name)
-    if resource.to_storage is not None:
-        obj = resource.to_storage(obj)
+    obj = resource.working(obj)
     return _replace_warned(view, resource, entry, obj, subresource, options, warnings)
 
 
@@ -191,8 +192,7 @@ def patch(
         resource.namespaced and meta.get("namespace", namespace) != namespace
     ):
         _refuse_move(meta, name)
-    if resource.to_storage is not None:
-        obj = resource.to_storage(obj)
+    obj = resource.working(obj)
     return _replace_warned(view, resource, entry, obj, subresource, options, warnings)
 
 
@@ -251,8 +251,7 @@ def _apply(
         return create(view, resource, merged, namespace, options, applied=True)
     _refuse_uid(resource, entry, uid)
     warnings = _decode(resource, merged, options)
-    if resource.to_storage is not None:
-        merged = resource.to_storage(merged)
+    merged = resource.working(merged)
     written = replace(view, resource, entry, merged, subresource, options, applied=True)
     written.warnings[:0] = warnings
     return written
@@ -287,14 +286,14 @@ def replace(
     *,
     applied: bool = False,
 ) -> results.Written:
-    """Put `obj`, in its storage version, in the place of a stored entry.
+    """Put `obj`, as verbs change it (`Resource.working`), in the place of a stored entry.
 
     Raises:
         ConflictError: Its resourceVersion or uid is not the stored one's.
         InvalidError, ForbiddenError: as `create`.
     """
     strategy = resource.strategy
-    old = entry.load()
+    old = entry.working(resource)
     meta, old_meta = obj["metadata"], old["metadata"]
     name = str(old_meta["name"])
     _check_preconditions(resource, name, meta, entry)
@@ -315,6 +314,7 @@ def replace(
         user=options.user,
         dry_run=options.dry_run,
         now=context.now,
+        write_status=partial(_write_status, view),
     )
     view.shared.chain.mutate(attributes)
     _keep_system_fields(meta, old_meta)
@@ -333,17 +333,29 @@ def replace(
         raise statuses.invalid(resource.storage.group, resource.kind, name, causes)
     warnings = strategy.warnings(obj, old)
     view.shared.chain.validate(attributes)
-    if unchanged(obj, old):
+    kept = resource.kept(obj)
+    if unchanged(kept, old if resource.from_storage is None else entry.load()):
         return results.Written(resource, entry, warnings=warnings)
     if deletion.is_finished(resource, obj, old):
         # Watchers see the last state that was kept; the writer sees its own, which never was.
         if not options.dry_run:
-            view.drop(resource, entry.key, old)
-        return _answer(resource, obj, warnings=warnings)
+            view.drop(resource, entry.key, entry.load())
+        return _answer(resource, kept, warnings=warnings)
     if options.dry_run:
-        return _answer(resource, obj, warnings=warnings)
-    committed = view.commit(resource, entry.key, obj)
+        return _answer(resource, kept, warnings=warnings)
+    committed = view.commit(resource, entry.key, kept)
     return results.Written(resource, committed, warnings=warnings)
+
+
+def _write_status(view: views.View, ref: str, obj: objects.Object) -> None:
+    """Write an object's status as the API server itself, for admission."""
+    view.update(
+        ref,
+        obj,
+        objects.namespace_of(obj),
+        subresource="status",
+        options=opts.WriteOptions(user_agent="kube-apiserver"),
+    )
 
 
 def unchanged(obj: objects.Object, old: objects.Object) -> bool:
@@ -407,8 +419,7 @@ def settle_namespace(resource: catalogue.Resource, obj: objects.Object, namespac
     meta = obj["metadata"]
     said = meta.get("namespace") or ""
     if not resource.namespaced:
-        if said:
-            raise statuses.BadRequestError("namespace is not allowed on this type")
+        meta.pop("namespace", None)
         return
     if said and namespace and said != namespace:
         raise statuses.BadRequestError(
@@ -515,8 +526,27 @@ def _check_preconditions(
         raise statuses.conflict(
             resource.group_resource,
             name,
+            "StorageError: invalid object, Code: 4, "
+            f"Key: {_storage_path(resource, entry)}, ResourceVersion: 0, AdditionalErrorMsg: "
             f"Precondition failed: UID in precondition: {uid}, UID in object meta: {entry.uid}",
         )
+
+
+_STORED_ELSEWHERE = {
+    "endpoints": "services/endpoints",
+    "ingresses": "ingress",
+    "nodes": "minions",
+    "replicationcontrollers": "controllers",
+    "services": "services/specs",
+}
+
+
+def _storage_path(resource: catalogue.Resource, entry: entries.Entry) -> str:
+    """Return the key that the reference would keep an object under."""
+    folder = resource.storage.resource
+    if resource.custom:
+        folder = f"{resource.storage.group}/{folder}"
+    return f"/registry/{_STORED_ELSEWHERE.get(folder, folder)}/{entry.key}"
 
 
 _SYSTEM_FIELDS = (

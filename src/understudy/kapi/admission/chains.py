@@ -1,0 +1,29 @@
+"""The chain as a server runs it: one visible, ordered list."""
+
+from __future__ import annotations
+
+from understudy.kapi.admission import chain, defaults, limits, pods, quotas
+
+
+def default_chain(*, service_accounts: bool = False) -> chain.Chain:
+    """Return the plugins in the order in which every write passes them.
+
+    The order is kube-apiserver's (pkg/kubeapiserver/options/plugins.go). Mutating policies and
+    webhooks would stand before the validating ones; quotas are last, so that only what everybody
+    else lets in is counted. With `service_accounts`, pods get the account `default`, which must
+    exist.
+    """
+    plugins: list[chain.Plugin] = [limits.LimitRanger()]
+    if service_accounts:
+        plugins.append(pods.ServiceAccount())
+    plugins += [
+        defaults.TaintNodesByCondition(),
+        pods.Priority(),
+        pods.DefaultTolerationSeconds(),
+        defaults.DefaultStorageClass(),
+        defaults.StorageObjectInUseProtection(),
+        pods.RuntimeClass(),
+        defaults.DefaultIngressClass(),
+        quotas.ResourceQuota(),
+    ]
+    return chain.Chain(plugins)

@@ -1,0 +1,192 @@
+"""LimitRanger: defaults for containers, and bounds for containers, pods and claims.
+
+Source: plugin/pkg/admission/limitranger @1.36.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from understudy.kapi.admission import chain, pods
+from understudy.kube import identities, objects, quantities
+
+CLAIMS = identities.GroupResource("", "persistentvolumeclaims")
+ANNOTATION = "kubernetes.io/limit-ranger"
+Amounts = Mapping[str, str]
+
+
+class LimitRanger:
+    """Applies a namespace's LimitRanges to new pods and to claims."""
+
+    name = "LimitRanger"
+
+    def handles(self, attributes: chain.Attributes) -> bool:
+        if attributes.subresource:
+            return False
+        if attributes.resource.storage == CLAIMS:
+            return attributes.operation in {"CREATE", "UPDATE"}
+        return pods.is_pod(attributes, "CREATE")
+
+    def mutate(self, attributes: chain.Attributes) -> None:
+        if attributes.resource.storage == CLAIMS:
+            return
+        pod = attributes.obj or {}
+        for limit_range in _ranges(attributes):
+            _default(pod, limit_range)
+
+    def validate(self, attributes: chain.Attributes) -> None:
+        obj = attributes.obj or {}
+        problems: list[str] = []
+        for limit_range in _ranges(attributes):
+            for limit in (limit_range.get("spec") or {}).get("limits") or ():
+                if attributes.resource.storage == CLAIMS:
+                    problems += _claim(obj, limit)
+                else:
+                    problems += _pod(obj, limit)
+        if problems:
+            text = problems[0] if len(problems) == 1 else "[" + ", ".join(problems) + "]"
+            raise pods.refuse(attributes, text)
+
+
+def _ranges(attributes: chain.Attributes) -> Iterable[objects.Object]:
+    return attributes.reader.each("limitranges", attributes.namespace)
+
+
+def _containers(pod: objects.Object) -> Iterator[tuple[str, objects.Object]]:
+    spec = pod.get("spec") or {}
+    for word, key in (("container", "containers"), ("init container", "initContainers")):
+        for container in spec.get(key) or ():
+            yield word, container
+
+
+def _default(pod: objects.Object, limit_range: objects.Object) -> None:
+    requests: dict[str, str] = {}
+    limits: dict[str, str] = {}
+    for limit in (limit_range.get("spec") or {}).get("limits") or ():
+        if limit.get("type") == "Container":
+            requests |= limit.get("defaultRequest") or {}
+            limits |= limit.get("default") or {}
+    notes: list[str] = []
+    for word, container in _containers(pod):
+        resources = container.setdefault("resources", {})
+        for name, defaults in (("request", requests), ("limit", limits)):
+            present = resources.get(f"{name}s") or {}
+            missing = sorted(key for key in defaults if key not in present)
+            if missing:
+                resources[f"{name}s"] = present | {key: defaults[key] for key in missing}
+                notes.append(f"{', '.join(missing)} {name} for {word} {container.get('name')}")
+    if notes:
+        meta = pod["metadata"]
+        text = "LimitRanger plugin set: " + "; ".join(notes)
+        meta["annotations"] = (meta.get("annotations") or {}) | {ANNOTATION: text}
+
+
+class Usage(NamedTuple):
+    """What is requested and limited, by resource."""
+
+    requests: Amounts
+    limits: Amounts
+
+
+def _pod(pod: objects.Object, limit: objects.Object) -> list[str]:
+    kind = limit.get("type")
+    if kind == "Container":
+        problems: list[str] = []
+        for _, container in _containers(pod):
+            resources = container.get("resources") or {}
+            usage = Usage(resources.get("requests") or {}, resources.get("limits") or {})
+            problems += _bounds("Container", limit, usage)
+        return problems
+    if kind == "Pod":
+        return _bounds("Pod", limit, _total(pod))
+    return []
+
+
+def _total(pod: objects.Object) -> Usage:
+    """Return what a pod needs as a whole: its containers' sum, or its largest init container."""
+    sums: dict[str, dict[str, quantities.Quantity]] = {"requests": {}, "limits": {}}
+    for word, container in _containers(pod):
+        for name, amounts in sums.items():
+            for key, text in ((container.get("resources") or {}).get(name) or {}).items():
+                amount = quantities.parse(text)
+                known = amounts.get(key)
+                if known is None:
+                    amounts[key] = amount
+                elif word == "container":
+                    amounts[key] = known + amount
+                else:
+                    amounts[key] = max(known, amount)
+    shown = [{key: str(value) for key, value in amounts.items()} for amounts in sums.values()]
+    return Usage(*shown)
+
+
+def _bounds(kind: str, limit: objects.Object, usage: Usage) -> list[str]:
+    problems: list[str] = []
+    for key, bound in sorted((limit.get("min") or {}).items()):
+        problems += _minimum(kind, key, bound, usage)
+    for key, bound in sorted((limit.get("max") or {}).items()):
+        problems += _maximum(kind, key, bound, usage)
+    for key, bound in sorted((limit.get("maxLimitRequestRatio") or {}).items()):
+        problems += _ratio(kind, key, bound, usage)
+    return problems
+
+
+def _minimum(kind: str, key: str, bound: str, usage: Usage) -> list[str]:
+    start = f"minimum {key} usage per {kind} is {bound}"
+    request, limit = usage.requests.get(key), usage.limits.get(key)
+    if request is None:
+        return [f"{start}.  No request is specified"]
+    if _less(request, bound):
+        return [f"{start}, but request is {request}"]
+    if limit is not None and _less(limit, bound):
+        return [f"{start}, but limit is {limit}"]
+    return []
+
+
+def _maximum(kind: str, key: str, bound: str, usage: Usage) -> list[str]:
+    start = f"maximum {key} usage per {kind} is {bound}"
+    request, limit = usage.requests.get(key), usage.limits.get(key)
+    if limit is None:
+        return [f"{start}.  No limit is specified"]
+    if _less(bound, limit):
+        return [f"{start}, but limit is {limit}"]
+    if request is not None and _less(bound, request):
+        return [f"{start}, but request is {request}"]
+    return []
+
+
+def _ratio(kind: str, key: str, bound: str, usage: Usage) -> list[str]:
+    start = f"{key} max limit to request ratio per {kind} is {bound}"
+    request, limit = usage.requests.get(key), usage.limits.get(key)
+    zero = quantities.of(0)
+    if request is None or quantities.parse(request) == zero:
+        return [f"{start}, but no request is specified or request is 0"]
+    if limit is None or quantities.parse(limit) == zero:
+        return [f"{start}, but no limit is specified or limit is 0"]
+    ratio = quantities.parse(limit).milli_value / quantities.parse(request).milli_value
+    if ratio > quantities.parse(bound).milli_value / 1000:
+        return [f"{start}, but provided ratio is {ratio:f}"]
+    return []
+
+
+def _claim(claim: objects.Object, limit: objects.Object) -> list[str]:
+    if limit.get("type") != "PersistentVolumeClaim":
+        return []
+    kind = "PersistentVolumeClaim"
+    requests = objects.lookup(claim, ("spec", "resources", "requests")) or {}
+    problems: list[str] = []
+    for key, bound in sorted((limit.get("min") or {}).items()):
+        problems += _minimum(kind, key, bound, Usage(requests, {}))
+    for key, bound in sorted((limit.get("max") or {}).items()):
+        start = f"maximum {key} usage per {kind} is {bound}"
+        request = requests.get(key)
+        if request is None:
+            problems.append(f"{start}.  No request is specified")
+        elif _less(bound, request):
+            problems.append(f"{start}, but request is {request}")
+    return problems
+
+
+def _less(one: str, other: str) -> bool:
+    return quantities.parse(one) < quantities.parse(other)

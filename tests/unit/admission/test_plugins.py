@@ -1,0 +1,121 @@
+"""What admission adds to objects and refuses, through a view."""
+
+import pytest
+
+from understudy.kapi import views
+from understudy.kapi.admission import chains
+from understudy.kapi.views import options
+from understudy.kube import statuses
+
+
+def pod(name="a", **spec):
+    return {
+        "metadata": {"name": name},
+        "spec": {"containers": [{"name": "c", "image": "i"}]} | spec,
+    }
+
+
+def with_quota(view, **hard):
+    view.create("resourcequotas", {"metadata": {"name": "q"}, "spec": {"hard": hard}}, "default")
+    used = dict.fromkeys(hard, "0")
+    view.patch(
+        "resourcequotas",
+        "q",
+        {"status": {"hard": hard, "used": used}},
+        "default",
+        subresource="status",
+    )
+
+
+@pytest.fixture
+def view():
+    return views.new_view()
+
+
+def test_a_pod_stays_five_minutes_on_a_lost_node_and_has_a_priority(view):
+    spec = view.create("pods", pod(), "default").object()["spec"]
+    assert [t["tolerationSeconds"] for t in spec["tolerations"]] == [300, 300]
+    assert (spec["priority"], spec["preemptionPolicy"]) == (0, "PreemptLowerPriority")
+
+
+def test_a_toleration_of_everything_needs_no_others(view):
+    spec = view.create("pods", pod(tolerations=[{"operator": "Exists"}]), "default").object()[
+        "spec"
+    ]
+    assert spec["tolerations"] == [{"operator": "Exists"}]
+
+
+def test_quota_usage_accumulates_and_names_what_is_over(view):
+    with_quota(view, configmaps="2")
+    for name in "ab":
+        view.create("configmaps", {"metadata": {"name": name}}, "default")
+    with pytest.raises(statuses.ForbiddenError) as caught:
+        view.create("configmaps", {"metadata": {"name": "c"}}, "default")
+    assert caught.value.message == (
+        'configmaps "c" is forbidden: exceeded quota: q, requested: configmaps=1, '
+        "used: configmaps=2, limited: configmaps=2"
+    )
+    assert view.get("resourcequotas", "q", "default")["status"]["used"] == {"configmaps": "2"}
+
+
+def test_a_dry_run_uses_nothing_up(view):
+    with_quota(view, configmaps="1")
+    for _ in range(3):
+        view.create(
+            "configmaps",
+            {"metadata": {"name": "a"}},
+            "default",
+            options=options.WriteOptions(dry_run=True),
+        )
+    assert view.get("resourcequotas", "q", "default")["status"]["used"] == {"configmaps": "0"}
+
+
+def test_a_refused_create_uses_nothing_up(view):
+    with_quota(view, pods="5", configmaps="5")
+    with pytest.raises(statuses.InvalidError):
+        view.create("pods", {"metadata": {"name": "a"}, "spec": {}}, "default")
+    assert view.get("resourcequotas", "q", "default")["status"]["used"]["pods"] == "0"
+
+
+def test_sidecars_count_beside_the_containers(view):
+    with_quota(view, **{"requests.cpu": "10"})
+    asks = {"requests": {"cpu": "1"}}
+    view.create(
+        "pods",
+        pod(
+            containers=[{"name": "c", "image": "i", "resources": asks}],
+            initContainers=[
+                {"name": "s", "image": "i", "resources": asks, "restartPolicy": "Always"},
+                {"name": "i", "image": "i", "resources": {"requests": {"cpu": "3"}}},
+            ],
+        ),
+        "default",
+    )
+    assert view.get("resourcequotas", "q", "default")["status"]["used"] == {"requests.cpu": "4"}
+
+
+def test_limit_ranges_fill_in_and_bound(view):
+    limits = {"type": "Container", "default": {"cpu": "500m"}, "max": {"cpu": "1"}}
+    view.create("limitranges", {"metadata": {"name": "l"}, "spec": {"limits": [limits]}}, "default")
+    made = view.create("pods", pod(), "default").object()
+    assert made["spec"]["containers"][0]["resources"]["limits"] == {"cpu": "500m"}
+    assert made["metadata"]["annotations"]["kubernetes.io/limit-ranger"].startswith(
+        "LimitRanger plugin set: cpu"
+    )
+    with pytest.raises(statuses.ForbiddenError, match="maximum cpu usage per Container is 1"):
+        view.create(
+            "pods",
+            pod(
+                "b", containers=[{"name": "c", "image": "i", "resources": {"limits": {"cpu": "2"}}}]
+            ),
+            "default",
+        )
+
+
+def test_service_accounts_are_asked_for_only_where_wanted():
+    view = views.new_view(chain=chains.default_chain(service_accounts=True))
+    with pytest.raises(statuses.ForbiddenError, match='serviceaccount "default" not found'):
+        view.create("pods", pod(), "default")
+    view.create("serviceaccounts", {"metadata": {"name": "default"}}, "default")
+    made = view.create("pods", pod(), "default").object()
+    assert made["spec"]["serviceAccountName"] == "default"
