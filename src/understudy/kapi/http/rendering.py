@@ -85,6 +85,9 @@ def list_body(
     resource: catalogue.Resource, found: list[entries.Entry], metadata: objects.Object
 ) -> bytes:
     """Return a whole list: one join over the entries' stored bytes."""
+    if resource.custom:
+        # Lists of custom objects say where to go on even where there is nothing more.
+        metadata = {"continue": ""} | metadata
     head = b'{"kind":"%b","apiVersion":"%b","metadata":%b,"items":[' % (
         resource.kind_of_list.encode(),
         resource.api_version.encode(),

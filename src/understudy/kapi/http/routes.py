@@ -6,7 +6,7 @@ method, negotiate, read parameters and body, call the verb.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Protocol
 
 from understudy.kapi import settings
@@ -100,7 +100,9 @@ class Call:
     def warnings(self) -> list[responses.Header]:
         """Headers that every answer about this resource has."""
         resource = self.resource
-        text = _DEPRECATED.get((resource.group, resource.version, resource.plural))
+        text = resource.deprecation or _DEPRECATED.get(
+            (resource.group, resource.version, resource.plural)
+        )
         return [responses.warning(text)] if text else []
 
 
@@ -238,6 +240,8 @@ class Api:
         resource = known.find(path.group, path.version, path.resource)
         if resource is None:
             return self._unknown_resource(known, path)
+        if resource.custom and _is_misplaced(resource, path, verb):
+            return responses.page_not_found()
         call.resource = resource
         try:
             _check_method(call)
@@ -555,6 +559,9 @@ def _check_method(call: Call) -> None:
         NotFoundError, MethodNotAllowedError: as said.
     """
     resource, path, verb = call.resource, call.path, call.verb
+    if resource.custom:
+        _check_custom_method(call)
+        return
     misplaced = (
         bool(path.name) and not path.namespace
         if resource.namespaced
@@ -580,6 +587,35 @@ def _check_method(call: Call) -> None:
             offered &= _READS
     if verb not in offered or call.request.method in ("HEAD", "OPTIONS"):
         raise statuses.MethodNotAllowedError(NOT_ALLOWED, details={})
+
+
+def _is_misplaced(resource: catalogue.Resource, path: requests.Path, verb: str) -> bool:
+    """Say whether a custom resource is not served under this path at all."""
+    if not resource.namespaced:
+        return bool(path.namespace)
+    return not path.namespace and verb not in _READS
+
+
+def _check_custom_method(call: Call) -> None:
+    """Refuse what a custom resource does not offer, in the words of its own server.
+
+    Raises:
+        NotFoundError, MethodNotAllowedError: Naming the resource.
+        BadRequestError: A verb that needs a name has none.
+    """
+    resource, path, verb = call.resource, call.path, call.verb
+    if path.subresource and path.subresource not in resource.subresources:
+        raise statuses.not_found(resource.group_resource, path.name)
+    offered: Collection[str] = _NAMED_VERBS | _COLLECTION_VERBS
+    if path.subresource:
+        offered = resource.subresources[path.subresource].verbs
+    if verb not in offered or call.request.method in ("HEAD", "OPTIONS"):
+        raise statuses.MethodNotAllowedError(
+            f'{verb} is not supported on resources of kind "{resource.group_resource}"',
+            details={"group": resource.group, "kind": resource.plural},
+        )
+    if not path.name and verb in _NAMED_VERBS:
+        raise statuses.BadRequestError("name must be provided")
 
 
 def _attributes(

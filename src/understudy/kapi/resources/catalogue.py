@@ -46,6 +46,18 @@ class Resource:
     openapi: objects.Object | None = None
     deprecation: str = ""
 
+    def working(self, obj: objects.Object) -> objects.Object:
+        """Return an object in the version in which verbs change it; may be the same one.
+
+        A built-in object's is the storage version; a custom object's is that of the request, for
+        its rules and its schema are a version's.
+        """
+        return obj if self.custom or self.to_storage is None else self.to_storage(obj)
+
+    def kept(self, obj: objects.Object) -> objects.Object:
+        """Return a changed object in the version in which it is kept; may be the same one."""
+        return self.to_storage(obj) if self.custom and self.to_storage is not None else obj
+
     @property
     def kind_of_list(self) -> str:
         """`PodList`, or what a definition says."""

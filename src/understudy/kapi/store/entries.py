@@ -41,7 +41,7 @@ class Entry:
         self.labels: dict[str, str] = meta.get("labels") or {}
         self.uid: str = meta.get("uid") or ""
         self.encoded = encode(obj, head)
-        self._forms: dict[str, bytes] | None = None
+        self._forms: dict[str, tuple[catalogue.Resource, bytes]] | None = None
         self._fields: dict[str, str] | None = None
 
     @classmethod
@@ -71,6 +71,10 @@ class Entry:
         loaded: objects.Object = orjson.loads(self.head + self.encoded[1:])
         return loaded
 
+    def working(self, resource: catalogue.Resource) -> objects.Object:
+        """Return the object as verbs change it (`Resource.working`), private to the caller."""
+        return self.object(resource) if resource.custom else self.load()
+
     def object(self, resource: catalogue.Resource) -> objects.Object:
         """Return the object in a resource's version, private to the caller."""
         obj = self.load()
@@ -91,10 +95,12 @@ class Entry:
             return self.encoded
         if self._forms is None:
             self._forms = {}
-        form = self._forms.get(resource.api_version)
-        if form is None:
+        known, form = self._forms.get(resource.api_version, (None, b""))
+        # A changed definition is another resource of the same version.
+        if known is not resource:
             head = b"{" if resource.custom else b'{"kind"'
-            form = self._forms[resource.api_version] = encode(self.object(resource), head)
+            form = encode(self.object(resource), head)
+            self._forms[resource.api_version] = resource, form
         return form
 
     def fields(self, compute: Callable[[objects.Object], dict[str, str]]) -> dict[str, str]:

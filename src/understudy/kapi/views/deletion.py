@@ -49,7 +49,7 @@ def delete(
     if entry is None:
         raise statuses.not_found(resource.group_resource, name)
     _check_preconditions(resource, name, entry, options)
-    old = entry.load()
+    old = entry.working(resource)
     view.shared.chain.validate(
         admission.Attributes(
             reader=view,
@@ -79,7 +79,7 @@ def delete(
         written = _remove(view, resource, entry, obj, options)
     else:
         _mark(view, resource, obj, grace_s)
-        if obj == old:
+        if obj == entry.load():
             written = results.Written(resource, entry)
         elif options.dry_run:
             written = _dry(resource, obj)

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 from understudy.aio import clocks
 from understudy.kapi.resources import catalogue, crds
 from understudy.kapi.store import entries, logs
-from understudy.kapi.views import deletion, options as opts
-from understudy.kube import identities
+from understudy.kapi.views import deletion, options as opts, ownership
+from understudy.kube import identities, objects
 
 if TYPE_CHECKING:
     from understudy.kapi.views import view as views
 
 CRDS = identities.GroupResource("apiextensions.k8s.io", "customresourcedefinitions")
-CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
+_ITSELF = opts.WriteOptions(field_manager="kube-apiserver")
 
 
 def committed(view: views.View, resource: catalogue.Resource, event: logs.Event) -> None:
@@ -40,16 +40,30 @@ def _settle(view: views.View, resource: catalogue.Resource, entry: entries.Entry
     """Establish a new or changed definition, or empty a terminating one."""
     crd = entry.load()
     if crd["metadata"].get("deletionTimestamp"):
-        _empty(view, resource, entry)
+        _empty(view, resource, entry, crd)
         return
     others = [other.load() for other in view.store.tree(CRDS).values() if other.key != entry.key]
     settled = crds.establish(crd, others, clocks.rfc3339(view.now()))
     if settled is not None:
-        view.commit(resource, entry.key, settled)
+        _put_status(view, resource, crd, settled)
 
 
-def _empty(view: views.View, resource: catalogue.Resource, entry: entries.Entry) -> None:
-    for custom in crds.resources_of(entry.load())[:1]:
+def _put_status(
+    view: views.View, resource: catalogue.Resource, old: objects.Object, new: objects.Object
+) -> None:
+    ownership.track(view, resource, old, new, _ITSELF, "status")
+    view.commit(resource, objects.name_of(new), new)
+
+
+def _empty(
+    view: views.View, resource: catalogue.Resource, entry: entries.Entry, crd: objects.Object
+) -> None:
+    old = entry.load()
+    if crds.instances_remain(crd, clocks.rfc3339(view.now())):
+        # What comes next happens in the reaction to this commit.
+        _put_status(view, resource, old, crd)
+        return
+    for custom in crds.resources_of(crd)[:1]:
         for instance in view.entries(custom):
             if b'"deletionTimestamp"' not in instance.encoded:
                 deletion.delete(
@@ -64,13 +78,13 @@ def _release(view: views.View, resource: catalogue.Resource, entry: entries.Entr
     """Let a terminating definition go once none of its objects is left."""
     crd = entry.load()
     finalizers = crd["metadata"].get("finalizers") or []
-    if CLEANUP not in finalizers:
+    if crds.CLEANUP not in finalizers:
         return
     if any(view.entries(custom) for custom in crds.resources_of(crd)[:1]):
         return
-    crd["metadata"]["finalizers"] = [known for known in finalizers if known != CLEANUP]
-    if crd["metadata"]["finalizers"]:
+    kept = [known for known in finalizers if known != crds.CLEANUP]
+    if kept:
+        crd["metadata"]["finalizers"] = kept
         view.commit(resource, entry.key, crd)
     else:
-        del crd["metadata"]["finalizers"]
         view.drop(resource, entry.key, crd)

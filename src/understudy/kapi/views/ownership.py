@@ -31,10 +31,10 @@ def track(
 ) -> None:
     """Set the managedFields of a created, updated or patched object, in place.
 
-    Both objects are in the resource's storage version.
+    Both objects are as verbs change them (`Resource.working`).
     """
     written, before = obj, old
-    if resource.from_storage is not None:
+    if resource.from_storage is not None and not resource.custom:
         written = resource.from_storage(objects.copy(obj))
         before = resource.from_storage(objects.copy(old)) if old is not None else None
     fields.track_update(

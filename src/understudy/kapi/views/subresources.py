@@ -41,8 +41,22 @@ SCALE_SCHEMA = schemas.Schema(
 def scale_of(
     resource: catalogue.Resource, entry: entries.Entry, obj: objects.Object | None = None
 ) -> objects.Object:
-    """Return an object's Scale (autoscaling/v1)."""
+    """Return an object's Scale (autoscaling/v1).
+
+    Raises:
+        InternalError: A custom object does not say how many replicas it wants.
+    """
     obj = obj if obj is not None else entry.object(resource)
+    path = resource.strategy.scale_paths.spec
+    if resource.custom and objects.lookup(obj, path) is None:
+        why = f'the spec replicas field ".{".".join(path)}" does not exist'
+        raise statuses.InternalError(
+            f"Internal error occurred: {why}", details={"causes": [{"message": why}]}
+        )
+    return _scale_of(resource, obj)
+
+
+def _scale_of(resource: catalogue.Resource, obj: objects.Object) -> objects.Object:
     meta = obj["metadata"]
     paths = resource.strategy.scale_paths
     shown = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
@@ -95,7 +109,7 @@ def patch_scale(
 ) -> results.Written:
     """Patch an object's Scale; server-side apply merges its spec under the given manager."""
     entry = _entry(view, resource, namespace, name)
-    live = scale_of(resource, entry)
+    live = _scale_of(resource, entry.object(resource))
     if patch_type == opts.APPLY_PATCH:
         obj = entry.object(resource)
         scale = ownership.applied_scale(view, resource, obj, live, patch, options, SCALE_SCHEMA)
@@ -151,13 +165,13 @@ def _set_scale(
     if version and version != str(entry.revision):
         raise statuses.conflict(resource.group_resource, entry.name, writes.MODIFIED)
     check_uid(resource, entry, meta.get("uid") or "")
-    obj = entry.load()
+    obj = entry.working(resource)
     path = resource.strategy.scale_paths.spec
     holder = obj
     for step in path[:-1]:
         holder = holder.setdefault(step, {})
     holder[path[-1]] = objects.lookup(scale, ("spec", "replicas")) or 0
-    old = scale_of(resource, entry)
+    old = _scale_of(resource, entry.object(resource))
     ownership.track_scale(view, resource, obj, old, scale, options, SCALE_SCHEMA)
     written = writes.replace(view, resource, entry, obj, "scale", options, applied=True)
     shown = written.entry or entry
@@ -246,7 +260,8 @@ def _bind(
     if labels:
         obj["metadata"]["labels"] = objects.labels_of(obj) | labels
     _set_condition(view, obj, "PodScheduled", "True")
-    writes.replace(view, resource, entry, obj, "binding", options)
+    # As in the reference, the binding itself owns no fields.
+    writes.replace(view, resource, entry, obj, "binding", options, applied=True)
     success = {
         "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201,
     }  # fmt: skip

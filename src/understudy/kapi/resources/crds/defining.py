@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from understudy.kapi.resources.crds import definitions, fieldpaths, nodes, openapi, paths
+from understudy.kapi.resources.crds import definitions, fieldpaths, internals, nodes, openapi, paths
 from understudy.kube import causes, names, objects, statuses
 
 SELECTABLE_FIELDS_MAX = 8
@@ -62,7 +62,7 @@ def _spec(crd: objects.Object, old: objects.Object | None) -> Iterator[statuses.
     elif "." not in group:
         yield causes.invalid("spec.group", group, "should be a domain with at least one dot")
     yield from _enum("spec.scope", spec.get("scope"), ("Cluster", "Namespaced"))
-    yield from _versions(crd, spec)
+    yield from _versions(crd)
     given = definitions.names_of(crd)
     for field in ("plural", "singular", "kind", "listKind"):
         if not given.get(field):
@@ -87,9 +87,9 @@ def _enum(path: str, value: objects.Json, known: tuple[str, ...]) -> Iterator[st
         yield causes.unsupported(path, value, known)
 
 
-def _versions(crd: objects.Object, spec: objects.Object) -> Iterator[statuses.Cause]:
+def _versions(crd: objects.Object) -> Iterator[statuses.Cause]:
     versions = definitions.versions_of(crd)
-    whole = spec.get("versions")
+    whole = internals.versions(crd)
     hoisted = next(iter(definitions.parts(crd, "schema")), None)
     seen: set[str] = set()
     for position, version in enumerate(versions):

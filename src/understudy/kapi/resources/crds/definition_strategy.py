@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from understudy.kapi.resources import strategies
 from understudy.kapi.resources.crds import defining, definitions, establishing
-from understudy.kube import objects, statuses
+from understudy.kube import objects, schemas, statuses
 
 
 class DefinitionStrategy(strategies.Strategy):
@@ -14,6 +16,25 @@ class DefinitionStrategy(strategies.Strategy):
     has_generation = True
     unconditional_update = False
     returns_object_on_delete = True
+
+    def decode(
+        self,
+        obj: objects.Object,
+        schema: schemas.Schema,
+        *,
+        mode: str,
+        api_version: str,
+        kind: str,
+        duplicates: Sequence[str] = (),
+    ) -> list[str]:
+        """As every kind; but definitions are kept as JSON, where an empty list stays one."""
+        empty = objects.lookup(obj, ("spec", "versions")) == []
+        out = super().decode(
+            obj, schema, mode=mode, api_version=api_version, kind=kind, duplicates=duplicates
+        )
+        if empty:
+            obj["spec"]["versions"] = []
+        return out
 
     def default(self, obj: objects.Object) -> None:
         """Fill in names and the conversion strategy."""
