@@ -12,7 +12,10 @@ _IMMUTABLE = re.compile(
     r"updates to \S+ spec for fields other than|updates to .* are forbidden",
     re.IGNORECASE,
 )
-_FIELD = re.compile(r'(?:unknown|duplicate) field "([^"]+)"')
+_FIELD = re.compile(
+    r'(?:unknown|duplicate) field "(?P<decoding>[^"]+)"|'
+    r"\.(?P<apply>[^\s:]+): field not declared in schema"
+)
 _IDENTITY = ("metadata.uid", "metadata.name", "metadata.namespace", "metadata.resourceVersion")
 
 
@@ -43,7 +46,7 @@ def from_error(error: calling.Failure, ref: refs.Ref) -> outcomes.Obstacle:
     for cause in error.causes:
         field = field or str(cause.get("field") or "")
     if match := _FIELD.search(message):
-        field = field or match[1]
+        field = field or match["decoding"] or match["apply"]
     if isinstance(error, statuses.ConflictError):
         if any(cause.get("reason") == "FieldManagerConflict" for cause in error.causes):
             remedy = "--force-conflicts takes the fields over"

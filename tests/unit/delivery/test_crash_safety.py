@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-
 from tests.unit.delivery import conftest as c
+
 from understudy.delivery import deliveries
 from understudy.kube import objects
 
