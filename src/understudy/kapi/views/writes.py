@@ -317,7 +317,7 @@ def replace(
         write_status=partial(_write_status, view),
     )
     view.shared.chain.mutate(attributes)
-    _keep_system_fields(meta, old_meta)
+    names.restore_system_fields(obj, old)
     meta["resourceVersion"] = old_meta["resourceVersion"]
     strategy.prepare_update(obj, old, context)
     meta = obj["metadata"]
@@ -327,7 +327,8 @@ def replace(
         meta.pop("managedFields", None)
     if strategy.has_generation and strategy.advances_generation(obj, old, subresource):
         meta["generation"] = int(old_meta.get("generation") or 0) + 1
-    causes = names.validate_metadata_update(obj, old, namespaced=resource.namespaced)
+    # Kubernetes checks the metadata twice: for every kind, and as part of the kind's own checks.
+    causes = names.validate_metadata_update(obj, old, namespaced=resource.namespaced) * 2
     causes += strategy.validate_update(obj, old, context)
     if causes:
         raise statuses.invalid(resource.storage.group, resource.kind, name, causes)
@@ -547,20 +548,6 @@ def _storage_path(resource: catalogue.Resource, entry: entries.Entry) -> str:
     if resource.custom:
         folder = f"{resource.storage.group}/{folder}"
     return f"/registry/{_STORED_ELSEWHERE.get(folder, folder)}/{entry.key}"
-
-
-_SYSTEM_FIELDS = (
-    "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation",
-    "selfLink", "namespace", "name",
-)  # fmt: skip
-
-
-def _keep_system_fields(meta: objects.Object, old_meta: objects.Object) -> None:
-    for field in _SYSTEM_FIELDS:
-        if field in old_meta:
-            meta[field] = old_meta[field]
-        else:
-            meta.pop(field, None)
 
 
 def _key(resource: catalogue.Resource, namespace: str, name: str) -> str:
