@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from understudy.aio import clocks
-from understudy.controllers import clusters, garbage, reactor as reactors
+from understudy.controllers import clusters, garbage, quotas, reactor as reactors
 from understudy.controllers.namespaces import defaults, deletion
 from understudy.controllers.nodes import eviction, lifecycle, podgc
 from understudy.controllers.runtime import settings, simulated
@@ -51,12 +51,13 @@ FACTORIES: Final[dict[str, Factory]] = {
     "endpoints-controller": endpoints.Endpoints,
     "endpointslice-controller": slices.Slices,
     "endpointslice-mirroring-controller": mirrors.Mirrors,
+    "resourcequota-controller": quotas.QuotaUsage,
     "garbage-collector-controller": garbage.GarbageCollector,
     "persistentvolume-binder-controller": binder.Binder,
     "persistentvolumeclaim-protection-controller": protection.ClaimProtection,
     "persistentvolume-protection-controller": protection.VolumeProtection,
-    "node-lifecycle-controller": lifecycle.NodeLifecycle,
     "ttl-controller": lifecycle.NodeTtl,
+    "node-lifecycle-controller": lifecycle.NodeLifecycle,
     "taint-eviction-controller": eviction.TaintEviction,
     "pod-garbage-collector-controller": podgc.PodGarbageCollector,
     "kube-scheduler": scheduler.Scheduler,

@@ -14,6 +14,7 @@ from understudy.controllers.workloads import pods
 from understudy.kube import objects, statuses
 
 MONITOR_S: Final = 5.0
+REPORT_S: Final = 0.2
 GRACE_S: Final = 50.0
 STARTUP_GRACE_S: Final = 60.0
 NOT_READY: Final = "node.kubernetes.io/not-ready"
@@ -50,7 +51,11 @@ class NodeLifecycle:
     def observe(self, change: changes.Change, queue: reactor.Queue) -> None:
         name = change.entry.name
         if change.ref == "nodes":
-            queue.add(("node", name))
+            if change.type == "ADDED" and pods.condition_of(change.object, "Ready") is None:
+                # A new node is looked at when its kubelet has had time to say how it is.
+                queue.add_after(("node", name), REPORT_S)
+            else:
+                queue.add(("node", name))
             if self._follows_leases:
                 queue.add_after(("monitor", name), MONITOR_S, idle=True)
         elif self._follows_leases and change.entry.namespace == LEASE_NAMESPACE:
@@ -171,7 +176,7 @@ def _wanted_keys(node: objects.Object, effect: str) -> list[str]:
     """Return the keys of the taints that a node's conditions and cordon ask for."""
     ready = (pods.condition_of(node, "Ready") or {}).get("status")
     wanted: list[str] = []
-    if ready == "False" or (ready is None and effect == "NoSchedule"):
+    if ready == "False":
         wanted.append(NOT_READY)
     elif ready == "Unknown":
         wanted.append(UNREACHABLE)

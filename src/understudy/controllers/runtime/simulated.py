@@ -32,7 +32,7 @@ SIZES: Final = {"cpu": "8", "memory": "16Gi", "pods": "110", "ephemeral-storage"
 
 
 class SimulatedNodes:
-    """Makes the simulated nodes and renews their leases. Keys are `("lease", node)`.
+    """Makes the simulated nodes and renews their leases. Keys are a task and a node.
 
     The mark that a node is simulated stands on its lease: whoever else renews that, keeps the node.
     """
@@ -55,8 +55,7 @@ class SimulatedNodes:
                     self.add(name)
 
     def add(self, name: str, labels: dict[str, str] | None = None) -> None:
-        """Make a node, ready and empty."""
-        number = len(self.cluster.entries("nodes")) + 1
+        """Make a node; it reports itself ready as its next step."""
         own = {
             "kubernetes.io/hostname": name,
             "kubernetes.io/os": "linux",
@@ -66,6 +65,13 @@ class SimulatedNodes:
         node = {"apiVersion": "v1", "kind": "Node", "metadata": meta, "spec": {}}
         self.cluster.create("nodes", node)
         self._renew(name, first=True)
+
+    def _report(self, name: str) -> None:
+        """Say how a node is and what it has, once."""
+        node = self.cluster.peek("nodes", "", name)
+        if node is None or (node.get("status") or {}).get("conditions"):
+            return
+        names = [entry.name for entry in self.cluster.entries("nodes")]
         stamp = self.cluster.stamp()
         conditions = [
             {
@@ -84,7 +90,7 @@ class SimulatedNodes:
             "conditions": conditions,
             "nodeInfo": {"kubeletVersion": "v1.36.0"},
             "addresses": [
-                {"type": "InternalIP", "address": f"192.168.0.{number}"},
+                {"type": "InternalIP", "address": f"192.168.0.{names.index(name) + 1}"},
                 {"type": "Hostname", "address": name},
             ],
         }
@@ -102,6 +108,8 @@ class SimulatedNodes:
         if change.deleted or SIMULATED not in objects.annotations_of(lease):
             return
         name = change.entry.name
+        if change.type == "ADDED":
+            queue.add(("report", name))
         renewed = str((lease.get("spec") or {}).get("renewTime") or "")
         known = self._renewed.setdefault(name, renewed)
         if renewed != known:
@@ -111,7 +119,9 @@ class SimulatedNodes:
 
     def reconcile(self, key: reactor.Key) -> float | None:
         what, name = key
-        if what == "give-up":
+        if what == "report":
+            self._report(name)
+        elif what == "give-up":
             self.forget(name)
         elif name in self._renewed and self.cluster.entry("nodes", "", name) is not None:
             self._renew(name)
