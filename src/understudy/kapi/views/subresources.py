@@ -259,6 +259,7 @@ def _bind(
     labels = objects.labels_of(binding)
     if labels:
         obj["metadata"]["labels"] = objects.labels_of(obj) | labels
+    obj.get("status", {}).pop("nominatedNodeName", None)
     _set_condition(view, obj, "PodScheduled", "True")
     # As in the reference, the binding itself owns no fields.
     writes.replace(view, resource, entry, obj, "binding", options, applied=True)
