@@ -107,17 +107,21 @@ def internal(value: objects.Json, kind: str) -> objects.Json:
     """
     if kind == "PodTemplateSpec":
         spec = internal(value.get("spec") or {}, "PodSpec")
-        meta = value.get("metadata") or {}
-        shown = {
-            key: dict(sorted(part.items())) if key in {"labels", "annotations"} else part
-            for key, part in meta.items()
-        }
-        return {**shown, "Spec": spec}
+        return {**_metadata(value), "Spec": spec}
     if kind == "PodSpec":
         context = value.get("securityContext")
         moved = {key: value[key] for key in _MOVED if key in value}
         value = value | {"securityContext": None if context is None else {**context, **moved}}
     return _struct(value, kind if "." in kind else _CORE + kind)
+
+
+def _metadata(holder: objects.Object) -> objects.Object:
+    """Return the metadata that an internal struct embeds, beside whose fields it then stands."""
+    meta = holder.get("metadata") or {}
+    return {
+        key: dict(sorted(part.items())) if key in {"labels", "annotations"} else part
+        for key, part in meta.items()
+    }
 
 
 def difference(old: objects.Json, new: objects.Json, kind: str) -> str:
@@ -144,7 +148,12 @@ def _fields(name: str) -> dict[str, str]:
 def _struct(value: objects.Object, name: str) -> objects.Object:
     short = name.removeprefix(_CORE)
     out: objects.Object = {}
+    if short == "PersistentVolumeClaimTemplate":
+        out = _metadata(value)
+        value = {key: part for key, part in value.items() if key != "metadata"}
     for key, go_type in _fields(name).items():
+        if key == "metadata":
+            continue
         go_name = _SPECIAL.get((short, key)) or _NAMES.get(key) or key[:1].upper() + key[1:]
         out[go_name] = _value(value.get(key), go_type)
     return out
