@@ -173,7 +173,7 @@ def test_what_is_wrong_is_said_in_one_sentence(
 
 
 def test_a_file_that_was_asked_for_must_exist(tmp_path: Path) -> None:
-    with pytest.raises(errors.KubeconfigError, match="no such kubeconfig file: .*nowhere"):
+    with pytest.raises(errors.KubeconfigError, match=r"no such kubeconfig file: .*nowhere"):
         kubeconfig.load(kubeconfig=tmp_path / "nowhere", environ={})
 
 
