@@ -54,6 +54,8 @@ def running_server(arguments: tuple[str, ...] = ()) -> Iterator[str]:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
             errors.seek(0)
             if noise := errors.read().decode():
                 sys.stderr.write(noise)
