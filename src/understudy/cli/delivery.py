@@ -20,7 +20,6 @@ from typing import ParamSpec
 import click
 import orjson
 
-from understudy import assembly
 from understudy.aio import clocks
 from understudy.client import connections, errors as client_errors
 from understudy.delivery import (
@@ -33,6 +32,7 @@ from understudy.delivery import (
     outcomes,
     plans,
     render,
+    stage as stages,
     targets,
     waiting,
 )
@@ -133,6 +133,13 @@ def _going(command: Callable[P, None]) -> Callable[P, None]:
 # ---------------------------------------------------------------------- running
 
 
+async def _loaded_stage(read: stages.ReadLive) -> stages.Stage:
+    """Make a stage; whoever only looks at applications does not load the embedded API for it."""
+    from understudy import assembly  # noqa: PLC0415 (imports every room)
+
+    return await assembly.LoadingStages()(read)
+
+
 class Session:
     """One command's work on one cluster."""
 
@@ -142,7 +149,7 @@ class Session:
         self.client = connections.connect(kubeconfig=where.kubeconfig, context=where.context)
         self.deliveries = deliveries.Deliveries(
             self.client,
-            assembly.LoadingStages(),
+            _loaded_stage,
             clock=self.clock,
             holder=holders.this_process(),
             is_gone=holders.is_gone,

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from understudy.aio import clocks, ids
@@ -38,7 +38,8 @@ from understudy.delivery import (
 )
 from understudy.kube import objects, statuses
 
-Verify = Callable[[], Awaitable[None]]
+Verify = Callable[[Collection[refs.Ref]], Awaitable[None]]
+"""Makes sure that the plan still holds, but for objects that this course has made itself."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -108,7 +109,7 @@ async def deliver(
         )  # fmt: skip
     missing = await _missing_namespace(means, owner, wanted)
     if means.verify is not None:
-        await means.verify()
+        await means.verify(())
     course.installed = await _install(means)
     async with contextlib.AsyncExitStack() as stack:
         if missing is not None:
@@ -121,7 +122,7 @@ async def deliver(
         if means.lock is not None and means.lock.was_taken_over and tracker.resource_version:
             tracker = await store.save(dataclasses.replace(tracker, fence=tracker.fence + 1))
         if means.lock is not None and means.verify is not None:
-            await means.verify()
+            await means.verify({outcome.ref for outcome in course.done})
         await _run(course, application, means, store, tracker, rollback_of)
     return course
 
@@ -319,7 +320,7 @@ async def remove(owner: targets.Owner, means: Means) -> Course:
     try:
         tracker = await store.load(owner)
         if means.verify is not None:
-            await means.verify()
+            await means.verify(())
         course.previous = await _latest(history)
         await _collect_all(course, means, store, tracker)
         await history.drop()

@@ -9,7 +9,7 @@ Nothing is written to the cluster before the rehearsal has shown that it will be
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from understudy.aio import clocks, ids
@@ -311,10 +311,11 @@ class Deliveries:
             settings=options.lease,
         )
 
-        async def verify() -> None:
-            await self._verify(plan.pins, plan.touching, plan.salt)
-            if saved is not None:
-                await self._verify(saved.pins, plan.touching, saved.salt)
+        async def verify(made: Collection[refs.Ref]) -> None:
+            for source in (plan, saved):
+                if source is not None:
+                    pinned = {ref: pin for ref, pin in source.pins.items() if ref not in made}
+                    await self._verify(pinned, plan.touching, source.salt)
 
         return courses.Means(
             client=self.client,
@@ -424,7 +425,9 @@ class Deliveries:
         latest = await history.latest()
         if latest is None:
             raise errors.NoSuchRevisionError(f"there is no application {owner}")
-        return await self._rehearse(_again(latest), options)
+        # A field that somebody else took over has drifted too: it is shown, not refused.
+        seeing = dataclasses.replace(options.dispatch, force_conflicts=True)
+        return await self._rehearse(_again(latest), dataclasses.replace(options, dispatch=seeing))
 
     async def status(self, owner: targets.Owner) -> list[Condition]:
         """Return the objects of an application and their health, in the order of delivery.

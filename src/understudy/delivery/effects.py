@@ -66,13 +66,17 @@ def find(
         and change.ref.kind not in _UNREMARKABLE
         and not _is_record(change)
     ]
+    restarts = list(_restarts(done, changes))
+    replaced = {effect.ref for effect in restarts}
+    # A pod that is replaced is told as a restart, not as one that goes and one that comes.
+    rest = [change for change in others if _workload_of(change) not in replaced]
     return [
-        *_restarts(done, changes),
+        *restarts,
         *_missing_restarts(done, final),
         *_revisions(others),
-        *_cascades(others),
+        *_cascades(rest),
         *_data(done, others),
-        *_made(others),
+        *_made(rest),
         *_unready(done),
     ]
 
@@ -114,13 +118,23 @@ def _pods_of(changes: Iterable[stages.Change]) -> dict[refs.Ref, int]:
     for change in changes:
         if change.ref.kind != "Pod" or change.before is None or change.after is not None:
             continue
-        for owner in objects.metadata(change.before).get("ownerReferences") or ():
-            kind, name = str(owner.get("kind")), str(owner.get("name"))
-            if kind == "ReplicaSet":
-                kind, name = "Deployment", name.rpartition("-")[0]
-            ref = refs.Ref("apps", kind, change.ref.namespace, name)
+        ref = _workload_of(change)
+        if ref is not None:
             found[ref] = found.get(ref, 0) + 1
     return found
+
+
+def _workload_of(change: stages.Change) -> refs.Ref | None:
+    """Return the workload that a pod belongs to, None for whatever is no workload's pod."""
+    if change.ref.kind != "Pod":
+        return None
+    obj = change.before or change.after or {}
+    for owner in objects.metadata(obj).get("ownerReferences") or ():
+        kind, name = str(owner.get("kind")), str(owner.get("name"))
+        if kind == "ReplicaSet":
+            kind, name = "Deployment", name.rpartition("-")[0]
+        return refs.Ref("apps", kind, change.ref.namespace, name)
+    return None
 
 
 def _missing_restarts(

@@ -14,7 +14,7 @@ _IMMUTABLE = re.compile(
 )
 _FIELD = re.compile(
     r'(?:unknown|duplicate) field "(?P<decoding>[^"]+)"|'
-    r"\.(?P<apply>[^\s:]+): field not declared in schema"
+    r"\.(?P<apply>[^\s:]+): (?:field not declared in schema|expected )"
 )
 _IDENTITY = ("metadata.uid", "metadata.name", "metadata.namespace", "metadata.resourceVersion")
 
@@ -58,6 +58,8 @@ def from_error(error: calling.Failure, ref: refs.Ref) -> outcomes.Obstacle:
             f"annotate {ref.kind} with {marks.RECREATE}: on-immutable, or give --recreate, to "
             "delete and create it"
         )
+    elif ": expected string, got " in message:
+        remedy = f"quote the value of {field}"
     elif isinstance(error, statuses.ForbiddenError) and "exceeded quota" in message:
         remedy = "raise the ResourceQuota or ask for less"
     elif isinstance(error, statuses.NotFoundError) and "namespaces " in message:

@@ -67,7 +67,7 @@ def plan(made: plans.Plan, now: dt.datetime, paint: Paint = plain) -> Iterator[s
             colour = "red" if effect.type in {"data", "hangs"} else "cyan"
             yield "  " + paint(effect.text, colour)
         yield ""
-    if made.fidelity:
+    if made.fidelity and (shown or made.blocked or made.effects):
         yield "Not simulated:"
         yield from (f"  {text}" for text in made.fidelity)
         yield ""

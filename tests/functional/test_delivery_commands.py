@@ -1,0 +1,293 @@
+"""The delivery commands against a server in another process: output, exit codes, bad input."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+import pytest
+from click import testing
+
+from understudy.cli import main
+
+SHOP = Path(__file__).resolve().parents[2] / "examples" / "shop"
+CONFIG = 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: NAME}\ndata: {v: "VALUE"}\n'
+
+
+@dataclass
+class Result:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self):
+        return orjson.loads(self.out)
+
+    @property
+    def lines(self) -> list:
+        return [orjson.loads(line) for line in self.out.splitlines()]
+
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    kubeconfig = tmp_path_factory.mktemp("server") / "kubeconfig"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "understudy", "serve", "--port", "0", "--kubeconfig", kubeconfig],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.stdout.readline()
+    yield kubeconfig
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(10) == 0
+    process.stdout.close()
+
+
+@pytest.fixture
+def run(server: Path) -> Run:
+    def invoke(*words: str, stdin: str = "", namespace: str = "") -> Result:
+        runner = testing.CliRunner(env={"KUBECONFIG": str(server), "NO_COLOR": "1"})
+        done = runner.invoke(
+            main.cli, [*words, *(["-n", namespace] if namespace else [])], input=stdin
+        )
+        if done.exception is not None and not isinstance(done.exception, SystemExit):
+            raise done.exception
+        return Result(done.exit_code, done.stdout, done.stderr)
+
+    return invoke
+
+
+def config(name: str, value: str = "1") -> str:
+    return CONFIG.replace("NAME", name).replace("VALUE", value)
+
+
+def test_the_shop_from_plan_to_deletion(run: Run) -> None:
+    planned = run("plan", "shop", "-f", str(SHOP / "v1"))
+    assert planned.code == 2
+    assert "Plan for shop: revision shop-v1: 14 create" in planned.out
+    assert run("list").out.count("\n") == 1, "a plan writes nothing"
+
+    assert run("deliver", "shop", "-f", str(SHOP / "v1"), "--yes").code == 0
+    again = run("plan", "shop", "-f", str(SHOP / "v1"))
+    assert (again.code, "11 unchanged" in again.out) == (0, True)
+    assert "Nothing to do" in run("deliver", "shop", "-f", str(SHOP / "v1")).out
+
+    refused = run("plan", "shop", "-f", str(SHOP / "v2-refused"))
+    assert refused.code == 3
+    assert "BLOCKED  Promotion shop/spring" in refused.out
+    assert "spec.percent" in refused.out
+    assert run("deliver", "shop", "-f", str(SHOP / "v2-refused"), "--yes").code == 3
+
+    upgraded = run("deliver", "shop", "-f", str(SHOP / "v2"), "--yes")
+    assert upgraded.code == 0
+    assert "Deployment shop/web restarts 2 pods" in upgraded.out
+    assert "delete ConfigMap shop/banner" in upgraded.out
+    assert "shop-v2" in run("history", "shop").out
+
+    status = run("status", "shop")
+    assert status.code == 0
+    assert "+ Deployment web: Current" in status.out
+    assert "banner" not in status.out
+
+    assert run("rollback", "shop", "--yes").code == 0
+    assert "rollback to shop-v1" in run("history", "shop").out
+    assert "ConfigMap banner" in run("status", "shop").out
+
+    assert run("delete", "shop", "--yes").code == 0
+    gone = run("status", "shop")
+    assert (gone.code, gone.err) == (1, "error: there is no application default/shop\n")
+
+
+def test_drift_is_found_and_put_right(run: Run, server: Path) -> None:
+    assert run("deliver", "drifting", "-f", "-", "--yes", stdin=config("d1")).code == 0
+    assert run("drift", "drifting").code == 0
+    patch = ["patch", "configmap", "d1", "--type=merge", "-p", '{"data":{"v":"changed"}}']
+    subprocess.run(
+        ["kubectl", *patch], env={**os.environ, "KUBECONFIG": str(server)}, check=True,
+        capture_output=True,
+    )  # fmt: skip
+    drifted = run("drift", "drifting")
+    assert drifted.code == 2
+    assert "data.v: changed -> 1  # drift: changed by kubectl-patch" in drifted.out
+    refused = run("deliver", "drifting", "-f", "-", "--yes", stdin=config("d1"))
+    assert refused.code == 3
+    assert 'conflict with "kubectl-patch"' in refused.err
+    assert "--force-conflicts takes the fields over" in refused.err
+    forced = ["deliver", "drifting", "-f", "-", "--yes", "--force-conflicts"]
+    assert run(*forced, stdin=config("d1")).code == 0
+    assert run("drift", "drifting").code == 0
+
+
+def test_a_saved_plan_is_delivered_or_refused(run: Run, tmp_path: Path) -> None:
+    plan, manifest = tmp_path / "plan.json", tmp_path / "m.yaml"
+    manifest.write_text(config("p1"))
+    assert run("plan", "saved", "-f", str(manifest), "--out", str(plan)).code == 2
+    assert plan.stat().st_mode & 0o777 == 0o600
+    assert run("deliver", "saved", "-f", str(manifest), "--plan", str(plan)).code == 0
+    stale = run("deliver", "saved", "-f", str(manifest), "--plan", str(plan))
+    assert stale.code == 4
+    assert stale.err.startswith("error: the plan is stale: ")
+    manifest.write_text(config("p1", "2"))
+    other = run("deliver", "saved", "-f", str(manifest), "--plan", str(plan))
+    assert (other.code, "the manifests are not those it was made of" in other.err) == (4, True)
+    broken = tmp_path / "broken.json"
+    broken.write_text("{}")
+    wrong = run("deliver", "saved", "-f", str(manifest), "--plan", str(broken))
+    assert (wrong.code, "is no plan that `plan --out` wrote" in wrong.err) == (1, True)
+
+
+def test_json_is_one_document_and_jsonl_one_event_a_line(run: Run) -> None:
+    planned = run("plan", "forms", "-f", "-", "-o", "json", stdin=config("j1"))
+    assert planned.json["summary"]["create"] >= 1
+    assert planned.json["digest"].startswith("sha256:")
+    done = run("deliver", "forms", "-f", "-", "-o", "jsonl", "--yes", stdin=config("j1"))
+    kinds = [event["type"] for event in done.lines]
+    assert (kinds[0], kinds[-1]) == ("plan", "result")
+    assert {"type": "done", "op": "create"}.items() <= next(
+        event for event in done.lines if event.get("ref", {}).get("name") == "j1"
+    ).items()
+    assert run("history", "forms", "-o", "json").json[0]["phase"] == "Delivered"
+    assert run("status", "forms", "-o", "json").json[0]["health"] == "Current"
+    assert [a["name"] for a in run("list", "-o", "jsonl").lines if a["name"] == "forms"]
+    failed = run("deliver", "forms", "-f", "/nowhere", "-o", "json", "--yes")
+    assert failed.json == {
+        "type": "error",
+        "exitCode": 1,
+        "messages": ["/nowhere: no such file or directory"],
+    }
+
+
+def test_without_a_terminal_and_yes_nothing_is_changed(run: Run) -> None:
+    refused = run("deliver", "timid", "-f", "-", stdin=config("t1"))
+    assert refused.code == 1
+    assert "give --yes" in refused.err
+    assert "timid" not in run("list").out
+
+
+def test_an_application_may_live_in_a_namespace_of_its_own(run: Run) -> None:
+    manifest = "apiVersion: v1\nkind: Namespace\nmetadata: {name: own}\n---\n" + config("o1")
+    missing = run("deliver", "own", "-f", "-", "--yes", stdin=config("o1"), namespace="own")
+    assert (missing.code, "the namespace own does not exist" in missing.err) == (3, True)
+    made = run("deliver", "own", "-f", "-", "--yes", stdin=manifest, namespace="own")
+    assert made.code == 0
+    lines = [line.split() for line in made.out.splitlines()]
+    assert ["-", "own", "Namespace", "-", "+", "create", "active", "new"] in lines
+    assert "own" in run("list", "-A").out
+    assert run("delete", "own", "--yes", namespace="own").code == 0
+    assert "own" not in run("list", "-A").out
+
+
+@pytest.mark.parametrize(
+    ("stdin", "complaint"),
+    [
+        ("a: [", "standard input, document 1: is not YAML: line"),
+        ("apiVersion: v1\nmetadata: {name: a}", "standard input, document 1: kind is missing"),
+        (
+            config("a") + "---\napiVersion: v1\nkind: Gadget\nmetadata: {name: g}",
+            "standard input, document 2 (line 6): no kind 'Gadget' in apiVersion 'v1'",
+        ),
+        (
+            config("a") + "---\n" + config("a"),
+            "ConfigMap default/a is already defined in standard input, document 1",
+        ),
+        (
+            "apiVersion: extensions/v1beta1\nkind: Deployment\nmetadata: {name: a}",
+            "Deployment is served in apps/v1",
+        ),
+        ("", "standard input: holds no object"),
+    ],
+)
+@pytest.mark.parametrize("command", ["plan", "deliver"])
+def test_bad_input_is_one_clear_sentence_and_nothing_is_written(
+    run: Run, command: str, stdin: str, complaint: str
+) -> None:
+    before = run("list", "-A", "-o", "json").json
+    done = run(command, "bad", "-f", "-", *(["--yes"] if command == "deliver" else []), stdin=stdin)
+    assert done.code == 1
+    assert complaint in done.err
+    assert done.err.count("\n") == 1
+    assert done.out == ""
+    assert run("list", "-A", "-o", "json").json == before
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["plan", "Bad_Name", "-f", "-"], "the application's name 'Bad_Name' "),
+        (["plan", "x", "-f", "/nowhere"], "/nowhere: no such file or directory"),
+        (["rollback", "nobody", "--yes"], "there is no application default/nobody"),
+        (["history", "nobody"], "there is no application default/nobody"),
+        (["delete", "nobody", "--yes"], "there is no application default/nobody"),
+        (["drift", "nobody"], "there is no application default/nobody"),
+        (["plan", "x", "-f", "-", "--kubeconfig", "/nowhere"], "no such kubeconfig file: /nowhere"),
+        (["plan", "x", "-f", "-", "--context", "moon"], "has no context 'moon': it has "),
+    ],
+)
+def test_what_cannot_be_done_is_told_in_one_sentence(
+    run: Run, words: list[str], complaint: str
+) -> None:
+    done = run(*words, stdin=config("a"))
+    assert done.code == 1
+    assert complaint in done.err
+    assert done.err.count("\n") == 1
+
+
+def test_no_server_is_told_in_one_sentence(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "kubeconfig"
+    path.write_text(
+        "{current-context: c, contexts: [{name: c, context: {cluster: c}}],"
+        " clusters: [{name: c, cluster: {server: 'http://127.0.0.1:9'}}]}"
+    )
+    done = run("plan", "x", "-f", "-", "--kubeconfig", str(path), stdin=config("a"))
+    assert done.code == 1
+    assert done.err.startswith("error: no Kubernetes API answers at http://127.0.0.1:9 ")
+    assert done.err.count("\n") == 1
+
+
+def test_a_revision_that_is_not_there_lists_those_that_are(run: Run) -> None:
+    assert run("deliver", "short", "-f", "-", "--yes", stdin=config("s1")).code == 0
+    done = run("rollback", "short", "7", "--yes")
+    assert done.err == "error: the application default/short has no revision '7': it has short-v1\n"
+
+
+def test_a_deliverer_killed_in_the_middle_leaves_nothing_that_the_next_cannot_mend(
+    run: Run, server: Path, tmp_path: Path
+) -> None:
+    manifest = tmp_path / "many.yaml"
+    for round_number, delay in enumerate((0.1, 0.25, 0.4)):
+        names = [f"k{round_number}-{n}" for n in range(60)]
+        manifest.write_text("---\n".join(config(name) for name in names))
+        process = subprocess.Popen(
+            [sys.executable, "-m", "understudy", "deliver", "killed", "-f", str(manifest), "--yes",
+             "--allow-many-deletions", "-o", "jsonl"],
+            stdout=subprocess.PIPE, env={**os.environ, "KUBECONFIG": str(server)},
+        )  # fmt: skip
+        assert process.stdout is not None
+        process.stdout.readline()  # The plan is made; what follows writes.
+        time.sleep(delay / 4)
+        process.kill()
+        process.stdout.close()
+        process.wait()
+    final = [f"k2-{n}" for n in range(0, 60, 2)]
+    manifest.write_text("---\n".join(config(name) for name in final))
+    done = run("deliver", "killed", "-f", str(manifest), "--yes", "--allow-many-deletions")
+    assert done.code == 0, done.err
+    listed = subprocess.run(
+        ["kubectl", "get", "configmaps", "-o", "name"],
+        env={**os.environ, "KUBECONFIG": str(server)}, check=True, capture_output=True, text=True,
+    ).stdout.split()  # fmt: skip
+    ours = {name.removeprefix("configmap/") for name in listed if "/k" in name}
+    assert ours - {"kube-root-ca.crt"} == set(final)
