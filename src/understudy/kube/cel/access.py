@@ -37,7 +37,8 @@ def plain_field(
 ) -> Closure:
     """Return a closure that reads a field of an object's type, or raises "no such key"."""
     known = target.fields.get(name)
-    if known is None or values.coercion(known.type) is not None:
+    simple = known is not None and values.coercion(known.type) is None
+    if known is None or not simple or target.name == types.VARIABLES:
 
         def read(frame: dict[str, objects.Json]) -> objects.Json:
             found = step(operand(frame))

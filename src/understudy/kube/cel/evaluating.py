@@ -17,6 +17,7 @@ from collections.abc import Callable
 from understudy.kube import objects
 from understudy.kube.cel import (
     access,
+    authorizing,
     charges,
     checking,
     costs,
@@ -36,6 +37,7 @@ Closure = Callable[[Frame], objects.Json]
 
 LIBRARY: dict[str, standard.Function] = {
     **standard.FUNCTIONS, **strings.FUNCTIONS, **lists.FUNCTIONS, **kinds.FUNCTIONS,
+    **authorizing.FUNCTIONS,
 }  # fmt: skip
 
 
@@ -148,7 +150,8 @@ class _Compiler:
         """Return a function from a value to its field, `access.ABSENT` where it has none."""
         known = target.fields.get(name) if target.kind == "object" else None
         if known is not None:
-            return access.reader(known.name, values.coercion(known.type), null_is_absent=True)
+            absent = target.name != types.VARIABLES
+            return access.reader(known.name, values.coercion(known.type), null_is_absent=absent)
         if target.kind == "map":
             return access.reader(name, values.coercion(target.params[1]), null_is_absent=False)
 

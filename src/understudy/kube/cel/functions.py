@@ -239,6 +239,24 @@ semver_minor: Semver.minor() -> int
 semver_patch: Semver.patch() -> int
 """
 
+AUTHORIZATION = """
+authorizer_path: Authorizer.path(string) -> PathCheck
+authorizer_group: Authorizer.group(string) -> GroupCheck
+authorizer_serviceaccount: Authorizer.serviceAccount(string, string) -> Authorizer
+groupcheck_resource: GroupCheck.resource(string) -> ResourceCheck
+resourcecheck_subresource: ResourceCheck.subresource(string) -> ResourceCheck
+resourcecheck_namespace: ResourceCheck.namespace(string) -> ResourceCheck
+resourcecheck_name: ResourceCheck.name(string) -> ResourceCheck
+authorizer_fieldselector: ResourceCheck.fieldSelector(string) -> ResourceCheck
+authorizer_labelselector: ResourceCheck.labelSelector(string) -> ResourceCheck
+pathcheck_check: PathCheck.check(string) -> Decision
+resourcecheck_check: ResourceCheck.check(string) -> Decision
+decision_errored: Decision.errored() -> bool
+decision_error: Decision.error() -> string
+decision_allowed: Decision.allowed() -> bool
+decision_reason: Decision.reason() -> string
+"""
+
 FORMAT_NAMES = (
     "dns1123Label", "dns1123Subdomain", "dns1035Label", "qualifiedName", "dns1123LabelPrefix",
     "dns1123SubdomainPrefix", "dns1035LabelPrefix", "labelValue", "uri", "uuid", "byte", "date",
@@ -272,7 +290,7 @@ Functions = dict[str, tuple[Overload, ...]]
 def standard() -> Functions:
     """Return every function of Kubernetes' CEL, by name."""
     out: dict[str, list[Overload]] = {}
-    for table in (STANDARD, OPTIONALS, STRINGS, LISTS, KUBERNETES):
+    for table in (STANDARD, OPTIONALS, STRINGS, LISTS, KUBERNETES, AUTHORIZATION):
         for line in table.strip().splitlines():
             _add(out, line)
     for line in _generated():

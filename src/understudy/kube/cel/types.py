@@ -74,10 +74,21 @@ FORMAT = Type("object", "kubernetes.NamedFormat")
 IP = Type("opaque", "net.IP")
 CIDR = Type("opaque", "net.CIDR")
 
+AUTHORIZER = Type("object", "kubernetes.authorization.Authorizer")
+PATH_CHECK = Type("object", "kubernetes.authorization.PathCheck")
+GROUP_CHECK = Type("object", "kubernetes.authorization.GroupCheck")
+RESOURCE_CHECK = Type("object", "kubernetes.authorization.ResourceCheck")
+DECISION = Type("object", "kubernetes.authorization.Decision")
+
+VARIABLES = "kubernetes.variables"
+"""Name of the object type whose fields are named expressions; those may be null."""
+
 SIMPLE = {
     "bool": BOOL, "int": INT, "uint": UINT, "double": DOUBLE, "string": STRING, "bytes": BYTES,
     "null_type": NULL, "dyn": DYN, "duration": DURATION, "timestamp": TIMESTAMP, "type": TYPE,
     "Quantity": QUANTITY, "URL": URL, "Semver": SEMVER, "Format": FORMAT, "IP": IP, "CIDR": CIDR,
+    "Authorizer": AUTHORIZER, "PathCheck": PATH_CHECK, "GroupCheck": GROUP_CHECK,
+    "ResourceCheck": RESOURCE_CHECK, "Decision": DECISION,
 }  # fmt: skip
 
 

@@ -5,22 +5,28 @@ Source: k8s.io/apiextensions-apiserver 0.36 `apis/apiextensions/validation`; tex
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 
-from understudy.kapi.resources.crds import definitions, fieldpaths, internals, nodes, openapi, paths
+from understudy.kapi.resources import webhooks
+from understudy.kapi.resources.crds import (
+    approval,
+    definitions,
+    fieldpaths,
+    internals,
+    nodes,
+    openapi,
+    paths,
+)
 from understudy.kube import causes, names, objects, statuses
 
 SELECTABLE_FIELDS_MAX = 8
 DEPRECATION_WARNING_CHARS_MAX = 256
-APPROVAL_ANNOTATION = "api-approved.kubernetes.io"
 _COLUMN_TYPES = ("boolean", "date", "integer", "number", "string")
 _COLUMN_FORMATS = (
     "byte", "date", "date-time", "double", "float", "int32", "int64", "password",
 )  # fmt: skip
 _REVIEW_VERSIONS = ("v1", "v1beta1")
 _KEPT_REVIEWS = ("conversion", "webhook", "conversionReviewVersions")
-_PROTECTED = re.compile(r"(.+\.)?(k8s\.io|kubernetes\.io)")
 
 
 def validate(crd: objects.Object, old: objects.Object | None = None) -> list[statuses.Cause]:
@@ -298,76 +304,11 @@ def _conversion(
         text = "required when strategy is set to Webhook"
         yield causes.required(f"{path}.webhookClientConfig", text)
     else:
-        yield from _client_config(client, f"{path}.webhookClientConfig")
+        yield from webhooks.client_config(client, f"{path}.webhookClientConfig")
     known = objects.lookup(old, _KEPT_REVIEWS) if old else None
     strict = not known or bool(set(known) & set(_REVIEW_VERSIONS))
     where = f"{path}.conversionReviewVersions"
     yield from _review_versions(versions or [], where, strict=strict)
-
-
-def _client_config(client: objects.Object, path: str) -> Iterator[statuses.Cause]:
-    url, service = client.get("url"), client.get("service")
-    if (url is None) == (service is None):
-        yield causes.required(path, "exactly one of url or service is required")
-    if url is not None:
-        yield from webhook_url(url, paths.child(path, "url"))
-    if service is not None:
-        yield from webhook_service(service, paths.child(path, "service"))
-
-
-_URL = re.compile(r"(?:(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*):)?(?://(?P<host>[^/?#]*))?(?P<rest>.*)")
-_URL_HELP = "; desired format: https://host[/path]"
-
-
-def webhook_url(url: str, path: str) -> Iterator[statuses.Cause]:
-    """Check where a webhook is called: https, a host, nothing behind the path."""
-    found = _URL.fullmatch(url)
-    if found is None:
-        yield causes.required(path, f"url must be a valid URL: invalid{_URL_HELP}")
-        return
-    scheme, host, rest = found["scheme"] or "", found["host"] or "", found["rest"]
-    if scheme != "https":
-        text = f"'https' is the only allowed URL scheme{_URL_HELP}"
-        yield causes.invalid(path, scheme, text)
-    if not host:
-        yield causes.invalid(path, host, f"host must be specified{_URL_HELP}")
-    if "@" in host:
-        user = host.rpartition("@")[0]
-        yield causes.invalid(path, user, "user information is not permitted in the URL")
-    fragment = rest.partition("#")[2]
-    if fragment:
-        yield causes.invalid(path, fragment, "fragments are not permitted in the URL")
-    query = rest.partition("#")[0].partition("?")[2]
-    if query:
-        yield causes.invalid(path, query, "query parameters are not permitted in the URL")
-
-
-def webhook_service(service: objects.Object, path: str) -> Iterator[statuses.Cause]:
-    """Check a webhook's service reference."""
-    # Kubernetes mixes the two up, in definitions as in webhook configurations.
-    if not service.get("namespace"):
-        yield causes.required(paths.child(path, "name"))
-    if not service.get("name"):
-        yield causes.required(paths.child(path, "namespace"))
-    port = service.get("port")
-    if port is not None and not 0 < port < 65536:
-        text = "port is not valid: must be between 1 and 65535, inclusive"
-        yield causes.invalid(paths.child(path, "port"), port, text)
-    said = service.get("path")
-    if said is None:
-        return
-    place = paths.child(path, "path")
-    if said in {"", "/"}:
-        return
-    if not said.startswith("/"):
-        yield causes.invalid(place, said, "must start with a '/'")
-    steps = said[1:].removesuffix("/").split("/")
-    for position, step in enumerate(steps):
-        if not step:
-            yield causes.invalid(place, said, f"segment[{position}] may not be empty")
-        elif complaints := names.dns_subdomain(step):
-            for complaint in complaints:
-                yield causes.invalid(place, said, f"segment[{position}]: {complaint}")
 
 
 def _review_versions(versions: list[str], path: str, *, strict: bool) -> Iterator[statuses.Cause]:
@@ -420,28 +361,16 @@ def _stored_versions(crd: objects.Object) -> Iterator[statuses.Cause]:
 
 
 def _approval(crd: objects.Object, old: objects.Object | None) -> Iterator[statuses.Cause]:
-    group = str(definitions.spec_of(crd).get("group") or "")
-    if not _PROTECTED.fullmatch(group):
+    found = approval.state(crd)
+    before = approval.state(old) if old is not None else None
+    if found is None or (before is not None and before.reason == found.reason):
         return
-    value = objects.annotations_of(crd).get(APPROVAL_ANNOTATION, "")
-    if old is not None and value == objects.annotations_of(old).get(APPROVAL_ANNOTATION, ""):
-        return
-    path = f"metadata.annotations[{APPROVAL_ANNOTATION}]"
-    where = "see https://github.com/kubernetes/enhancements/pull/1111"
-    if not value:
-        text = f'protected groups must have approval annotation "{APPROVAL_ANNOTATION}", {where}'
-        yield causes.required(path, text)
-    elif not (value.startswith("unapproved") or _is_url(value)):
-        text = (
-            f'protected groups must have approval annotation "{APPROVAL_ANNOTATION}" with either '
-            'a URL or a reason starting with "unapproved", ' + where
-        )
-        yield causes.invalid(path, value, text)
-
-
-def _is_url(text: str) -> bool:
-    found = _URL.fullmatch(text)
-    return found is not None and bool(found["scheme"] and found["host"])
+    path = f"metadata.annotations[{approval.ANNOTATION}]"
+    if found.reason == approval.MISSING:
+        yield causes.required(path, found.message)
+    elif found.reason == approval.INVALID:
+        value = objects.annotations_of(crd)[approval.ANNOTATION]
+        yield causes.invalid(path, value, found.message)
 
 
 def warnings(crd: objects.Object, old: objects.Object | None) -> list[str]:

@@ -13,11 +13,12 @@ Source: k8s.io/apiextensions-apiserver 0.36 `controller/{status,establish,finali
 
 from __future__ import annotations
 
-from understudy.kapi.resources.crds import definitions
+from understudy.kapi.resources.crds import approval, definitions
 from understudy.kube import causes, objects
 
 CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
 """Finalizer that keeps a definition until its objects are gone."""
+_CONFORMANT = "KubernetesAPIApprovalPolicyConformant"
 
 
 def establish(crd: objects.Object, others: list[objects.Object], now: str) -> objects.Object | None:
@@ -47,6 +48,10 @@ def establish(crd: objects.Object, others: list[objects.Object], now: str) -> ob
                 "the initial names have been accepted",
             )
         definitions.set_condition(new, established, now)
+    approved = approval.state(crd)
+    if approved is not None:
+        value = "True" if approved.reason == approval.APPROVED else "False"
+        definitions.set_condition(new, _condition(_CONFORMANT, value, *approved), now)
     return new if new != crd else None
 
 

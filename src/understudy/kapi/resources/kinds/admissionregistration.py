@@ -1,17 +1,15 @@
 """Webhook configurations, admission policies and their bindings.
 
-Source: pkg/apis/admissionregistration/{v1,validation} @1.36. CEL in policies is compiled by
-`kapi.admission`; what it says of an expression comes in through `expressions`.
+Source: pkg/apis/admissionregistration/{v1,validation} @1.36.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import ClassVar
-from urllib.parse import urlsplit
 
-from understudy.kapi.resources import strategies
-from understudy.kapi.resources.kinds import rules
+from understudy.kapi.resources import strategies, webhooks
+from understudy.kapi.resources.kinds import policyrules, rules
 from understudy.kube import causes, names, objects, selectors, statuses
 
 _FAILURE = ("Fail", "Ignore")
@@ -20,7 +18,6 @@ _OPERATIONS = ("*", "CONNECT", "CREATE", "DELETE", "UPDATE")
 _SCOPES = ("*", "Cluster", "Namespaced")
 _SIDE_EFFECTS = ("None", "NoneOnDryRun")
 _ACTIONS = ("Audit", "Deny", "Warn")
-_REASONS = ("Forbidden", "Invalid", "RequestEntityTooLarge", "Unauthorized")
 _REVIEW_VERSIONS = ("v1", "v1beta1")
 _TIMEOUT_S_MAX = 30
 
@@ -107,60 +104,21 @@ class WebhookConfiguration(rules.Kind):
         for key in ("namespaceSelector", "objectSelector"):
             if hook.get(key) is not None:
                 out += selectors.validate_label_selector(hook[key], f"{field}.{key}")
+        out += policyrules.match_conditions(hook.get("matchConditions"), f"{field}.matchConditions")
         if self.mutating:
             out += rules.one_of(
                 hook.get("reinvocationPolicy"), f"{field}.reinvocationPolicy", ("IfNeeded", "Never")
             )
-        return out + _client(hook.get("clientConfig") or {}, f"{field}.clientConfig")
+        return [
+            *out,
+            *webhooks.client_config(hook.get("clientConfig") or {}, f"{field}.clientConfig"),
+        ]
 
 
 class MutatingWebhookConfiguration(WebhookConfiguration):
     """A MutatingWebhookConfiguration."""
 
     mutating: ClassVar[bool] = True
-
-
-def _client(config: objects.Object, field: str) -> list[statuses.Cause]:
-    url, service = config.get("url"), config.get("service")
-    if (url is None) == (service is None):
-        return [causes.required(field, "exactly one of url or service is required")]
-    if url is not None:
-        return _url(url, f"{field}.url")
-    assert service is not None, "one of the two is given"
-    out: list[statuses.Cause] = []
-    for key in ("name", "namespace"):
-        if not service.get(key):
-            text = f"service {key} is required"
-            out.append(causes.required(f"{field}.service.{key}", text))
-    path = service.get("path")
-    if path is not None and not path.startswith("/"):
-        text = "must start with a '/'"
-        out.append(causes.invalid(f"{field}.service.path", path, text))
-    port = service.get("port") or 0
-    if names.port_number(port):
-        text = "port is not valid: " + names.port_number(port)[0]
-        out.append(causes.invalid(f"{field}.service.port", port, text))
-    return out
-
-
-def _url(url: str, field: str) -> list[statuses.Cause]:
-    form = "; desired format: https://host[/path]"
-    parts = urlsplit(url)
-    out: list[statuses.Cause] = []
-    if parts.scheme != "https":
-        text = f"'https' is the only allowed URL scheme{form}"
-        out.append(causes.invalid(field, parts.scheme, text))
-    if not parts.netloc:
-        out.append(causes.invalid(field, parts.netloc, f"host must be specified{form}"))
-    if parts.username is not None:
-        text = "user information is not permitted in the URL"
-        out.append(causes.invalid(field, parts.username, text))
-    if parts.fragment:
-        out.append(causes.invalid(field, parts.fragment, "fragments are not permitted in the URL"))
-    if parts.query:
-        text = "query parameters are not permitted in the URL"
-        out.append(causes.invalid(field, parts.query, text))
-    return out
 
 
 def _qualified(name: str, field: str) -> list[statuses.Cause]:
@@ -239,7 +197,7 @@ def _default_match(match: objects.Object | None) -> None:
 
 
 class AdmissionPolicy(rules.Kind):
-    """A ValidatingAdmissionPolicy; its expressions are compiled by admission, not here."""
+    """A ValidatingAdmissionPolicy; its expressions must compile."""
 
     status_is_separate: ClassVar[bool] = True
     has_generation: ClassVar[bool] = True
@@ -260,48 +218,29 @@ class AdmissionPolicy(rules.Kind):
         )
         kind = spec.get("paramKind")
         if kind is not None:
-            out += [
-                causes.required(f"spec.paramKind.{key}")
-                for key in ("apiVersion", "kind")
-                if not kind.get(key)
-            ]
+            out += policyrules.param_kind(kind, "spec.paramKind")
         match = spec.get("matchConstraints")
         if match is None:
             out.append(causes.required("spec.matchConstraints"))
         else:
             out += _match(match, "spec.matchConstraints", needs_rules=True)
-        out += _named(spec.get("variables"), "spec.variables", names.c_identifier)
-        out += _named(spec.get("matchConditions"), "spec.matchConditions", names.label_key)
-        return out + self._body(spec)
+        out += policyrules.match_conditions(
+            spec.get("matchConditions"), "spec.matchConditions", params=kind is not None
+        )
+        expressions = policyrules.Expressions(spec, "spec")
+        out += expressions.variables()
+        return out + self._body(spec, expressions, objects.name_of(obj))
 
-    def _body(self, spec: objects.Object) -> list[statuses.Cause]:
+    def _body(
+        self, spec: objects.Object, expressions: policyrules.Expressions, name: str
+    ) -> list[statuses.Cause]:
         out: list[statuses.Cause] = []
         if not spec.get("validations") and not spec.get("auditAnnotations"):
             text = "validations or auditAnnotations must contain at least one item"
             out.append(causes.required("spec.validations", text))
             out.append(causes.required("spec.auditAnnotations", text))
-        for index, one in enumerate(spec.get("validations") or ()):
-            field = f"spec.validations[{index}]"
-            if not (one.get("expression") or "").strip():
-                out.append(causes.required(f"{field}.expression", "expression is not specified"))
-            reason = one.get("reason")
-            if reason is not None and reason not in _REASONS:
-                out.append(causes.unsupported(f"{field}.reason", reason, _REASONS))
-            message = one.get("message")
-            if message is not None and not message.strip():
-                text = "message must be non-empty if specified"
-                out.append(causes.invalid(f"{field}.message", message, text))
-            elif message and "\n" in message:
-                text = "message must not contain line breaks"
-                out.append(causes.invalid(f"{field}.message", message, text))
-        for index, one in enumerate(spec.get("auditAnnotations") or ()):
-            field = f"spec.auditAnnotations[{index}]"
-            if not one.get("key"):
-                out.append(causes.required(f"{field}.key"))
-            if not one.get("valueExpression"):
-                text = "valueExpression is not specified"
-                out.append(causes.required(f"{field}.valueExpression", text))
-        return out
+        out += expressions.validations()
+        return [*out, *expressions.audit_annotations(name)]
 
     def validate_update(
         self, obj: objects.Object, old: objects.Object, context: strategies.WriteContext
@@ -314,7 +253,9 @@ class MutatingAdmissionPolicy(AdmissionPolicy):
 
     status_is_separate: ClassVar[bool] = False
 
-    def _body(self, spec: objects.Object) -> list[statuses.Cause]:
+    def _body(
+        self, spec: objects.Object, expressions: policyrules.Expressions, name: str
+    ) -> list[statuses.Cause]:
         out: list[statuses.Cause] = []
         if not spec.get("mutations"):
             text = "mutations must contain at least one item"
@@ -328,26 +269,6 @@ class MutatingAdmissionPolicy(AdmissionPolicy):
             spec.get("reinvocationPolicy"), "spec.reinvocationPolicy", ("IfNeeded", "Never")
         )
         return out
-
-
-def _named(
-    listed: list[objects.Object] | None, field: str, check: Callable[[str], list[str]]
-) -> list[statuses.Cause]:
-    out: list[statuses.Cause] = []
-    seen: set[str] = set()
-    for index, one in enumerate(listed or ()):
-        name = one.get("name") or ""
-        at = f"{field}[{index}]"
-        if not (one.get("expression") or "").strip():
-            out.append(causes.required(f"{at}.expression"))
-        if not name:
-            out.append(causes.required(f"{at}.name"))
-        else:
-            out += rules.checked(name, f"{at}.name", check)
-            if name in seen:
-                out.append(causes.duplicate(f"{at}.name", name))
-            seen.add(name)
-    return out
 
 
 class AdmissionPolicyBinding(rules.Kind):
@@ -372,7 +293,8 @@ class AdmissionPolicyBinding(rules.Kind):
             out += rules.checked(policy, "spec.policyName", names.dns_subdomain)
         out += _param_ref(spec.get("paramRef"), "spec.paramRef")
         if spec.get("matchResources") is not None:
-            out += _match(spec["matchResources"], "spec.matchResources", needs_rules=False)
+            # The field is misspelt in Kubernetes' own answers.
+            out += _match(spec["matchResources"], "spec.matchResouces", needs_rules=False)
         if not self.mutating:
             out += _actions(spec.get("validationActions") or [], "spec.validationActions")
         return out
