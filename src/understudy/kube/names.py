@@ -7,6 +7,7 @@ texts are those of k8s.io/apimachinery 0.36 (`util/validation`, `api/validate/co
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Mapping
 
@@ -207,6 +208,12 @@ def label_key(key: str) -> list[str]:
     return out
 
 
+@functools.lru_cache(maxsize=8192)
+def is_label_key(key: str) -> bool:
+    """Say whether `label_key` has nothing to complain about; quick where keys recur."""
+    return not label_key(key)
+
+
 qualified_name = label_key
 """Kubernetes' other word for a label key: finalizers, resources, conditions."""
 
@@ -221,6 +228,12 @@ def label_value(value: str) -> list[str]:
         )
         out.append(pattern_text(text, _VALUE_FMT, "MyValue", "my_value", "12345"))
     return out
+
+
+@functools.lru_cache(maxsize=8192)
+def is_label_value(value: str) -> bool:
+    """Say whether `label_value` has nothing to complain about; quick where values recur."""
+    return not label_value(value)
 
 
 def config_map_key(key: str) -> list[str]:
@@ -454,10 +467,10 @@ def validate_labels(labels: Mapping[str, str], field: str) -> list[statuses.Caus
     """Return every complaint about a set of labels; the field does not name the key."""
     out: list[statuses.Cause] = []
     for key, value in labels.items():
-        if complaints := label_key(key):
-            out += causes.complaints(field, key, complaints)
-        if complaints := label_value(value):
-            out += causes.complaints(field, value, complaints)
+        if not is_label_key(key):
+            out += causes.complaints(field, key, label_key(key))
+        if not is_label_value(value):
+            out += causes.complaints(field, value, label_value(value))
     return out
 
 
@@ -466,8 +479,8 @@ def validate_annotations(annotations: Mapping[str, str], field: str) -> list[sta
     out: list[statuses.Cause] = []
     total_bytes = 0
     for key, value in annotations.items():
-        if complaints := label_key(key.lower()):
-            out += causes.complaints(field, key, complaints)
+        if not is_label_key(key.lower()):
+            out += causes.complaints(field, key, label_key(key.lower()))
         total_bytes += size(key) + size(value)
     if total_bytes > ANNOTATIONS_BYTES_MAX:
         out.append(causes.too_long(field, ANNOTATIONS_BYTES_MAX))

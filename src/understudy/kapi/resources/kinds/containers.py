@@ -6,6 +6,7 @@ write of a pod. Source: pkg/apis/core/{v1,validation} @1.36.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field as attribute
 
@@ -289,8 +290,16 @@ def host_ports(containers: list[objects.Object], field: str) -> Causes:
     return out
 
 
+_ENV_NAMES = re.compile(r"[ -<>-~]+(\n[ -<>-~]+)*")
+"""Names of variables, one a line, none of them empty, with `=` or with something unprintable."""
+
+
 def _env(env: list[objects.Object], path: str, out: Causes) -> None:
+    listed = "\n".join([variable.get("name") or "" for variable in env])
+    is_plain = _ENV_NAMES.fullmatch(listed) is not None
     for index, variable in enumerate(env):
+        if is_plain and "valueFrom" not in variable:
+            continue
         name = variable.get("name") or ""
         if not (name.isascii() and name.isprintable() and "=" not in name and name):
             at = f"{path}.env[{index}].name"

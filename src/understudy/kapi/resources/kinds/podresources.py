@@ -162,28 +162,29 @@ def quality_of_service(spec: objects.Object) -> str:
 
 
 def _class(every: list[objects.Object]) -> str:
-    requests: Amounts = {}
-    limits: Amounts = {}
-    guaranteed = True
+    some, guaranteed = False, True
     for one in every:
         asked, capped = one.get("requests") or {}, one.get("limits") or {}
         if not asked and not capped:
             guaranteed = False
-            continue
-        capped = {name: capped[name] for name in _QOS_RESOURCES if _positive(capped.get(name))}
-        _add(requests, {n: asked[n] for n in _QOS_RESOURCES if _positive(asked.get(n))})
-        _add(limits, capped)
-        if len(capped) != len(_QOS_RESOURCES):
-            guaranteed = False
-    if not requests and not limits:
+        for name in _QOS_RESOURCES:
+            has_limit = _positive(capped.get(name))
+            some = some or has_limit or _positive(asked.get(name))
+            guaranteed = guaranteed and has_limit
+        if some and not guaranteed:
+            return "Burstable"
+    if not some:
         return "BestEffort"
-    if (
-        guaranteed
-        and len(requests) == len(limits)
-        and all(limits.get(name) == amount for name, amount in requests.items())
-    ):
-        return "Guaranteed"
-    return "Burstable"
+    # A pod with a request above its limit is refused, so that the sums need not be compared.
+    for one in every:
+        asked, capped = one.get("requests") or {}, one["limits"]
+        for name in _QOS_RESOURCES:
+            request = asked.get(name)
+            if request != capped[name] and (
+                request is None or requirements.parse(request) != requirements.parse(capped[name])
+            ):
+                return "Burstable"
+    return "Guaranteed"
 
 
 def _positive(value: objects.Json) -> bool:

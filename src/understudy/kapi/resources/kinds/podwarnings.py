@@ -45,6 +45,7 @@ NODE_LABELS = {
         'deprecated since v1.17; use "node.kubernetes.io/instance-type" instead'
     ),
 }
+_LISTS = ("initContainers", "containers", "ephemeralContainers")
 _SECCOMP_POD = "seccomp.security.alpha.kubernetes.io/pod"
 _SECCOMP_CONTAINER = "container.seccomp.security.alpha.kubernetes.io/"
 _ARMOR = "container.apparmor.security.beta.kubernetes.io/"
@@ -117,9 +118,13 @@ def of_spec(spec: objects.Object, meta: objects.Object, prefix: str) -> list[str
 
 
 def _visit(spec: objects.Object, field: str) -> Iterator[tuple[objects.Object, str]]:
-    for key in ("initContainers", "containers", "ephemeralContainers"):
+    for key in _LISTS:
         for index, one in enumerate(spec.get(key) or ()):
             yield one, f"{field}.{key}[{index}]"
+
+
+def _each(spec: objects.Object) -> list[objects.Object]:
+    return [one for key in _LISTS for one in spec.get(key) or ()]
 
 
 def _node_affinity(affinity: objects.Object, field: str) -> list[str]:
@@ -193,7 +198,7 @@ def _container(one: objects.Object, path: str) -> list[str]:
                 if amounts:
                     out += fractional(amounts, name, f"{path}.resources.{key}")
     env = one.get("env") or ()
-    if len(env) > 1:
+    if len(env) > 1 and len({variable.get("name") for variable in env}) != len(env):
         seen: set[str] = set()
         for index, variable in enumerate(env):
             name = variable.get("name") or ""
@@ -212,6 +217,11 @@ def _container(one: objects.Object, path: str) -> list[str]:
 def _ports(spec: objects.Object, at: str) -> list[str]:
     out: list[str] = []
     seen: dict[tuple[int, str], list[tuple[str, objects.Object]]] = {}
+    every = [port for one in _each(spec) for port in one.get("ports") or ()]
+    if len({port.get("containerPort") for port in every}) == len(every) and not any(
+        "hostIP" in port for port in every
+    ):
+        return out
     for one, path in _visit(spec, at):
         for index, port in enumerate(one.get("ports") or ()):
             where = f"{path}.ports[{index}]"

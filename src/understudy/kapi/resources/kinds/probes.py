@@ -45,6 +45,8 @@ def default_http(handler: objects.Object) -> None:
 
 def validate(probe: objects.Object, field: str, *, kind: str) -> Causes:
     """Check a probe; `kind` is its field's name, e.g. `readinessProbe`."""
+    if _is_plain(probe):
+        return []
     out = _handler(probe, field, _PROBE_HANDLERS, None)
     for key in _NUMBERS:
         number = probe.get(key)
@@ -61,6 +63,28 @@ def validate(probe: objects.Object, field: str, *, kind: str) -> Causes:
         threshold = probe.get("successThreshold") or 0
         out.append(causes.invalid(f"{field}.successThreshold", threshold, "must be 1"))
     return out
+
+
+_PLAIN = frozenset({"httpGet", *_NUMBERS})
+
+
+def _is_plain(probe: objects.Object) -> bool:
+    """Say whether nothing can be wrong with a probe; false if it takes a closer look."""
+    action = probe.get("httpGet")
+    if not action or "httpHeaders" in action or not _PLAIN.issuperset(probe):
+        return False
+    number = action.get("port")
+    return (
+        isinstance(number, int)
+        and 1 <= number <= 65535
+        and action.get("scheme") in _SCHEMES
+        and bool(action.get("path"))
+        and probe.get("successThreshold") == 1
+        and probe.get("timeoutSeconds", 0) >= 0
+        and probe.get("periodSeconds", 0) >= 0
+        and probe.get("failureThreshold", 0) >= 0
+        and probe.get("initialDelaySeconds", 0) >= 0
+    )
 
 
 def validate_lifecycle(lifecycle: objects.Object, field: str, grace_s: int | None) -> Causes:

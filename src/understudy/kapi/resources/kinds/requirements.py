@@ -5,6 +5,7 @@ Source: pkg/apis/core/helper and pkg/apis/core/validation @1.36.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Mapping
 
 from understudy.kube import causes, names, objects, quantities, statuses
@@ -112,6 +113,7 @@ def is_integer_name(name: str) -> bool:
     return name in _INTEGER or is_extended(name)
 
 
+@functools.lru_cache(maxsize=4096)
 def parse(amount: objects.Json) -> quantities.Quantity:
     """Return a quantity that decoding has already found well-formed."""
     return quantities.parse(str(amount))
@@ -150,9 +152,42 @@ def requirements(
     check_name: NameCheck = container_resource_name,
 ) -> Causes:
     """Check a ResourceRequirements: names, amounts, requests within limits, known claims."""
-    out: Causes = []
     limits: Mapping[str, objects.Json] = value.get("limits") or {}
     requests: Mapping[str, objects.Json] = value.get("requests") or {}
+    out: Causes = []
+    if check_name is not container_resource_name or not _are_fine(limits, requests):
+        out = _amounts(limits, requests, field, check_name)
+    if asked := value.get("claims"):
+        out += _claims(asked, list(claims), f"{field}.claims")
+    return out
+
+
+def _are_fine(limits: Mapping[str, objects.Json], requests: Mapping[str, objects.Json]) -> bool:
+    """Say whether nothing is wrong with a container's amounts; false if it takes a closer look."""
+    for name, limit in limits.items():
+        if not _is_fine(name, limit, requests.get(name)):
+            return False
+    return all(
+        name in limits or _is_fine(name, None, request) for name, request in requests.items()
+    )
+
+
+@functools.lru_cache(maxsize=4096)
+def _is_fine(name: str, limit: objects.Json, request: objects.Json) -> bool:
+    limits = {} if limit is None else {name: limit}
+    requests = {} if request is None else {name: request}
+    if is_huge_page(name):
+        return False
+    return not _amounts(limits, requests, "", container_resource_name)
+
+
+def _amounts(
+    limits: Mapping[str, objects.Json],
+    requests: Mapping[str, objects.Json],
+    field: str,
+    check_name: NameCheck,
+) -> Causes:
+    out: Causes = []
     huge = False
     for name, limit in limits.items():
         path = f"{field}.limits[{name}]"
@@ -173,8 +208,6 @@ def requirements(
                 out.append(causes.invalid(path, str(request), text))
     if huge and not any(name in limits or name in requests for name in ("cpu", "memory")):
         out.append(causes.forbidden(field, "HugePages require cpu or memory"))
-    if asked := value.get("claims"):
-        out += _claims(asked, list(claims), f"{field}.claims")
     return out
 
 

@@ -165,6 +165,9 @@ def tolerations(values: list[objects.Object], field: str) -> Causes:
     for index, one in enumerate(values):
         key, operator = one.get("key") or "", one.get("operator") or ""
         effect = one.get("effect") or ""
+        is_plain = operator == "Exists" and effect == "NoExecute" and "value" not in one
+        if is_plain and (not key or names.is_label_key(key)):
+            continue
         path = f"{field}[{index}]"
         if key:
             out += causes.complaints(f"{path}.key", key, names.label_key(key))
