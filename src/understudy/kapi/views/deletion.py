@@ -48,7 +48,7 @@ def delete(
     entry = view.store.get(resource.storage, key)
     if entry is None:
         raise statuses.not_found(resource.group_resource, name)
-    _check_preconditions(resource, name, entry, options)
+    check_preconditions(resource, name, entry, options)
     old = entry.working(resource)
     view.shared.chain.validate(
         admission.Attributes(
@@ -109,9 +109,10 @@ def is_finished(resource: catalogue.Resource, obj: objects.Object, old: objects.
     return bool(old["metadata"].get("finalizers")) or resource.strategy.holds_deletion(old)
 
 
-def _check_preconditions(
+def check_preconditions(
     resource: catalogue.Resource, name: str, entry: entries.Entry, options: opts.DeleteOptions
 ) -> None:
+    """Refuse to delete another object, or another version of it, than was meant."""
     wanted_uid, wanted_version = options.uid, options.resource_version
     wrong_uid = bool(wanted_uid) and wanted_uid != entry.uid
     wrong_version = bool(wanted_version) and wanted_version != str(entry.revision)

@@ -6,6 +6,8 @@ through `writes` with `subresource` set; the kind's strategy says which fields c
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from understudy.kapi.resources import catalogue
@@ -269,12 +271,19 @@ def _bind(
     return results.Written(resource, None, obj=success, created=True)
 
 
-def _set_condition(view: views.View, pod: objects.Object, kind: str, value: str) -> None:
+def _set_condition(
+    view: views.View,
+    pod: objects.Object,
+    kind: str,
+    value: str,
+    reason: Mapping[str, str] | None = None,
+) -> None:
     status = pod.setdefault("status", {})
     conditions = [c for c in status.get("conditions") or [] if c.get("type") != kind]
     stamp = view.now().strftime("%Y-%m-%dT%H:%M:%SZ")
     condition = {
         "type": kind, "status": value, "lastProbeTime": None, "lastTransitionTime": stamp,
+        **(reason or {}),
     }  # fmt: skip
     status["conditions"] = [*conditions, condition]
 
@@ -310,11 +319,29 @@ def _evict(
     )
     if objects.lookup(pod, ("status", "phase")) not in {"Succeeded", "Failed", "Pending", None}:
         _spend_budget(view, pod, namespace, delete)
+    if not delete.dry_run and not pod["metadata"].get("deletionTimestamp"):
+        _mark_evicted(view, resource, entry, delete, options)
+        delete = dataclasses.replace(delete, resource_version="")
     deletion.delete(view, resource, name, namespace, delete)
     success = {
         "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201,
     }  # fmt: skip
     return results.Written(resource, None, obj=success, created=True)
+
+
+def _mark_evicted(
+    view: views.View,
+    resource: catalogue.Resource,
+    entry: entries.Entry,
+    delete: opts.DeleteOptions,
+    options: opts.WriteOptions,
+) -> None:
+    """Say in the pod's status why it goes, for those who count its failures."""
+    deletion.check_preconditions(resource, entry.name, entry, delete)
+    pod = entry.working(resource)
+    reason = {"reason": "EvictionByEvictionAPI", "message": "Eviction API: evicting"}
+    _set_condition(view, pod, "DisruptionTarget", "True", reason)
+    writes.replace(view, resource, entry, pod, "status", options, applied=True)
 
 
 def _spend_budget(
