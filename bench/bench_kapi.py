@@ -124,9 +124,8 @@ def rate(port: int, requests: Iterator[bytes], seconds: float, answer: bytes) ->
 
 
 @contextmanager
-def bare(items: int) -> Iterator[int]:
-    """Run the baseline server; yields its port."""
-    body = orjson.dumps(pod("web-0")).decode()
+def bare(items: int, body: str) -> Iterator[int]:
+    """Run the baseline server, which answers with `body`; yields its port."""
     process = subprocess.Popen(
         [sys.executable, str(HERE / "bare.py")],
         stdin=subprocess.PIPE,
@@ -261,6 +260,13 @@ def fill(port: int, count: int) -> None:
             exchange(connection, next(requests))
 
 
+def stored_in(port: int) -> str:
+    """Create a pod and return it as it is stored: what both servers answer with."""
+    with connect(port) as connection:
+        exchange(connection, post(PODS, orjson.dumps(pod("stored"))))
+        return exchange(connection, get(f"{PODS}/stored")).decode()
+
+
 def main() -> None:
     """Print the figures."""
     parser = argparse.ArgumentParser()
@@ -279,9 +285,7 @@ def main() -> None:
     )
     if "start" in chosen:
         start_row(options.rounds)
-    with bare(options.items) as base, embedded() as (port, process):
-        with connect(port) as connection:
-            exchange(connection, post(PODS, orjson.dumps(pod("stored"))))
+    with embedded() as (port, process), bare(1, stored_in(port)) as base:
         if "get" in chosen:
             compare(
                 "GET of a 3 KB pod",
@@ -305,7 +309,7 @@ def main() -> None:
         if "watch" in chosen:
             watch_row(port, base, options)
     if "list" in chosen:
-        with bare(options.items) as base, embedded() as (port, process):
+        with embedded() as (port, process), bare(options.items, stored_in(port)) as base:
             fill(port, options.items)
             compare(
                 f"LIST of {options.items} pods",

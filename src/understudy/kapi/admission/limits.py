@@ -50,6 +50,8 @@ class LimitRanger:
 
 
 def _ranges(attributes: chain.Attributes) -> Iterable[objects.Object]:
+    if attributes.namespace not in pods.bounded_namespaces(attributes.reader, "limitranges"):
+        return ()
     return attributes.reader.each("limitranges", attributes.namespace)
 
 

@@ -6,6 +6,7 @@ Source: plugin/pkg/admission/{defaulttolerationseconds,priority,runtimeclass,ser
 from __future__ import annotations
 
 from understudy.kapi.admission import chain
+from understudy.kapi.resources import strategies
 from understudy.kube import identities, objects, statuses
 
 PODS = identities.GroupResource("", "pods")
@@ -27,6 +28,16 @@ def is_pod(attributes: chain.Attributes, *operations: str) -> bool:
 def refuse(attributes: chain.Attributes, why: str) -> statuses.ForbiddenError:
     """Build `pods "a" is forbidden: why`."""
     return statuses.forbidden(attributes.resource.group_resource, attributes.name, why)
+
+
+def bounded_namespaces(reader: strategies.Reader, resource: str) -> frozenset[str]:
+    """Return the namespaces that have any object of a resource."""
+    found: frozenset[str] = reader.derived(
+        resource,
+        f"namespaces with {resource}",
+        lambda: frozenset(objects.namespace_of(one) for one in reader.each(resource)),
+    )
+    return found
 
 
 class DefaultTolerationSeconds:
@@ -116,8 +127,15 @@ class Priority:
         resource = "priorityclasses.scheduling.k8s.io"
         if name:
             return attributes.reader.find(resource, "", name)
-        defaults = [one for one in attributes.reader.each(resource) if one.get("globalDefault")]
-        return min(defaults, key=lambda one: int(one.get("value") or 0), default=None)
+
+        def default() -> objects.Object | None:
+            marked = [one for one in attributes.reader.each(resource) if one.get("globalDefault")]
+            return min(marked, key=lambda one: int(one.get("value") or 0), default=None)
+
+        found: objects.Object | None = attributes.reader.derived(
+            resource, "default priority class", default
+        )
+        return found
 
     def validate(self, attributes: chain.Attributes) -> None:
         if attributes.resource.storage != PRIORITY_CLASSES:

@@ -32,9 +32,9 @@ class ResourceQuota:
         """Nothing to add."""
 
     def validate(self, attributes: chain.Attributes) -> None:
-        quotas = list(attributes.reader.each("resourcequotas", attributes.namespace))
-        if not quotas:
+        if attributes.namespace not in pods.bounded_namespaces(attributes.reader, "resourcequotas"):
             return
+        quotas = list(attributes.reader.each("resourcequotas", attributes.namespace))
         storage, obj = attributes.resource.storage, attributes.obj or {}
         is_pod = storage == pods.PODS
         if is_pod and attributes.operation == "CREATE":

@@ -422,6 +422,7 @@ class Api:
                 name=path.name,
                 subresource=path.subresource,
                 options=options,
+                owned=True,
             ),
         )
 
@@ -445,6 +446,7 @@ class Api:
                 name=path.name,
                 subresource=path.subresource,
                 options=options,
+                owned=True,
             ),
         )
 

@@ -31,6 +31,15 @@ class Reader(Protocol):
         """Yield every object of a resource, of one namespace or (`""`) of all, ordered by key."""
         ...
 
+    def derived(
+        self, resource: str, purpose: str, compute: Callable[[], objects.Json]
+    ) -> objects.Json:
+        """Return what `compute` makes of a resource's objects, computed when they have changed.
+
+        `purpose` names the derivation, unique for the resource. The value must not be changed.
+        """
+        ...
+
     def each_fields(self, resource: str) -> Iterable[dict[str, str]]:
         """Yield `Strategy.selectable_fields` of every object of a resource; each computed once."""
         ...

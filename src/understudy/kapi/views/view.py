@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from understudy.aio import clocks, ids
 from understudy.kapi.admission import chain as admission
@@ -57,6 +58,13 @@ class Shared:
     events_max: int = 10_000
     watch_buffer_events_max: int = watches.BUFFER_EVENTS_MAX
     catalogues: list[tuple[object, catalogues.Catalogue]] = field(default_factory=list)
+
+
+class _Derived(NamedTuple):
+    """A value and the tree it was made from."""
+
+    tree: object
+    value: objects.Json
 
 
 class View:
@@ -188,6 +196,23 @@ class View:
             compute = resource.strategy.selectable_fields
             for entry in self.entries(resource):
                 yield entry.fields(compute)
+
+    def derived(
+        self, resource: str, purpose: str, compute: Callable[[], objects.Json]
+    ) -> objects.Json:
+        """Return what `compute` makes of a resource's objects; again only when they changed.
+
+        Forks that share the objects do not share the value: it is kept with the view.
+        """
+        found = self.catalogue.named(resource)
+        tree = self.store.tree(found.storage) if found is not None else None
+        key = f"derived {purpose}"
+        cached = self.caches.get(key)
+        if isinstance(cached, _Derived) and cached.tree is tree:
+            return cached.value
+        value = compute()
+        self.caches[key] = _Derived(tree, value)
+        return value
 
     def entries(self, resource: catalogues.Resource, namespace: str = "") -> EntryList:
         """Return the entries of a resource, of one namespace or (`""`) of all."""
@@ -383,17 +408,18 @@ class View:
         name: str = "",
         subresource: str = "",
         options: opts.WriteOptions = opts.DEFAULT_WRITE,
+        owned: bool = False,
     ) -> results.Written:
         """Create an object, or post to a subresource of `name` (binding, eviction).
 
-        `obj` is not changed. Raises every refusal Kubernetes knows (400, 403, 404, 409, 422).
+        `obj` is not changed, unless it is `owned`: then it is the view's from here on, which
+        saves a copy. Raises every refusal Kubernetes knows (400, 403, 404, 409, 422).
         """
         resource = self.resolve(ref)
+        obj = obj if owned else objects.copy(obj)
         if subresource:
-            return subresources.post(
-                self, resource, objects.copy(obj), namespace, name, subresource, options
-            )
-        return writes.create(self, resource, objects.copy(obj), namespace, options)
+            return subresources.post(self, resource, obj, namespace, name, subresource, options)
+        return writes.create(self, resource, obj, namespace, options)
 
     def update(
         self,
@@ -404,12 +430,15 @@ class View:
         name: str = "",
         subresource: str = "",
         options: opts.WriteOptions = opts.DEFAULT_WRITE,
+        owned: bool = False,
     ) -> results.Written:
-        """Replace an object or one of its subresources; 409 on a stale resourceVersion."""
+        """Replace an object or one of its subresources; 409 on a stale resourceVersion.
+
+        `owned` as in `create`.
+        """
         resource = self.resolve(ref)
-        return writes.update(
-            self, resource, objects.copy(obj), namespace, name, subresource, options
-        )
+        obj = obj if owned else objects.copy(obj)
+        return writes.update(self, resource, obj, namespace, name, subresource, options)
 
     def patch(
         self,
