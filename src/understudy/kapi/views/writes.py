@@ -135,15 +135,8 @@ def update(
     warnings = _decode(resource, obj, options)
     meta = _metadata(obj)
     own_name = str(meta.get("name") or "")
-    if name and own_name and own_name != name:
-        raise statuses.BadRequestError(
-            f"the name of the object ({own_name}) does not match the name on the URL ({name})"
-        )
-    if name and not own_name:
-        raise statuses.BadRequestError(
-            f"the name of the object ({name} based on URL) was undeterminable: "
-            "name must be provided"
-        )
+    if name:
+        _check_name(own_name, name)
     settle_namespace(resource, obj, namespace)
     namespace = namespace or objects.namespace_of(obj)
     entry = view.store.get(resource.storage, _key(resource, namespace, own_name))
@@ -188,10 +181,8 @@ def patch(
         raise patches.refusal(patch_type, body, obj, resource.schema, error) from None
     meta = _metadata(obj)
     _refuse_uid(resource, entry, str(meta.get("uid") or ""))
-    if meta.get("name") != name or (
-        resource.namespaced and meta.get("namespace", namespace) != namespace
-    ):
-        _refuse_move(meta, name)
+    _check_name(str(meta.get("name") or ""), name)
+    settle_namespace(resource, obj, namespace)
     obj = resource.working(obj)
     return _replace_warned(view, resource, entry, obj, subresource, options, warnings)
 
@@ -207,15 +198,17 @@ def _refuse_uid(resource: catalogue.Resource, entry: entries.Entry, uid: str) ->
     raise statuses.invalid(resource.storage.group, resource.kind, entry.name, [cause, cause])
 
 
-def _refuse_move(meta: objects.Object, name: str) -> None:
-    if meta.get("name") != name:
+def _check_name(own_name: str, name: str) -> None:
+    """Refuse an object whose name is not the one in the URL."""
+    if not own_name:
         raise statuses.BadRequestError(
-            f"the name of the object ({meta.get('name') or ''}) does not match the name on the "
-            f"URL ({name})"
+            f"the name of the object ({name} based on URL) was undeterminable: "
+            "name must be provided"
         )
-    raise statuses.BadRequestError(
-        "the namespace of the provided object does not match the namespace sent on the request"
-    )
+    if own_name != name:
+        raise statuses.BadRequestError(
+            f"the name of the object ({own_name}) does not match the name on the URL ({name})"
+        )
 
 
 def _apply(
@@ -233,15 +226,7 @@ def _apply(
     check_type(resource, config, patched=True)
     live = entry.object(resource) if entry is not None else None
     merged = ownership.applied(view, resource, live, config, options, subresource)
-    own_name = objects.name_of(merged)
-    if own_name != name:
-        said = f"the name of the object ({own_name}) does not match the name on the URL ({name})"
-        if not own_name:
-            said = (
-                f"the name of the object ({name} based on URL) was undeterminable: "
-                "name must be provided"
-            )
-        raise statuses.BadRequestError(said)
+    _check_name(objects.name_of(merged), name)
     settle_namespace(resource, merged, namespace)
     uid = objects.uid_of(merged)
     if entry is None and uid:

@@ -227,6 +227,14 @@ class ServiceAccount(rules.Kind):
 
     returns_object_on_delete: ClassVar[bool] = True
 
+    def prepare_create(self, obj: objects.Object, context: strategies.WriteContext) -> None:
+        _keep_names(obj)
+
+    def prepare_update(
+        self, obj: objects.Object, old: objects.Object, context: strategies.WriteContext
+    ) -> None:
+        _keep_names(obj)
+
     def warnings(self, obj: objects.Object, old: objects.Object | None) -> list[str]:
         key = "kubernetes.io/enforce-mountable-secrets"
         annotations = objects.annotations_of(obj)
@@ -237,3 +245,9 @@ class ServiceAccount(rules.Kind):
                 " to isolate access to mounted secrets"
             ]
         return []
+
+
+def _keep_names(account: objects.Object) -> None:
+    """Reduce an account's references to secrets to names: they are in its namespace."""
+    if secrets := account.get("secrets"):
+        account["secrets"] = [{"name": ref["name"]} if "name" in ref else {} for ref in secrets]

@@ -90,7 +90,9 @@ class Namespace(rules.LabelNamed):
         return []
 
     def holds_deletion(self, obj: objects.Object) -> bool:
-        return bool((obj.get("spec") or {}).get("finalizers"))
+        # The first deletion only begins the end, even where nothing holds it up.
+        begun = bool(objects.metadata(obj).get("deletionTimestamp"))
+        return not begun or bool((obj.get("spec") or {}).get("finalizers"))
 
     def terminating(self, obj: objects.Object) -> None:
         obj.setdefault("status", {})["phase"] = "Terminating"
