@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+import orjson
+
 from understudy.controllers import changes
 from understudy.kapi.resources import catalogue
 from understudy.kapi.store import entries
@@ -18,6 +20,7 @@ from understudy.kapi.views import view as views
 from understudy.kube import objects
 
 _OWNED = b'"ownerReferences":'
+_TRACKED = b'"managedFields":['
 UNOWNED_REFS = frozenset({"events", "events.events.k8s.io"})
 """Resources whose objects never have owners; they are many and come fast."""
 
@@ -134,6 +137,13 @@ class Indexes:
         if change.ref == "pods" and self._nodes is not None:
             self._place(change.entry, gone=change.deleted)
 
+    def learn(self, change: changes.Change) -> None:
+        """Take in what was there before; where each was shown, nothing needs to be read again."""
+        if change.ref == "pods":
+            if self._nodes is None:
+                self._nodes = {}
+            self._place(change.entry, gone=False)
+
     # ------------------------------------------------------------------ inside
 
     def _storages(self) -> dict[str, catalogue.Resource]:
@@ -209,7 +219,22 @@ class Indexes:
 
 
 def _references(entry: entries.Entry, parsed: changes.Parsed) -> list[objects.Object]:
-    # Most objects of a large store are told apart without parsing them.
-    if _OWNED not in entry.encoded:
+    # Most objects of a large store are told apart without parsing them, and of the others, pods
+    # mostly, only the list is parsed: a tenth of the time. It is the metadata's own where it
+    # stands before the managed fields of an object that begins with its metadata; the bytes in
+    # question cannot be within a string, whose quotes would be escaped.
+    encoded = entry.encoded
+    begins = encoded.find(_OWNED)
+    if begins < 0:
         return []
+    tracked = encoded.find(_TRACKED)
+    if begins < tracked and encoded.startswith(b'{"metadata":'):
+        begins += len(_OWNED)
+        ends = encoded.find(b"]", begins, tracked) + 1
+        try:
+            found: list[objects.Object] = orjson.loads(memoryview(encoded)[begins:ends])
+        except orjson.JSONDecodeError:  # a bracket in a name
+            pass
+        else:
+            return found or []
     return objects.metadata(parsed.load(entry)).get("ownerReferences") or []

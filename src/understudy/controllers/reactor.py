@@ -17,7 +17,7 @@ from __future__ import annotations
 import heapq
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
@@ -36,6 +36,8 @@ RETRY_BASE_S: Final = 0.005
 RETRY_MAX_S: Final = 1000.0
 RETRIES_AWAITED_MAX: Final = 8
 """A key that failed this often (about 1.3 s of retries) no longer keeps a rehearsal waiting."""
+DISPATCHED_MAX: Final = 64
+"""Commits looked at before the time is asked again: about a millisecond."""
 RELEASED_SHARE: Final = 16
 """Timers due at one moment go off one by one, or, if they are many, in this many batches."""
 
@@ -185,12 +187,23 @@ class Reactor:
 
     def load_present(self) -> None:
         """Show every present object to the controllers that watch its kind, as ADDED."""
+        for _ in self.loading():
+            pass
+
+    def loading(self) -> Iterator[None]:
+        """Do what `load_present` does, pausing after each object: a large store takes seconds.
+
+        Commits meanwhile are looked at afterwards; so reconcile nothing before it is through.
+        """
         for resource in self.view.catalogue.resources:
             ref = str(resource.storage)
             if resource.group_resource != resource.storage or not self._wanted(ref):
                 continue
             for entry in self.view.entries(resource):
-                self._show(changes.Change("ADDED", ref, entry, None, self.shared.parsed))
+                change = changes.Change("ADDED", ref, entry, None, self.shared.parsed)
+                self.shared.indexes.learn(change)
+                self._show(change)
+                yield
 
     def load_changes(self) -> None:
         """Show what was changed in a sandbox since it was forked, in the order it happened."""
@@ -225,9 +238,23 @@ class Reactor:
             self.dispatch()
         return done
 
-    def dispatch(self) -> None:
-        """Turn the commits since the last call into keys."""
-        while self._events:
+    def run_slice(self, ends_s: float, steps_max: int) -> None:
+        """Look at commits and reconcile keys until a monotonic time or `steps_max`."""
+        for _ in range(steps_max):
+            if self._events:
+                self.dispatch(DISPATCHED_MAX)
+            elif self._ready:
+                self._step()
+            else:
+                return
+            if self.clock.monotonic() >= ends_s:
+                return
+
+    def dispatch(self, events_max: int | None = None) -> None:
+        """Turn the commits since the last call into keys; the oldest `events_max` of them."""
+        for _ in range(len(self._events) if events_max is None else events_max):
+            if not self._events:
+                return
             event = self._events.popleft()
             ref = str(event.storage)
             change = changes.Change(

@@ -22,8 +22,12 @@ STEPS_MAX: Final = 200_000
 """About a minute of work; reached only by controllers that undo each other for ever."""
 JOURNAL_MAX: Final = 1_000
 """Writes that a live reactor remembers for whoever asks what happened."""
-SLICE_STEPS_MAX: Final = 50
-"""Keys reconciled before others on the loop get their turn: some five milliseconds."""
+SLICE_S: Final = 0.005
+"""How long to work before others on the loop get their turn; a single key may take longer."""
+SLICE_STEPS_MAX: Final = 200
+"""Keys reconciled in a slice at most; counts where a clock stands still."""
+SLICE_OBJECTS: Final = 32
+"""Objects looked at before the time is asked again when starting: half a millisecond."""
 
 NO_RUNTIME: Final = runtime_settings.Runtime(kind="none")
 
@@ -36,7 +40,7 @@ class Running:
         journal: The newest writes.
     """
 
-    __slots__ = ("_changed", "_stopped", "_tasks", "journal", "reactor")
+    __slots__ = ("_changed", "_loaded", "_stopped", "_tasks", "journal", "reactor")
 
     def __init__(
         self,
@@ -47,6 +51,7 @@ class Running:
         self.reactor = reactor
         self.journal = journal
         self._changed = asyncio.Event()
+        self._loaded = False
         self._stopped = False
         self._tasks = tasks.TaskSet(on_failure)
 
@@ -54,7 +59,6 @@ class Running:
         """Start the background task; once."""
         self.reactor.wake = self._changed.set
         self.reactor.attach()
-        self.reactor.load_present()
         self._tasks.start(f"controllers of {self.reactor.view.name}", self._run())
 
     async def stop(self) -> None:
@@ -66,23 +70,33 @@ class Running:
 
     async def wait_idle(self) -> None:
         """Wait until no key is queued and nothing but idle timers is waited for."""
-        while self.reactor.busy or self.reactor.next_due_s(idle=False) is not None:
-            await self.reactor.clock.sleep(0.01)
+        reactor = self.reactor
+        while not self._loaded or reactor.busy or reactor.next_due_s(idle=False) is not None:
+            await reactor.clock.sleep(0.01)
 
     async def _run(self) -> None:
+        reactor, clock = self.reactor, self.reactor.clock
+        await self._load()
         while True:
             self._changed.clear()
-            done = self.reactor.run_ready(SLICE_STEPS_MAX)
-            if done < SLICE_STEPS_MAX and self.reactor.release_due():
-                continue
-            if done == SLICE_STEPS_MAX or self.reactor.busy:
+            reactor.run_slice(clock.monotonic() + SLICE_S, SLICE_STEPS_MAX)
+            if reactor.busy or reactor.release_due():
                 await asyncio.sleep(0)
                 continue
-            due_s = self.reactor.next_due_s(idle=True)
-            wait_s = None if due_s is None else max(0.0, due_s - self.reactor.clock.monotonic())
+            due_s = reactor.next_due_s(idle=True)
+            wait_s = None if due_s is None else max(0.0, due_s - clock.monotonic())
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
                     await self._changed.wait()
+
+    async def _load(self) -> None:
+        clock = self.reactor.clock
+        ends_s = clock.monotonic() + SLICE_S
+        for number, _ in enumerate(self.reactor.loading()):
+            if number % SLICE_OBJECTS == 0 and clock.monotonic() >= ends_s:
+                await asyncio.sleep(0)
+                ends_s = clock.monotonic() + SLICE_S
+        self._loaded = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
