@@ -93,9 +93,10 @@ def _port(port: objects.Object, field: str, *, named: bool) -> Causes:
     return out
 
 
-class EndpointSlice(rules.Kind):
+class EndpointSlice(rules.Listing):
     """A slice of the endpoints of a service."""
 
+    lists: ClassVar[tuple[tuple[str, ...], ...]] = (("endpoints",), ("ports",))
     has_generation: ClassVar[bool] = True
 
     def default(self, obj: objects.Object) -> None:

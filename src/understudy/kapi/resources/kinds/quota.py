@@ -152,8 +152,10 @@ _LIMIT_TYPES = frozenset({"Pod", "Container", "PersistentVolumeClaim"})
 _LIMIT_KEYS = ("max", "min", "default", "defaultRequest", "maxLimitRequestRatio")
 
 
-class LimitRange(rules.Kind):
+class LimitRange(rules.Listing):
     """A LimitRange."""
+
+    lists: ClassVar[tuple[tuple[str, ...], ...]] = (("spec", "limits"),)
 
     def default(self, obj: objects.Object) -> None:
         for limit in (obj.get("spec") or {}).get("limits") or ():

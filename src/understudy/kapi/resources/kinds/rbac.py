@@ -14,9 +14,10 @@ _GROUP = "rbac.authorization.k8s.io"
 _SUBJECTS = ("ServiceAccount", "User", "Group")
 
 
-class Role(rules.PathNamed):
+class Role(rules.PathNamed, rules.Listing):
     """A Role."""
 
+    lists: ClassVar[tuple[tuple[str, ...], ...]] = (("rules",),)
     is_namespaced: ClassVar[bool] = True
 
     def validate_create(

@@ -8,11 +8,11 @@ A kind says by class attributes what it keeps apart; the methods here do it:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import ClassVar
 
 from understudy.kapi.resources import strategies
-from understudy.kube import causes, names, objects, statuses
+from understudy.kube import causes, names, objects, schemas, statuses
 
 STATUS_META_KEPT = ("ownerReferences", "finalizers", "labels", "annotations")
 
@@ -60,6 +60,51 @@ def restore(obj: objects.Object, old: objects.Object, key: str) -> None:
         obj[key] = old[key]
     else:
         obj.pop(key, None)
+
+
+class Listing(Kind):
+    """A kind with lists that are always written: sent empty they have an owner, kept as null.
+
+    Attributes:
+        lists: Paths of these lists.
+    """
+
+    lists: ClassVar[tuple[tuple[str, ...], ...]] = ()
+
+    def decode(
+        self,
+        obj: objects.Object,
+        schema: schemas.Schema,
+        *,
+        mode: str,
+        api_version: str,
+        kind: str,
+        duplicates: Sequence[str] = (),
+    ) -> list[str]:
+        empty = [path for path in self.lists if objects.lookup(obj, path) == []]
+        out = super().decode(
+            obj, schema, mode=mode, api_version=api_version, kind=kind, duplicates=duplicates
+        )
+        self._write(obj, empty, [])
+        return out
+
+    def prepare_create(self, obj: objects.Object, context: strategies.WriteContext) -> None:
+        super().prepare_create(obj, context)
+        self._write(obj, [path for path in self.lists if not objects.lookup(obj, path)], None)
+
+    def prepare_update(
+        self, obj: objects.Object, old: objects.Object, context: strategies.WriteContext
+    ) -> None:
+        super().prepare_update(obj, old, context)
+        self._write(obj, [path for path in self.lists if not objects.lookup(obj, path)], None)
+
+    def _write(
+        self, obj: objects.Object, paths: Iterable[tuple[str, ...]], value: objects.Json
+    ) -> None:
+        for *parents, key in paths:
+            holder = objects.lookup(obj, parents)
+            if isinstance(holder, dict):
+                holder[key] = objects.copy(value)
 
 
 class LabelNamed(Kind):

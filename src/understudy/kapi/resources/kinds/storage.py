@@ -239,9 +239,10 @@ def _driver(spec: objects.Object) -> Causes:
     return out
 
 
-class CSINode(rules.Kind):
+class CSINode(rules.Listing):
     """A CSINode, which a node's kubelet writes."""
 
+    lists: ClassVar[tuple[tuple[str, ...], ...]] = (("spec", "drivers"),)
     unconditional_update: ClassVar[bool] = False
     returns_object_on_delete: ClassVar[bool] = True
 
