@@ -45,6 +45,10 @@ class NoSuchRevisionError(DeliveryError):
     """The application, or the revision asked for, is not there."""
 
 
+class ScopeError(DeliveryError):
+    """A scope cannot be told of a workload, or made to forget it."""
+
+
 class RefusedError(DeliveryError):
     """The server refused writes in the middle of a delivery; what was done stays recorded."""
 

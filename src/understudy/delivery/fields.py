@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 import orjson
 
+from understudy.delivery import marks
 from understudy.kube import objects
 
 CLIENT_SIDE_MANAGERS = ("kubectl-client-side-apply", "kubectl", "helm", "before-first-apply")
@@ -118,17 +119,12 @@ def _item(items: Iterable[objects.Json], keys: objects.Object) -> objects.Object
 def migrated(live: objects.Object, manager: str) -> list[objects.Object] | None:
     """Return managedFields in which client-side managers' fields are `manager`'s, applied.
 
-    None where there is nothing to take over. Source: client-go `util/csaupgrade`, whose rule this
-    is: the union goes to the applying manager, the old entries go.
+    So are those of other applications of this tool, from which the object is taken over. None
+    where there is nothing to take over. Source: client-go `util/csaupgrade`, whose rule this is:
+    the union goes to the applying manager, the old entries go.
     """
     entries = objects.metadata(live).get("managedFields") or []
-    old = [
-        entry
-        for entry in entries
-        if entry.get("manager") in CLIENT_SIDE_MANAGERS
-        and entry.get("operation") == "Update"
-        and not entry.get("subresource")
-    ]
+    old = [entry for entry in entries if _is_inherited(entry, manager)]
     if not old:
         return None
     mine = next(
@@ -141,6 +137,15 @@ def migrated(live: objects.Object, manager: str) -> list[objects.Object] | None:
     newest = mine or old[-1]
     taken = {**newest, "manager": manager, "operation": "Apply", "fieldsV1": tree}
     return [*kept, taken]
+
+
+def _is_inherited(entry: objects.Object, manager: str) -> bool:
+    theirs = str(entry.get("manager"))
+    if entry.get("subresource") or theirs == manager:
+        return False
+    if entry.get("operation") == "Update":
+        return theirs in CLIENT_SIDE_MANAGERS
+    return theirs.startswith(marks.MANAGER_PREFIX)
 
 
 def _union(left: objects.Object, right: objects.Object) -> objects.Object:

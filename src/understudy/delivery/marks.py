@@ -21,6 +21,9 @@ TOOLING = "understudy/v0.1.0"
 RECORDS_MANAGER = "understudy"
 """Field manager of the records; objects of an application have a manager of their own."""
 
+MANAGER_PREFIX = "understudy:"
+"""What the field managers of all applications begin with."""
+
 APPLICATION = f"{GROUP}/application"
 """Annotation on every object of an application, `namespace/name`; label of its records (name)."""
 
@@ -83,7 +86,7 @@ def applyset_id(application: str, namespace: str) -> str:
 
 def field_manager(application: str, namespace: str) -> str:
     """Return the field manager under which an application's objects are applied (<= 128)."""
-    return f"understudy:{namespace}/{application}"
+    return f"{MANAGER_PREFIX}{namespace}/{application}"
 
 
 def is_kept(obj: objects.Object) -> str:

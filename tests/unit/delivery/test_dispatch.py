@@ -1,0 +1,480 @@
+"""The dispatcher: ownership, annotations, re-creation, health, and KubeVela's scenarios."""
+
+from __future__ import annotations
+
+import pytest
+from tests.unit.delivery import conftest as c
+
+from understudy.client import protocol, wrapping
+from understudy.delivery import (
+    dispatch,
+    errors,
+    marks,
+    outcomes,
+    revisions,
+    targets,
+    trackers,
+    waiting,
+)
+from understudy.kapi.views import options as view_options
+from understudy.kube import objects, statuses
+
+ADOPT = {"adoption": dispatch.Adoption.IF_NO_INVENTORY}
+TAKE_OVER = {"adoption": dispatch.Adoption.ALL}
+
+
+def told(done) -> dict[str, tuple[str, str]]:
+    return {outcome.ref.name: (str(outcome.op), outcome.note) for outcome in done.outcomes}
+
+
+def annotated(obj: objects.Object, **annotations: str) -> objects.Object:
+    obj["metadata"]["annotations"] = annotations
+    return obj
+
+
+# ---------------------------------------------------------------------- ownership
+
+
+async def test_an_object_of_nobody_is_adopted_only_on_request(still: c.Cluster) -> None:
+    still.view.create("configmaps", c.config("a", v="theirs"), "default")
+    with pytest.raises(errors.BlockedError) as caught:
+        await still.deliver(c.config("a", v="ours"))
+    assert "exists already, and it belongs to no application" in str(caught.value)
+    assert "--adopt takes it over" in str(caught.value)
+    with pytest.raises(errors.BlockedError, match="conflict"):
+        await still.deliver(c.config("a", v="ours"), **ADOPT)
+    done = await still.deliver(c.config("a", v="ours"), **ADOPT, force_conflicts=True)
+    assert told(done) == {"a": ("adopt", "belongs to no application")}
+    assert still.find("configmaps", "a")["data"] == {"v": "ours"}
+
+
+async def test_an_object_of_another_application_is_taken_over_only_on_request(
+    still: c.Cluster,
+) -> None:
+    other = targets.Owner("other", "default")
+    await still.deliver(c.config("a"), owner=other)
+    for settings in ({}, ADOPT):
+        with pytest.raises(errors.BlockedError) as caught:
+            await still.deliver(c.config("a"), **settings)
+        assert "it belongs to the application default/other" in str(caught.value)
+        assert "--take-over takes it from there" in str(caught.value)
+    done = await still.deliver(c.config("a"), **TAKE_OVER)
+    assert told(done)["a"][0] == "adopt"
+    done = await still.deliver(owner=other, allow_empty=True)
+    assert told(done)["a"][0] == "abandon", "the other application has lost it"
+    assert still.names("configmaps") == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "annotations", "owner"),
+    [
+        ({}, {"meta.helm.sh/release-name": "r", "meta.helm.sh/release-namespace": "n"},
+         "the Helm release n/r"),
+        ({"kustomize.toolkit.fluxcd.io/name": "k"}, {}, "the Flux Kustomization k"),
+        ({"argocd.argoproj.io/instance": "i"}, {}, "the Argo CD application i"),
+        ({"app.oam.dev/name": "v"}, {}, "the KubeVela application v"),
+    ],
+)  # fmt: skip
+async def test_objects_of_other_tools_are_theirs(
+    still: c.Cluster, labels: dict, annotations: dict, owner: str
+) -> None:
+    foreign = c.config("a")
+    foreign["metadata"] |= {"labels": labels, "annotations": annotations}
+    still.view.create("configmaps", foreign, "default")
+    with pytest.raises(errors.BlockedError) as caught:
+        await still.deliver(c.config("a"), **ADOPT)
+    assert f"it belongs to {owner}" in str(caught.value)
+
+
+async def test_an_adopted_objects_fields_can_be_removed_later(still: c.Cluster) -> None:
+    """What kubectl apply had set would otherwise stay for ever."""
+    still.view.create(
+        "configmaps",
+        c.config("a", keep="1", drop="1"),
+        "default",
+        options=view_options.WriteOptions(field_manager="kubectl-client-side-apply"),
+    )
+    await still.deliver(c.config("a", keep="1", drop="1"), **ADOPT)
+    await still.deliver(c.config("a", keep="1"))
+    assert still.find("configmaps", "a")["data"] == {"keep": "1"}
+
+
+async def test_a_mark_that_somebody_removed_is_put_back(still: c.Cluster) -> None:
+    await still.deliver(c.config("a"))
+    still.view.patch("configmaps", "a", {"metadata": {"labels": {marks.PART_OF: None}}}, "default")
+    await still.deliver(c.config("a"))
+    assert c.OWNER.owns(still.find("configmaps", "a"))
+
+
+async def test_a_manifest_that_carries_anothers_mark_is_refused(still: c.Cluster) -> None:
+    stolen = c.config("a")
+    stolen["metadata"]["labels"] = {marks.PART_OF: "applyset-x-v1"}
+    with pytest.raises(errors.ManifestError, match="belongs to another application"):
+        await still.deliver(stolen)
+
+
+async def test_an_exported_manifest_can_be_delivered_again(still: c.Cluster) -> None:
+    """`kubectl get -o yaml` writes what nobody can wish for: uid, status, managedFields."""
+    await still.deliver(c.config("a", v="1"))
+    exported = still.find("configmaps", "a")
+    done = await still.deliver(exported, c.config("b"))
+    assert told(done)["b"][0] == "create"
+    assert still.find("configmaps", "a")["data"] == {"v": "1"}
+
+
+# ---------------------------------------------------------------------- annotations
+
+
+@pytest.mark.parametrize(
+    "annotation",
+    [
+        {"kustomize.toolkit.fluxcd.io/ssa": "Ignore"},
+        {"client.lifecycle.config.k8s.io/mutation": "ignore"},
+    ],
+)
+async def test_an_ignored_object_is_left_alone_and_not_recorded(
+    still: c.Cluster, annotation: dict
+) -> None:
+    still.view.create("configmaps", c.config("a", v="theirs"), "default")
+    done = await still.deliver(annotated(c.config("a", v="ours"), **annotation), c.config("b"))
+    assert told(done)["a"] == ("ignore", f"annotation {next(iter(annotation))}")
+    assert still.find("configmaps", "a")["data"] == {"v": "theirs"}
+    assert still.tracked() == {"ConfigMap/b"}
+
+
+async def test_what_is_created_once_is_never_updated(still: c.Cluster) -> None:
+    once = {"kustomize.toolkit.fluxcd.io/ssa": "IfNotPresent"}
+    await still.deliver(annotated(c.config("a", v="1"), **once))
+    await still.deliver(annotated(c.config("a", v="2"), **once))
+    assert still.find("configmaps", "a")["data"] == {"v": "1"}
+
+
+@pytest.mark.parametrize(
+    "annotation",
+    [
+        {"helm.sh/resource-policy": "keep"},
+        {"cli-utils.sigs.k8s.io/on-remove": "keep"},
+        {"client.lifecycle.config.k8s.io/deletion": "detach"},
+        {"kustomize.toolkit.fluxcd.io/prune": "disabled"},
+        {"argocd.argoproj.io/sync-options": "Prune=false,Validate=false"},
+        {"kapp.k14s.io/delete-strategy": "orphan"},
+    ],
+)
+async def test_what_is_to_be_kept_is_released(still: c.Cluster, annotation: dict) -> None:
+    await still.deliver(annotated(c.config("a"), **annotation), c.config("b"))
+    done = await still.deliver(c.config("b"))
+    assert told(done)["a"] == ("keep", f"annotation {next(iter(annotation))} keeps it")
+    live = still.find("configmaps", "a")
+    assert marks.PART_OF not in objects.labels_of(live)
+    assert marks.APPLICATION not in objects.annotations_of(live)
+    assert still.tracked() == {"ConfigMap/b"}
+
+
+# ---------------------------------------------------------------------- re-creation
+
+
+def job(image: str) -> objects.Object:
+    container = {"name": "c", "image": image, "command": ["true"]}
+    template = {"spec": {"restartPolicy": "Never", "containers": [container]}}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": "once", "namespace": "default"},
+        "spec": {"template": template},
+    }
+
+
+async def test_a_job_is_created_anew_when_it_changes(still: c.Cluster) -> None:
+    await still.deliver(job("a:1"), wait=False)
+    uid = still.find("jobs.batch", "once")["metadata"]["uid"]
+    done = await still.deliver(job("a:2"), wait=False)
+    op, note = told(done)["once"]
+    assert (op, note) == ("recreate", "spec.template forces replacement")
+    live = still.find("jobs.batch", "once")
+    assert live["metadata"]["uid"] != uid
+    assert (await still.plan(job("a:2"), wait=False)).has_changes is False
+
+
+async def test_an_object_may_ask_to_be_created_anew_always(still: c.Cluster) -> None:
+    always = {marks.RECREATE: "always"}
+    await still.deliver(annotated(c.config("a", v="1"), **always))
+    uid = still.find("configmaps", "a")["metadata"]["uid"]
+    await still.deliver(annotated(c.config("a", v="1"), **always), c.config("b"))
+    assert still.find("configmaps", "a")["metadata"]["uid"] == uid
+    await still.deliver(annotated(c.config("a", v="2"), **always))
+    assert still.find("configmaps", "a")["metadata"]["uid"] != uid
+
+
+async def test_what_was_not_rehearsed_is_not_deleted(still: c.Cluster) -> None:
+    await still.deliver(job("a:1"), wait=False)
+    uid = still.find("jobs.batch", "once")["metadata"]["uid"]
+    revision = revisions.Revision(owner=c.OWNER, number=2, digest="", objects=())
+    dispatcher = dispatch.Dispatcher(still.client, revision)
+    with pytest.raises(errors.RefusedError, match="immutable"):
+        await dispatcher.dispatch(c.written(job("a:2")))
+    assert still.find("jobs.batch", "once")["metadata"]["uid"] == uid
+
+
+async def test_a_wrong_policy_is_told(still: c.Cluster) -> None:
+    await still.deliver(job("a:1"), wait=False)
+    wrong = annotated(job("a:2"), **{marks.RECREATE: "sometimes"})
+    with pytest.raises(errors.BlockedError, match="use one of never, on-immutable, always"):
+        await still.deliver(wrong, wait=False)
+
+
+# ---------------------------------------------------------------------- health
+
+
+async def test_an_unhealthy_delivery_ends_with_its_reasons(cluster: c.Cluster) -> None:
+    quota = {"metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}}
+    await cluster.client.create("resourcequotas", quota, namespace="default")
+    waits = waiting.WaitSettings(timeout_s=1.5, no_activity_s=1, poll_first_s=0.01, poll_max_s=0.05)
+    with pytest.raises(errors.UnhealthyError) as caught:
+        await cluster.deliver(c.deployment("web"), wait_settings=waits)
+    assert caught.value.exit_code == 6
+    assert "Deployment default/web" in str(caught.value)
+    assert "exceeded quota: none" in str(caught.value)
+    history = await cluster.deliveries().history(c.OWNER)
+    assert history[-1]["status"]["phase"] == "Failed"
+
+
+async def test_a_failed_delivery_goes_back_on_request(cluster: c.Cluster) -> None:
+    await cluster.deliver(c.config("a", v="1"), c.deployment("web"))
+    waits = waiting.WaitSettings(timeout_s=1.5, no_activity_s=1, poll_first_s=0.01, poll_max_s=0.05)
+    bad = c.deployment("web", image="does-not-exist")
+    bad["spec"]["template"]["spec"]["nodeSelector"] = {"no": "such-node"}
+    with pytest.raises(errors.RolledBackError) as caught:
+        await cluster.deliver(
+            c.config("a", v="2"), bad, rollback_on_failure=True, wait_settings=waits
+        )
+    assert caught.value.exit_code == 7
+    assert cluster.find("configmaps", "a")["data"] == {"v": "1"}
+    history = await cluster.deliveries().history(c.OWNER)
+    phases = [(r["spec"]["number"], r["status"]["phase"]) for r in history]
+    assert phases == [(1, "Delivered"), (2, "Failed"), (3, "Delivered")]
+    assert history[-1]["spec"]["rollbackOf"] == "shop-v1"
+
+
+async def test_a_delivery_that_is_in_place_still_has_to_be_healthy(cluster: c.Cluster) -> None:
+    await cluster.deliver(c.deployment("web"))
+    done = await cluster.deliver(c.deployment("web"))
+    assert not done.changed
+
+
+# ---------------------------------------------------------------------- patience
+
+
+class Busy(wrapping.WrappedClient):
+    """A server that fails the first attempts of every write."""
+
+    def __init__(self, inner: protocol.Client, *failures: Exception) -> None:
+        super().__init__(inner)
+        self.failures = failures
+        self.attempts: dict[str, int] = {}
+
+    async def write(self, write: wrapping.Write, send: wrapping.Send) -> objects.Object:
+        if write.verb != "apply" or write.resource != "configmaps":
+            return await send()
+        attempt = self.attempts[write.name] = self.attempts.get(write.name, 0) + 1
+        if attempt <= len(self.failures):
+            raise self.failures[attempt - 1]
+        return await send()
+
+
+async def test_a_busy_server_is_waited_for(still: c.Cluster) -> None:
+    busy = Busy(
+        still.client,
+        statuses.ServiceUnavailableError("starting"),
+        statuses.InternalError('failed calling webhook "x": connection refused'),
+    )
+    await still.deliver(c.config("a"), client=busy)
+    assert busy.attempts == {"a": 3}
+
+
+async def test_a_broken_server_is_an_error_and_all_of_a_batch_are_told(still: c.Cluster) -> None:
+    broken = Busy(still.client, *[statuses.InternalError("database on fire")] * 9)
+    with pytest.raises(errors.RefusedError) as caught:
+        await still.deliver(c.config("a"), c.config("b"), c.secret("s"), client=broken)
+    assert len(caught.value.refusals) == 2
+    assert still.names("secrets") == ["s"]
+    assert still.tracked() == {"ConfigMap/a", "ConfigMap/b", "Secret/s"}
+    done = await still.deliver(c.config("a"), c.config("b"), c.secret("s"))
+    assert told(done) == {"a": ("create", ""), "b": ("create", ""), "s": ("unchanged", "")}
+
+
+# ---------------------------------------------------------------------- KubeVela's scenarios
+
+
+def revision(number: int) -> revisions.Revision:
+    return revisions.Revision(owner=c.OWNER, number=number, digest="", objects=())
+
+
+async def dispatcher(cluster: c.Cluster, number: int) -> dispatch.Dispatcher:
+    return dispatch.Dispatcher(
+        cluster.client, revision(number), settings=dispatch.DispatchSettings(wait=False)
+    )
+
+
+@pytest.fixture
+async def installed(still: c.Cluster) -> c.Cluster:
+    """A cluster with our definitions, and nothing delivered."""
+    await still.deliver(c.config("x"))
+    await still.remove()
+    return still
+
+
+async def test_a_dispatcher_alone_collects_nothing(installed: c.Cluster) -> None:
+    first = await dispatcher(installed, 1)
+    tracker = await first.dispatch(c.written(c.config("a")))
+    assert isinstance(tracker, trackers.Tracker)
+    second = await dispatcher(installed, 2)
+    await second.dispatch(c.written(c.config("b")))
+    assert installed.names("configmaps") == ["a", "b"]
+    assert installed.tracked() == {"ConfigMap/a", "ConfigMap/b"}
+
+
+async def test_end_and_gc_collects_what_the_revision_does_not_want(installed: c.Cluster) -> None:
+    first = await dispatcher(installed, 1)
+    tracker = await first.dispatch(c.written(c.config("a"), c.config("shared")))
+    second = (await dispatcher(installed, 2)).end_and_gc(tracker)
+    tracker = await second.dispatch(c.written(c.config("b"), c.config("shared")))
+    assert installed.names("configmaps") == ["b", "shared"]
+    assert {ref.name for ref in tracker.entries} == {"b", "shared"}
+
+
+async def test_start_and_skip_gc_keeps_everything_until_the_end(installed: c.Cluster) -> None:
+    first = await dispatcher(installed, 1)
+    tracker = await first.dispatch(c.written(c.config("a"), c.config("shared")))
+    second = await dispatcher(installed, 2)
+    await second.start_and_skip_gc(tracker).dispatch(c.written(c.config("b"), c.config("shared")))
+    assert installed.names("configmaps") == ["a", "b", "shared"]
+    # The end of a rollout: no manifests, only what the revision is known to want.
+    await second.end_and_gc(tracker).dispatch([])
+    assert installed.names("configmaps") == ["b", "shared"]
+
+
+async def test_none_changes_nothing(installed: c.Cluster) -> None:
+    first = await dispatcher(installed, 1)
+    tracker = await first.dispatch(c.written(c.config("a")))
+    second = (await dispatcher(installed, 2)).start_and_skip_gc(tracker).end_and_gc(None)
+    await second.dispatch(c.written(c.config("b")))
+    assert installed.names("configmaps") == ["a", "b"]
+
+
+async def test_one_dispatcher_may_be_used_for_parts_and_then_the_whole(
+    installed: c.Cluster,
+) -> None:
+    first = await dispatcher(installed, 1)
+    tracker = await first.dispatch(c.written(c.config("old")))
+    second = await dispatcher(installed, 2)
+    await second.start_and_skip_gc(tracker).dispatch(c.written(c.config("package")))
+    await second.end_and_gc(tracker).dispatch(c.written(c.config("rest")))
+    assert installed.names("configmaps") == ["package", "rest"]
+
+
+async def test_a_failed_revision_in_between_is_cleaned_up(installed: c.Cluster) -> None:
+    first = await dispatcher(installed, 1)
+    tracker = await first.dispatch(c.written(c.config("one")))
+    second = (await dispatcher(installed, 2)).end_and_gc(tracker)
+    with pytest.raises(errors.RefusedError):
+        await second.dispatch(c.written(c.config("two"), c.config("Invalid")))
+    assert installed.names("configmaps") == ["one", "two"]
+    third = (await dispatcher(installed, 3)).end_and_gc(tracker)
+    await third.dispatch(c.written(c.config("three"), c.config("two")))
+    assert installed.names("configmaps") == ["three", "two"]
+
+
+async def test_another_applications_tracker_is_refused(installed: c.Cluster) -> None:
+    other = trackers.Tracker(owner=targets.Owner("other", "default"))
+    with pytest.raises(errors.DeliveryError, match="two trackers must come from one application"):
+        (await dispatcher(installed, 1)).end_and_gc(other)
+
+
+# ---------------------------------------------------------------------- collection
+
+
+async def test_data_is_kept_unless_it_may_go(cluster: c.Cluster) -> None:
+    claim = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "data", "namespace": "default"},
+        "spec": {
+            "accessModes": ["ReadWriteOnce"],
+            "resources": {"requests": {"storage": "1Gi"}},
+        },
+    }
+    await cluster.deliver(claim, c.config("a"))
+    done = await cluster.deliver(c.config("a"))
+    assert told(done)["data"] == ("keep", "holds data; --delete-data deletes it")
+    assert cluster.names("persistentvolumeclaims") == ["data"]
+    done = await cluster.deliver(c.config("a"), c.config("b"), allow_data=True)
+    assert told(done)["data"][0] == "delete"
+
+
+async def test_removal_releases_what_is_kept(still: c.Cluster) -> None:
+    await still.deliver(c.namespace("team"), c.config("ours", "team"))
+    still.view.create("configmaps", c.config("theirs", "team"), "team")
+    done = await still.remove()
+    assert told(done)["team"][0] == "keep"
+    space = still.find("namespaces", "team", "")
+    assert marks.PART_OF not in objects.labels_of(space)
+    assert still.names("configmaps", "team") == ["theirs"]
+    assert still.names("resourcetrackers.core.understudy.dev", "") == []
+
+
+async def test_an_object_that_does_not_go_away_is_named_with_its_finalizers(
+    still: c.Cluster,
+) -> None:
+    stuck = c.config("stuck")
+    stuck["metadata"]["finalizers"] = ["example.com/wait"]
+    await still.deliver(stuck, c.config("a"))
+    plan = await still.plan(c.config("a"))
+    assert [e.text for e in plan.effects] == [
+        "ConfigMap default/stuck would not go away: waiting on finalizers: example.com/wait"
+    ]
+    waits = waiting.WaitSettings(timeout_s=0.1, no_activity_s=0.1, poll_first_s=0.01)
+    with pytest.raises(errors.RefusedError, match=r"waiting on finalizers: example\.com/wait"):
+        await still.deliver(c.config("a"), wait_settings=waits)
+    assert "ConfigMap/stuck" in still.tracked()
+    still.view.patch("configmaps", "stuck", {"metadata": {"finalizers": None}}, "default")
+    await still.deliver(c.config("a"))
+    assert still.tracked() == {"ConfigMap/a"}
+
+
+async def test_a_kind_that_is_gone_has_no_objects_to_delete(still: c.Cluster) -> None:
+    await still.deliver(c.definition(), c.widget("w"), c.config("a"))
+    still.view.delete("customresourcedefinitions.apiextensions.k8s.io", "widgets.example.com")
+    done = await still.deliver(c.config("a"), c.config("b"))
+    assert told(done)["w"] == ("gone", "is gone already")
+    assert still.tracked() == {"ConfigMap/a", "ConfigMap/b"}
+
+
+async def test_history_is_limited_and_numbers_are_never_used_again(still: c.Cluster) -> None:
+    for number in range(13):
+        await still.deliver(c.config("a", v=str(number)), c.secret("s", v=str(number)))
+    names = still.names("applicationrevisions.core.understudy.dev")
+    assert sorted(names, key=lambda name: int(name[6:])) == [f"shop-v{n}" for n in range(4, 14)]
+    kept = [name for name in still.names("secrets") if name.endswith("-values")]
+    assert len(kept) == 10
+    for name in names:
+        still.view.delete("applicationrevisions.core.understudy.dev", name, "default")
+    await still.deliver(c.config("a", v="new"), c.secret("s", v="new"))
+    assert still.names("applicationrevisions.core.understudy.dev") == ["shop-v14"]
+
+
+async def test_a_revision_cannot_be_changed(still: c.Cluster) -> None:
+    await still.deliver(c.config("a"))
+    with pytest.raises(statuses.InvalidError, match="a revision cannot be changed"):
+        still.view.patch(
+            "applicationrevisions.core.understudy.dev",
+            "shop-v1",
+            {"spec": {"digest": "sha256:0"}},
+            "default",
+        )
+
+
+async def test_what_happens_is_told(still: c.Cluster) -> None:
+    await still.deliver(c.config("a"))
+    done = [(n.op, n.ref.name) for n in still.told if n.type == "done" and n.ref is not None]
+    assert done == [("create", "a")]
+    assert outcomes.News(type="phase", message="applying 1 objects", total=1) in still.told
