@@ -14,7 +14,7 @@ from understudy.kube import objects
 
 
 class Document:
-    """An encoded JSON document with what caches need."""
+    """An encoded document, JSON but for one, with what caches need."""
 
     __slots__ = ("__dict__", "body")
 
@@ -36,10 +36,16 @@ class Document:
         return orjson.loads(self.body)
 
 
-def kept(catalogue: catalogues.Catalogue, key: str, make: Callable[[], objects.Json]) -> Document:
+def kept(
+    catalogue: catalogues.Catalogue,
+    key: str,
+    make: Callable[[], objects.Json],
+    *,
+    encode: Callable[[objects.Json], bytes] = orjson.dumps,
+) -> Document:
     """Return the catalogue's document of that key, made at the first request."""
     found = catalogue.derived.get(key)
     if isinstance(found, Document):
         return found
-    made = catalogue.derived[key] = Document(orjson.dumps(make()))
+    made = catalogue.derived[key] = Document(encode(make()))
     return made

@@ -1,7 +1,7 @@
 """`/openapi/v2`: one document with every path and every definition, as JSON.
 
-kubectl asks for this document as protobuf only, and does without it where `/openapi/v3` exists;
-JSON is what other clients and tools read.
+kubectl asks for this document as protobuf only (`openapi_v2_protobuf`), since 1.28 for custom
+kinds alone; JSON is what other clients and tools read.
 """
 
 from __future__ import annotations

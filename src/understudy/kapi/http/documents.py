@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from understudy.kapi import settings
-from understudy.kapi.discovery import aggregated, documents, groups, openapi_v2, openapi_v3
+from understudy.kapi.discovery import (
+    aggregated,
+    documents,
+    groups,
+    openapi_v2,
+    openapi_v2_protobuf,
+    openapi_v3,
+)
 from understudy.kapi.http import (
     health,
     negotiation,
@@ -198,6 +205,9 @@ def _openapi(
 ) -> responses.Response:
     text = path.text.rstrip("/")
     if text == "/openapi/v2":
+        if _takes_protobuf(request):
+            whole = openapi_v2_protobuf.document(view.catalogue)
+            return _cached(request, whole, openapi_v2_protobuf.CONTENT_TYPE)
         if not _takes_json(request):
             raise statuses.NotAcceptableError(
                 "only the following media types are accepted: application/json"
@@ -212,6 +222,16 @@ def _openapi(
         return responses.Response(404, b"", "")
     forever = (("Cache-Control", _FOREVER),) if query.get("hash") else ()
     return _cached(request, found, responses.JSON, forever)
+
+
+def _takes_protobuf(request: protocol.Request) -> bool:
+    """Tell whether the first acceptable form of `/openapi/v2` is protobuf."""
+    for clause in negotiation.parse_accept(request.header(b"accept")):
+        if clause.type == "application" and clause.subtype in openapi_v2_protobuf.ACCEPTED:
+            return True
+        if clause.type == "*" or (clause.type == "application" and clause.subtype in {"*", "json"}):
+            return False
+    return False
 
 
 def _takes_json(request: protocol.Request) -> bool:

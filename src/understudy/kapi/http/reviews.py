@@ -162,8 +162,8 @@ class Reviews:
         """
         name, namespace = objects.name_of(account), objects.namespace_of(account)
         spec = request.setdefault("spec", {})
-        if not spec.get("expirationSeconds"):
-            spec.setdefault("expirationSeconds", TOKEN_SECONDS_DEFAULT)
+        if spec.get("expirationSeconds") is None:
+            spec["expirationSeconds"] = TOKEN_SECONDS_DEFAULT
         _check_token_request(request, name, namespace)
         fields.track_update(
             None,
