@@ -19,6 +19,7 @@ from pathlib import Path
 
 from understudy.aio import clocks, ids as idents
 from understudy.kapi import settings as config, views as view_room
+from understudy.kapi.admission import chains
 from understudy.kapi.bootstrap import populating
 from understudy.kapi.http import (
     auth,
@@ -65,8 +66,13 @@ class Server:
         check(self.settings)
         self._clock = clock or clocks.SystemClock()
 
+        self._authorizer = self._chosen_authorizer()
+        chain = chains.default_chain(authorize=auth.for_policies(self._authorizer))
+
         def fresh() -> view_room.View:
-            return base or view_room.new_view(clock=self._clock, ids=ids, catalogue=catalogue)
+            return base or view_room.new_view(
+                clock=self._clock, ids=ids, catalogue=catalogue, chain=chain
+            )
 
         self._folder: folders.Folder | None = None
         if self.settings.data_dir is not None:
@@ -97,23 +103,23 @@ class Server:
             tokens.TokenIssuer(settings.service_account_issuer, key_path),
             self._clock.now,
         )
-        authorizer: auth.Authorizer = auth.AllowAll()
-        if settings.auth == "token":
-            authorizer = auth.KnownUsers()
-        elif settings.auth == "rbac":
-            authorizer = rbac.RbacAuthorizer()
         return routes.Api(
             limits=settings.limits,
             base_view=self.base.name,
             registry=self,
             authenticator=authenticator,
-            authorizer=authorizer,
+            authorizer=self._authorizer,
             sandboxes=views_api.ViewsApi(
                 self.views, url_of=self.url_of, kubeconfig_of=self.kubeconfig_of
             ),
             health_checks=self.health,
             counters=self.metrics,
         )
+
+    def _chosen_authorizer(self) -> auth.Authorizer:
+        if self.settings.auth == "token":
+            return auth.KnownUsers()
+        return rbac.RbacAuthorizer() if self.settings.auth == "rbac" else auth.AllowAll()
 
     @property
     def base(self) -> view_room.View:

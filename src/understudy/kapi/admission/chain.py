@@ -9,11 +9,20 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from understudy.kapi.resources import catalogue, strategies
 from understudy.kube import objects
+
+
+class Reader(strategies.Reader, Protocol):
+    """What admission may read of a view."""
+
+    @property
+    def catalogue(self) -> catalogue.Catalogue:
+        """What the view serves."""
+        ...
 
 
 @dataclass(slots=True, kw_only=True)
@@ -27,9 +36,10 @@ class Attributes:
         old: The stored object, None for CREATE.
         write_status: Writes another object's status in the same view (a quota's usage), as the
             API server itself; None where nothing may be written.
+        warnings: Texts for Warning headers; plugins add to them.
     """
 
-    reader: strategies.Reader
+    reader: Reader
     resource: catalogue.Resource
     operation: str
     namespace: str
@@ -41,6 +51,7 @@ class Attributes:
     dry_run: bool
     now: dt.datetime
     write_status: Callable[[str, objects.Object], None] | None = None
+    warnings: list[str] = field(default_factory=list)
 
 
 class Plugin(Protocol):

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from understudy.kapi.admission import chain, defaults, limits, pods, quotas
+from understudy.kapi.admission import chain, defaults, limits, pods, policies, quotas
 
 
-def default_chain(*, service_accounts: bool = False) -> chain.Chain:
+def default_chain(
+    *, service_accounts: bool = False, authorize: policies.Authorize = policies.allow_all
+) -> chain.Chain:
     """Return the plugins in the order in which every write passes them.
 
     The order is kube-apiserver's (pkg/kubeapiserver/options/plugins.go). Mutating policies and
     webhooks would stand before the validating ones; quotas are last, so that only what everybody
     else lets in is counted. With `service_accounts`, pods get the account `default`, which must
-    exist.
+    exist. `authorize` answers what the expressions of policies ask the authorizer.
     """
     plugins: list[chain.Plugin] = [limits.LimitRanger()]
     if service_accounts:
@@ -24,6 +26,7 @@ def default_chain(*, service_accounts: bool = False) -> chain.Chain:
         defaults.StorageObjectInUseProtection(),
         pods.RuntimeClass(),
         defaults.DefaultIngressClass(),
+        policies.ValidatingAdmissionPolicy(authorize),
         quotas.ResourceQuota(),
     ]
     return chain.Chain(plugins)

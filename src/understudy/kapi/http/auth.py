@@ -17,10 +17,12 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from understudy.kapi import settings
+from understudy.kapi.admission import policies
 from understudy.kapi.http import protocol, tokens
 from understudy.kapi.resources import strategies
 from understudy.kapi.views import view as views
 from understudy.kube import objects, statuses
+from understudy.kube.cel import authorizing
 
 ADMIN = strategies.UserInfo(
     username="admin", uid="1", groups=("system:masters", "system:authenticated")
@@ -326,6 +328,35 @@ class KnownUsers:
         if attributes.path.partition("?")[0] in HEALTH_PATHS:
             return _ALLOWED
         raise unauthorized()
+
+
+def for_policies(authorizer: Authorizer) -> policies.Authorize:
+    """Let an authorizer answer what the expressions of admission policies ask."""
+
+    def answer(
+        reader: strategies.Reader, user: strategies.UserInfo, question: authorizing.Question
+    ) -> authorizing.Decision:
+        assert isinstance(reader, views.View), "requests are admitted to views"
+        if question.service_account:
+            namespace, _, name = question.service_account.partition("/")
+            user = strategies.UserInfo(
+                username=f"system:serviceaccount:{namespace}:{name}",
+                groups=account_groups(namespace),
+            )
+        asked = Attributes(
+            user,
+            question.verb,
+            path=question.path,
+            group=question.group,
+            resource=question.resource,
+            subresource=question.subresource,
+            namespace=question.namespace,
+            name=question.name,
+        )
+        decision = authorizer.decide(reader, asked)
+        return authorizing.Decision(allowed=decision.allowed, reason=decision.reason)
+
+    return answer
 
 
 HEALTH_PATHS = frozenset({"/healthz", "/livez", "/readyz", "/version", "/version/"})

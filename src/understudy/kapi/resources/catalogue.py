@@ -120,6 +120,10 @@ class Catalogue:
             return self.find(group, version, plural)
         return self._preferred.get((group, plural))
 
+    def siblings(self, resource: Resource) -> list[Resource]:
+        """Return the resources through which the same objects are served, this one among them."""
+        return [other for other in self.resources if other.storage == resource.storage]
+
     def schema_of(self, gvk: identities.GroupVersionKind) -> schemas.Schema:
         """Return the schema of a kind, also of one that only a subresource speaks (Scale)."""
         if (resource := self._by_gvk.get(gvk)) is not None:

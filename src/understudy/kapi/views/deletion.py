@@ -50,21 +50,20 @@ def delete(
         raise statuses.not_found(resource.group_resource, name)
     check_preconditions(resource, name, entry, options)
     old = entry.working(resource)
-    view.shared.chain.validate(
-        admission.Attributes(
-            reader=view,
-            resource=resource,
-            operation="DELETE",
-            namespace=namespace,
-            name=name,
-            subresource="",
-            obj=None,
-            old=old,
-            user=options.user,
-            dry_run=options.dry_run,
-            now=view.now(),
-        )
+    attributes = admission.Attributes(
+        reader=view,
+        resource=resource,
+        operation="DELETE",
+        namespace=namespace,
+        name=name,
+        subresource="",
+        obj=None,
+        old=old,
+        user=options.user,
+        dry_run=options.dry_run,
+        now=view.now(),
     )
+    view.shared.chain.validate(attributes)
     obj = entry.load()
     meta = obj["metadata"]
     grace_s = _grace(resource, obj, options)
@@ -73,7 +72,7 @@ def delete(
         meta["finalizers"] = finalizers
         if not finalizers:
             del meta["finalizers"]
-    warnings = _warnings(resource, options)
+    warnings = [*_warnings(resource, options), *attributes.warnings]
     pending = bool(finalizers) or resource.strategy.holds_deletion(obj)
     if not pending and grace_s == 0:
         written = _remove(view, resource, entry, obj, options)

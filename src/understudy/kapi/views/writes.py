@@ -1,13 +1,14 @@
 """Create, update, patch and apply: what all kinds have in common, in Kubernetes' order.
 
-    decode -> storage version -> defaults -> admission (mutate) -> prepare -> names and metadata
-    -> validation -> managed fields -> admission (validate) -> commit
+    decode -> storage version -> defaults -> managed fields -> admission (mutate) -> prepare
+    -> names and metadata -> validation -> admission (validate) -> commit
 
 Objects handed to these functions belong to them; nothing is committed before everything passed.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -112,6 +113,7 @@ def _create(
     if (existing := view.store.get(resource.storage, key)) is not None:
         raise _taken(resource, name, existing)
     view.shared.chain.validate(attributes)
+    warnings += attributes.warnings
     kept = resource.kept(obj)
     if options.dry_run:
         return _answer(resource, kept, created=True, warnings=warnings)
@@ -176,7 +178,7 @@ def patch(
     obj = patches.apply(patch_type, live, body, resource.schema)
     check_type(resource, obj)
     try:
-        warnings = _decode(resource, obj, options)
+        warnings = _decode(resource, obj, options, patches.complaints(patch_type, body))
     except statuses.BadRequestError as error:
         raise patches.refusal(patch_type, body, obj, resource.schema, error) from None
     meta = _metadata(obj)
@@ -319,6 +321,7 @@ def replace(
         raise statuses.invalid(resource.storage.group, resource.kind, name, causes)
     warnings = strategy.warnings(obj, old)
     view.shared.chain.validate(attributes)
+    warnings = [*warnings, *attributes.warnings]
     kept = resource.kept(obj)
     if unchanged(kept, old if resource.from_storage is None else entry.load()):
         return results.Written(resource, entry, warnings=warnings)
@@ -449,7 +452,10 @@ NAMESPACES = identities.GroupResource("", "namespaces")
 
 
 def _decode(
-    resource: catalogue.Resource, obj: objects.Object, options: opts.WriteOptions
+    resource: catalogue.Resource,
+    obj: objects.Object,
+    options: opts.WriteOptions,
+    complaints: Sequence[str] = (),
 ) -> list[str]:
     return resource.strategy.decode(
         obj,
@@ -457,7 +463,7 @@ def _decode(
         mode=options.field_validation,
         api_version=resource.api_version,
         kind=resource.kind,
-        duplicates=options.duplicates,
+        duplicates=(*options.duplicates, *complaints),
     )
 
 

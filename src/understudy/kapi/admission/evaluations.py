@@ -1,0 +1,175 @@
+"""Evaluating the expressions of one policy on one request.
+
+Source: k8s.io/apiserver 0.36 `admission/plugin/cel/{activation,composition,condition}.go`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeAlias
+
+from understudy.kapi.admission import chain, matching
+from understudy.kapi.resources import catalogue, policies
+from understudy.kube import objects
+from understudy.kube.cel import authorizing, errors, programs
+
+BUDGET = 10_000_000
+"""What the expressions of one policy may cost for one request and one set of parameters."""
+CONDITIONS_BUDGET = BUDGET // 4
+_OUT_OF_BUDGET = (
+    "validation failed due to running out of cost budget, no further validation rules will be run"
+)
+_NAMESPACE_META = (
+    "name", "generateName", "namespace", "uid", "resourceVersion", "generation",
+    "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "labels",
+    "annotations", "finalizers",
+)  # fmt: skip
+_OPTIONS = {"CREATE": "CreateOptions", "UPDATE": "UpdateOptions", "DELETE": "DeleteOptions"}
+
+Compiled: TypeAlias = programs.Program | policies.PolicyError
+
+
+class BudgetError(Exception):
+    """All expressions together cost too much; nothing more is evaluated."""
+
+
+class FailedError(Exception):
+    """An expression could not be evaluated; the text names it."""
+
+
+def shown(
+    obj: objects.Object | None, resource: catalogue.Resource, matched: catalogue.Resource
+) -> objects.Object | None:
+    """Return an object, as verbs change it, in the version that a rule matched."""
+    if obj is None:
+        return None
+    if obj.get("apiVersion") == matched.api_version:
+        return obj
+    converted = resource.kept(objects.copy(obj))
+    if matched.from_storage is not None:
+        converted = matched.from_storage(converted)
+    converted["apiVersion"], converted["kind"] = matched.api_version, matched.kind
+    return converted
+
+
+def variables_for(
+    attributes: chain.Attributes, matched: catalogue.Resource, ask: authorizing.Ask
+) -> dict[str, objects.Json]:
+    """Return what every expression about a request may speak of, `params` and `variables` aside."""
+    resource, namespace = attributes.resource, matching.namespace_of(attributes)
+    check = authorizing.Check(ask, authorizing.Question())
+    request_resource = check.narrowed(
+        group=resource.group,
+        resource=resource.plural,
+        subresource=attributes.subresource,
+        namespace=namespace,
+        name=attributes.name,
+    )
+    return {
+        "object": shown(attributes.obj, resource, matched),
+        "oldObject": shown(attributes.old, resource, matched),
+        "request": _request(attributes, matched, namespace),
+        "namespaceObject": _namespace(attributes),
+        "authorizer": check,
+        "authorizer.requestResource": request_resource,
+    }
+
+
+def _request(
+    attributes: chain.Attributes, matched: catalogue.Resource, namespace: str
+) -> objects.Object:
+    user, resource = attributes.user, attributes.resource
+    return {
+        "kind": {"group": matched.group, "version": matched.version, "kind": matched.kind},
+        "resource": {
+            "group": matched.group, "version": matched.version, "resource": matched.plural,
+        },
+        "subResource": attributes.subresource,
+        "requestKind": {
+            "group": resource.group, "version": resource.version, "kind": resource.kind,
+        },
+        "requestResource": {
+            "group": resource.group, "version": resource.version, "resource": resource.plural,
+        },
+        "requestSubResource": attributes.subresource,
+        "name": attributes.name,
+        "namespace": namespace,
+        "operation": attributes.operation,
+        "userInfo": {
+            "username": user.username,
+            "uid": user.uid,
+            "groups": list(user.groups),
+            "extra": {key: list(texts) for key, texts in user.extra},
+        },
+        "dryRun": attributes.dry_run,
+        "options": {
+            "kind": _OPTIONS.get(attributes.operation, ""), "apiVersion": "meta.k8s.io/v1",
+        },
+    }  # fmt: skip
+
+
+def _namespace(attributes: chain.Attributes) -> objects.Object | None:
+    if attributes.resource.storage == matching.NAMESPACES or not attributes.namespace:
+        return None
+    found = attributes.reader.find("namespaces", "", attributes.namespace)
+    if found is None:
+        return None
+    meta = {key: value for key, value in found["metadata"].items() if key in _NAMESPACE_META}
+    return {"metadata": meta, "spec": found.get("spec"), "status": found.get("status")}
+
+
+class Evaluator:
+    """Evaluates expressions one after another on a shared budget."""
+
+    def __init__(
+        self, frame: Mapping[str, objects.Json], named: Mapping[str, Compiled], budget: int
+    ) -> None:
+        self._budget = budget
+        self._frame = {**frame, "variables": _Named(named, self)}
+
+    def value(self, compiled: Compiled, expression: str) -> objects.Json:
+        """Return an expression's value.
+
+        Raises:
+            FailedError: It has none. BudgetError: nothing is left of the budget.
+        """
+        if isinstance(compiled, policies.PolicyError):
+            raise FailedError(f"compilation error: {compiled}")
+        try:
+            return self.spend(compiled)
+        except errors.EvaluationError as error:
+            raise FailedError(f"expression '{expression}' resulted in error: {error}") from None
+
+    def spend(self, program: programs.Program) -> objects.Json:
+        """Run a program and charge what it cost."""
+        value, cost = program.evaluate(self._frame)
+        self._budget -= cost
+        if self._budget < 0:
+            raise BudgetError(_OUT_OF_BUDGET)
+        return value
+
+
+class _Named(dict[str, objects.Json]):
+    """The policy's named expressions: each is evaluated when first asked for."""
+
+    def __init__(self, named: Mapping[str, Compiled], evaluator: Evaluator) -> None:
+        super().__init__()
+        self._named = named
+        self._evaluator = evaluator
+
+    def __missing__(self, name: str) -> objects.Json:
+        compiled = self._named[name]
+        if isinstance(compiled, policies.PolicyError):
+            text = f'composited variable "{name}" fails to compile: {compiled}'
+            raise errors.EvaluationError(text)
+        try:
+            value = self._evaluator.spend(compiled)
+        except errors.EvaluationError as error:
+            text = f'composited variable "{name}" fails to evaluate: {error}'
+            raise errors.EvaluationError(text) from None
+        self[name] = value
+        return value
+
+    def get(self, name: str, default: objects.Json = None) -> objects.Json:
+        """Return a value, evaluated if need be; `default` where no expression has that name."""
+        return self[name] if name in self._named else default
