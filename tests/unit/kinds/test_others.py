@@ -1,0 +1,261 @@
+"""The rest of the kinds, each by a rule or two of its own."""
+
+import base64
+
+import pytest
+
+
+def encoded(text):
+    return base64.b64encode(text.encode()).decode()
+
+
+CLAIM = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+VOLUME = {
+    "accessModes": ["ReadWriteOnce"],
+    "capacity": {"storage": "1Gi"},
+    "hostPath": {"path": "/x"},
+}
+ROLE = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "r"}
+
+
+@pytest.mark.parametrize(
+    ("ref", "obj", "causes"),
+    [
+        (
+            "configmaps",
+            {"data": {"a b": ""}},
+            [
+                'data[a b]: Invalid value: "a b": a valid config key must consist of alphanumeric '
+                "characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', "
+                "regex used for validation is '[-._a-zA-Z0-9]+')"
+            ],
+        ),
+        (
+            "configmaps",
+            {"data": {"a": "x"}, "binaryData": {"a": encoded("x")}},
+            ['data[a]: Invalid value: "a": duplicate of key present in binaryData'],
+        ),
+        (
+            "secrets",
+            {"type": "kubernetes.io/tls"},
+            ["data[tls.crt]: Required value", "data[tls.key]: Required value"],
+        ),
+        (
+            "persistentvolumeclaims",
+            {"spec": {}},
+            [
+                "spec.accessModes: Required value: at least 1 access mode is required",
+                "spec.resources[storage]: Required value",
+            ],
+        ),
+        (
+            "persistentvolumes",
+            {"spec": VOLUME | {"local": {"path": "/y"}}},
+            ["spec.local: Forbidden: may not specify more than 1 volume type"],
+        ),
+        (
+            "storageclasses.storage.k8s.io",
+            {"provisioner": "p", "reclaimPolicy": "Recycle"},
+            [
+                'reclaimPolicy: Unsupported value: "Recycle": supported values: "Delete", "Retain"'
+            ],
+        ),
+        (
+            "volumeattributesclasses.storage.k8s.io",
+            {"driverName": "d"},
+            ["parameters: Required value: must contain at least one key/value pair"],
+        ),
+        (
+            "roles.rbac.authorization.k8s.io",
+            {"rules": [{"verbs": ["get"], "nonResourceURLs": ["/x"]}]},
+            [
+                'rules[0].nonResourceURLs: Invalid value: ["/x"]: namespaced rules cannot apply to '
+                "non-resource URLs"
+            ],
+        ),
+        (
+            "rolebindings.rbac.authorization.k8s.io",
+            {"roleRef": ROLE, "subjects": [{"kind": "Robot", "name": "x"}]},
+            [
+                'subjects[0].kind: Unsupported value: "Robot": supported values: "ServiceAccount", '
+                '"User", "Group"'
+            ],
+        ),
+        (
+            "ingresses.networking.k8s.io",
+            {"spec": {}},
+            [
+                "spec: Invalid value: null: either `defaultBackend` or `rules` must be specified"
+            ],
+        ),
+        (
+            "networkpolicies.networking.k8s.io",
+            {"spec": {"ingress": [{"from": [{}]}]}},
+            ["spec.ingress[0].from[0]: Required value: must specify a peer"],
+        ),
+        (
+            "networkpolicies.networking.k8s.io",
+            {
+                "spec": {
+                    "egress": [{"to": [{"ipBlock": {"cidr": "10.0.0.0/8", "except": ["11.0.0.0/9"]}}]}]
+                }
+            },
+            [
+                'spec.egress[0].to[0].ipBlock.except[0]: Invalid value: "11.0.0.0/9": must be a '
+                "strict subset of `cidr`"
+            ],
+        ),
+        (
+            "poddisruptionbudgets.policy",
+            {"spec": {"maxUnavailable": "101%"}},
+            ['spec.maxUnavailable: Invalid value: "101%": must not be greater than 100%'],
+        ),
+        (
+            "horizontalpodautoscalers.autoscaling",
+            {"spec": {"maxReplicas": 0, "scaleTargetRef": {"kind": "D", "name": "d"}}},
+            [
+                "spec.maxReplicas: Required value: must be set and greater than 0",
+                "spec.maxReplicas: Invalid value: 0: must be greater than or equal to "
+                "`minReplicas`",
+                'spec.scaleTargetRef.apiVersion: Invalid value: "": apiVersion must specify API '
+                "group",
+            ],
+        ),
+        (
+            "resourcequotas",
+            {"spec": {"hard": {"pods": "1"}, "scopes": ["BestEffort", "NotBestEffort"]}},
+            [
+                'spec.scopes: Invalid value: ["BestEffort","NotBestEffort"]: conflicting scopes'
+            ],
+        ),
+        (
+            "limitranges",
+            {"spec": {"limits": [{"type": "Pod", "default": {"cpu": "1"}}]}},
+            ["spec.limits[0].default: Forbidden: may not be specified when `type` is 'Pod'"],
+        ),
+        (
+            "priorityclasses.scheduling.k8s.io",
+            {"value": 1_000_000_001},
+            ["value: Forbidden: maximum allowed value of a user defined priority is 1000000000"],
+        ),
+        (
+            "nodes",
+            {"spec": {"taints": [{"key": "k", "effect": "Nope"}]}},
+            [
+                'metadata.taints[0].effect: Unsupported value: "Nope": supported values: '
+                '"NoSchedule", "PreferNoSchedule", "NoExecute"'
+            ],
+        ),
+        (
+            "leases.coordination.k8s.io",
+            {"spec": {"leaseDurationSeconds": 0}},
+            ["spec.leaseDurationSeconds: Invalid value: 0: must be greater than 0"],
+        ),
+        (
+            "csidrivers.storage.k8s.io",
+            {"spec": {"tokenRequests": [{"audience": "a"}, {"audience": "a"}]}},
+            ['spec.tokenRequests[1].audience: Duplicate value: "a"'],
+        ),
+        (
+            "endpointslices.discovery.k8s.io",
+            {"addressType": "IPv4", "endpoints": [{"addresses": []}]},
+            ["endpoints[0].addresses: Required value: must contain at least 1 address"],
+        ),
+    ],
+)  # fmt: skip
+def test_a_wrong_object_is_refused_in_kubernetes_words(bench, ref, obj, causes):
+    assert bench.refused(ref, obj) == causes
+
+
+def test_frozen_config_stays_and_cannot_thaw(bench):
+    bench.create("configmaps", {"data": {"a": "1"}, "immutable": True})
+    assert bench.patch_refused("configmaps", {"data": {"a": "2"}}) == [
+        "data: Forbidden: field is immutable when `immutable` is set"
+    ]
+    assert bench.patch_refused("configmaps", {"immutable": None}) == [
+        "immutable: Forbidden: field is immutable when `immutable` is set"
+    ]
+
+
+def test_a_secret_takes_plain_text_and_keeps_its_type(bench):
+    made = bench.made("secrets", {"stringData": {"a": "b"}})
+    assert (made["data"], made["type"]) == ({"a": encoded("b")}, "Opaque")
+    assert "stringData" not in made
+    assert bench.patch_refused("secrets", {"type": "x/y"}) == [
+        'type: Invalid value: "x/y": field is immutable'
+    ]
+
+
+def test_a_claim_grows_only_once_it_is_bound(bench):
+    bench.create("persistentvolumeclaims", {"spec": CLAIM})
+    more = {"spec": {"resources": {"requests": {"storage": "2Gi"}}}}
+    (cause,) = bench.patch_refused("persistentvolumeclaims", more)
+    assert cause.splitlines()[0] == (
+        "spec: Forbidden: spec is immutable after creation except resources.requests and "
+        "volumeAttributesClassName for bound claims"
+    )
+    bound = {"status": {"phase": "Bound", "capacity": {"storage": "1Gi"}}}
+    bench.patch("persistentvolumeclaims", bound, subresource="status")
+    made = bench.patch("persistentvolumeclaims", more)
+    assert made["spec"]["resources"]["requests"] == {"storage": "2Gi"}
+    less = {"spec": {"resources": {"requests": {"storage": "1Gi"}}}}
+    assert bench.patch_refused("persistentvolumeclaims", less) == [
+        "spec.resources.requests.storage: Forbidden: field can not be less than status.capacity"
+    ]
+
+
+def test_a_volume_keeps_its_source(bench):
+    bench.create("persistentvolumes", {"spec": VOLUME})
+    (cause,) = bench.patch_refused("persistentvolumes", {"spec": {"hostPath": {"path": "/y"}}})
+    assert cause.splitlines()[0] == (
+        "spec.persistentvolumesource: Forbidden: spec.persistentvolumesource is immutable after "
+        "creation"
+    )
+
+
+def test_a_volume_remembers_when_its_phase_changed(bench):
+    made = bench.made("persistentvolumes", {"spec": VOLUME})
+    assert made["status"]["phase"] == "Pending"
+    assert made["status"]["lastPhaseTransitionTime"]
+
+
+def test_a_binding_keeps_its_role(bench):
+    bench.create("rolebindings.rbac.authorization.k8s.io", {"roleRef": ROLE})
+    (cause,) = bench.patch_refused(
+        "rolebindings.rbac.authorization.k8s.io", {"roleRef": {"name": "other"}}
+    )
+    assert cause.startswith("roleRef: Invalid value: {")
+    assert cause.endswith(": cannot change roleRef")
+
+
+def test_a_namespace_carries_its_name_as_a_label(bench):
+    made = bench.made("namespaces", {})
+    assert made["metadata"]["labels"] == {"kubernetes.io/metadata.name": "a"}
+    assert (made["spec"], made["status"]) == ({"finalizers": ["kubernetes"]}, {"phase": "Active"})
+
+
+def test_an_ingress_path_is_absolute(bench):
+    backend = {"service": {"name": "s", "port": {"number": 80}}}
+    path = {"path": "x", "pathType": "Exact", "backend": backend}
+    spec = {"rules": [{"http": {"paths": [path]}}]}
+    assert bench.refused("ingresses.networking.k8s.io", {"spec": spec}) == [
+        'spec.rules[0].http.paths[0].path: Invalid value: "x": must be an absolute path'
+    ]
+
+
+def test_an_empty_list_is_owned_and_kept_as_null(bench):
+    made = bench.made("clusterroles.rbac.authorization.k8s.io", {"rules": []})
+    assert made["rules"] is None
+    assert made["metadata"]["managedFields"][0]["fieldsV1"] == {"f:rules": {}}
+
+
+def test_deprecated_words_are_warned_about(bench):
+    backend = {"service": {"name": "s", "port": {"number": 80}}}
+    meta = {"name": "a", "annotations": {"kubernetes.io/ingress.class": "x"}}
+    written = bench.create(
+        "ingresses.networking.k8s.io", {"metadata": meta, "spec": {"defaultBackend": backend}}
+    )
+    assert written.warnings == [
+        'annotation "kubernetes.io/ingress.class" is deprecated, please use '
+        "'spec.ingressClassName' instead"
+    ]

@@ -1,0 +1,140 @@
+"""Deployments, stateful and daemon sets, jobs: defaults, checks, what never changes."""
+
+import pytest
+
+TEMPLATE = {
+    "metadata": {"labels": {"app": "a"}},
+    "spec": {"containers": [{"name": "c", "image": "nginx"}]},
+}
+SELECTOR = {"matchLabels": {"app": "a"}}
+
+
+def workload(**spec):
+    return {"spec": {"selector": SELECTOR, "template": TEMPLATE} | spec}
+
+
+def job(**spec):
+    pods = TEMPLATE["spec"] | {"restartPolicy": "Never"}
+    return {"spec": {"template": {"spec": pods}} | spec}
+
+
+def test_a_deployment_rolls_by_a_quarter_and_keeps_ten_revisions(bench):
+    spec = bench.made("deployments.apps", workload())["spec"]
+    assert (spec["replicas"], spec["revisionHistoryLimit"]) == (1, 10)
+    assert spec["progressDeadlineSeconds"] == 600
+    assert spec["strategy"] == {
+        "type": "RollingUpdate",
+        "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": "25%"},
+    }
+
+
+def test_a_template_must_match_its_selector(bench):
+    other = {"matchLabels": {"app": "b"}}
+    assert bench.refused("deployments.apps", workload(selector=other)) == [
+        'spec.template.metadata.labels: Invalid value: {"app":"a"}: `selector` does not match '
+        "template `labels`"
+    ]
+
+
+def test_a_deployment_cannot_hold_back_every_pod(bench):
+    rolling = {"maxSurge": 0, "maxUnavailable": 0}
+    causes = bench.refused(
+        "deployments.apps", workload(strategy={"type": "RollingUpdate", "rollingUpdate": rolling})
+    )
+    assert causes == [
+        "spec.strategy.rollingUpdate.maxUnavailable: Invalid value: 0: may not be 0 when "
+        "`maxSurge` is 0"
+    ]
+
+
+@pytest.mark.parametrize("ref", ["deployments.apps", "replicasets.apps", "daemonsets.apps"])
+def test_a_selector_never_changes(bench, ref):
+    bench.create(ref, workload())
+    labels = {"app": "b"}
+    change = {"spec": {"selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}}}}  # fmt: skip
+    (cause,) = bench.patch_refused(ref, change)
+    assert cause.startswith("spec.selector: Invalid value: ")
+    assert cause.endswith("field is immutable")
+
+
+def test_a_generation_counts_changes_of_the_spec_only(bench):
+    bench.create("deployments.apps", workload())
+    assert bench.patch("deployments.apps", {"metadata": {"labels": {"x": "y"}}})["metadata"]["generation"] == 1  # fmt: skip
+    assert bench.patch("deployments.apps", {"spec": {"replicas": 3}})["metadata"]["generation"] == 2
+    status = {"status": {"replicas": 3, "observedGeneration": 2}}
+    made = bench.patch("deployments.apps", status, subresource="status")
+    assert made["metadata"]["generation"] == 2
+    assert made["status"]["replicas"] == 3
+
+
+def test_a_main_write_leaves_the_status_and_a_status_write_the_rest(bench):
+    bench.create("deployments.apps", workload())
+    made = bench.patch("deployments.apps", {"status": {"replicas": 9}})
+    assert made["status"] == {}
+    made = bench.patch("deployments.apps", {"spec": {"replicas": 9}}, subresource="status")
+    assert made["spec"]["replicas"] == 1
+
+
+def test_a_stateful_set_may_change_little(bench):
+    bench.create("statefulsets.apps", workload(serviceName="a"))
+    assert bench.patch("statefulsets.apps", {"spec": {"replicas": 2}})["spec"]["replicas"] == 2
+    (cause,) = bench.patch_refused("statefulsets.apps", {"spec": {"serviceName": "b"}})
+    assert cause.startswith("spec: Forbidden: updates to statefulset spec for fields other than ")
+
+
+def test_a_daemon_set_counts_its_templates(bench):
+    key = "deprecated.daemonset.template.generation"
+    made = bench.made("daemonsets.apps", workload())
+    assert made["metadata"]["annotations"] == {key: "1"}
+    image = {"spec": {"template": {"spec": {"containers": [{"name": "c", "image": "b"}]}}}}
+    assert bench.patch("daemonsets.apps", image)["metadata"]["annotations"] == {key: "2"}
+    made = bench.patch("daemonsets.apps", {"metadata": {"annotations": None}})
+    assert made["metadata"]["annotations"] == {key: "2"}
+
+
+def test_a_job_selects_the_pods_of_its_own_uid(bench):
+    made = bench.made("jobs.batch", job())
+    uid = made["metadata"]["uid"]
+    labels = made["spec"]["template"]["metadata"]["labels"]
+    assert labels == {
+        "batch.kubernetes.io/controller-uid": uid,
+        "batch.kubernetes.io/job-name": "a",
+        "controller-uid": uid,
+        "job-name": "a",
+    }
+    matched = {"batch.kubernetes.io/controller-uid": uid}
+    assert made["spec"]["selector"] == {"matchLabels": matched}
+    assert made["metadata"]["labels"] == labels
+
+
+def test_a_job_ends(bench):
+    template = {"spec": TEMPLATE["spec"]}
+    assert bench.refused("jobs.batch", {"spec": {"template": template}}) == [
+        'spec.template.spec.restartPolicy: Required value: valid values: "OnFailure", "Never"'
+    ]
+
+
+def test_an_indexed_job_says_how_often(bench):
+    assert bench.refused("jobs.batch", job(completionMode="Indexed", parallelism=2)) == [
+        "spec.completions: Required value: when completion mode is Indexed"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "complaint"),
+    [
+        ("* * * *", "expected exactly 5 fields, found 4: [* * * *]"),
+        ("61 * * * *", "end of range (61) above maximum (59): 61"),
+        ("@never", "unrecognized descriptor: @never"),
+    ],
+)
+def test_a_schedule_that_means_nothing_is_refused(bench, schedule, complaint):
+    causes = bench.refused("cronjobs.batch", {"spec": {"schedule": schedule, "jobTemplate": job()}})
+    assert causes == [f'spec.schedule: Invalid value: "{schedule}": {complaint}']
+
+
+def test_revisions_never_change(bench):
+    bench.create("controllerrevisions.apps", {"revision": 1, "data": {"a": 1}})
+    assert bench.patch_refused("controllerrevisions.apps", {"data": {"a": 2}}) == [
+        'data: Invalid value: {"a":2}: field is immutable'
+    ]
