@@ -7,6 +7,7 @@ exactly as a client's would, and is noted in the journal.
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -55,6 +56,7 @@ class Shared:
         journal: Receives every write, in order.
         root_ca: PEM bundle that clients in the cluster trust the API server by.
         follows_leases: Nodes are lost when their leases are not renewed; off where time jumps.
+        event_numbers: Tell apart the names of Events of one moment.
     """
 
     view: views.View
@@ -64,6 +66,7 @@ class Shared:
     parsed: changes.Parsed = field(default_factory=changes.Parsed)
     root_ca: str = ""
     follows_leases: bool = True
+    event_numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
 
 class Cluster:
@@ -75,7 +78,17 @@ class Cluster:
         program: First part of the user agent and owner of the fields written.
     """
 
-    __slots__ = ("_options", "agent", "clock", "indexes", "journal", "parsed", "program", "view")
+    __slots__ = (
+        "_event_numbers",
+        "_options",
+        "agent",
+        "clock",
+        "indexes",
+        "journal",
+        "parsed",
+        "program",
+        "view",
+    )
 
     def __init__(self, shared: Shared, agent: str, program: str = MANAGER) -> None:
         self.view = shared.view
@@ -83,6 +96,7 @@ class Cluster:
         self.indexes = shared.indexes
         self.parsed = shared.parsed
         self.journal = shared.journal
+        self._event_numbers = shared.event_numbers
         self.agent = agent
         self.program = program
         self._options = options.WriteOptions(
@@ -100,6 +114,10 @@ class Cluster:
     def stamp(self) -> str:
         """Return the wall time as metav1.Time writes it."""
         return clocks.rfc3339(self.clock.now())
+
+    def event_number(self) -> int:
+        """Return a number that no other Event of the reactor has."""
+        return next(self._event_numbers)
 
     # ------------------------------------------------------------------ reads
 

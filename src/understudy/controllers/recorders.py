@@ -55,12 +55,11 @@ class Recorder:
         component: source.component and reportingComponent, e.g. `replicaset-controller`.
     """
 
-    __slots__ = ("_buckets", "_cluster", "_seen", "_serial", "_similar", "component")
+    __slots__ = ("_buckets", "_cluster", "_seen", "_similar", "component")
 
     def __init__(self, cluster: clusters.Cluster, component: str) -> None:
         self._cluster = cluster
         self.component = component
-        self._serial = 0
         self._similar: dict[_Key, _Similar] = {}
         self._seen: dict[_Key, _Seen] = {}
         self._buckets: dict[_Key, _Bucket] = {}
@@ -130,9 +129,8 @@ class Recorder:
         *,
         combined: bool,
     ) -> None:
-        self._serial += 1
         stamp = self._cluster.stamp()
-        name = event_name(reference["name"], self._cluster.now(), self._serial)
+        name = event_name(reference["name"], self._cluster.now(), self._cluster.event_number())
         event: objects.Object = {
             "apiVersion": "v1",
             "kind": "Event",
@@ -156,12 +154,11 @@ class Recorder:
 class SeriesRecorder:
     """Writes events.k8s.io Events in a component's name (the scheduler's)."""
 
-    __slots__ = ("_cluster", "_seen", "_serial", "component")
+    __slots__ = ("_cluster", "_seen", "component")
 
     def __init__(self, cluster: clusters.Cluster, component: str) -> None:
         self._cluster = cluster
         self.component = component
-        self._serial = 0
         self._seen: dict[_Key, tuple[str, float, int]] = {}
 
     def event(self, about: objects.Object, type: str, reason: str, action: str, note: str) -> None:
@@ -190,8 +187,7 @@ class SeriesRecorder:
     def _create(
         self, reference: objects.Object, type: str, reason: str, action: str, note: str
     ) -> str:
-        self._serial += 1
-        name = event_name(reference["name"], self._cluster.now(), self._serial)
+        name = event_name(reference["name"], self._cluster.now(), self._cluster.event_number())
         event: objects.Object = {
             "apiVersion": "events.k8s.io/v1",
             "kind": "Event",

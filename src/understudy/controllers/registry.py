@@ -12,7 +12,7 @@ from understudy.aio import clocks
 from understudy.controllers import clusters, garbage, quotas, reactor as reactors
 from understudy.controllers.namespaces import defaults, deletion
 from understudy.controllers.nodes import eviction, lifecycle, podgc
-from understudy.controllers.runtime import settings, simulated
+from understudy.controllers.runtime import balancers, provisioner, settings, simulated
 from understudy.controllers.scheduling import scheduler
 from understudy.controllers.services import endpoints, mirrors, slices
 from understudy.controllers.storage import binder, protection
@@ -117,6 +117,10 @@ def assemble(
         nodes.prepare()
         reactor.add(nodes)
         reactor.add(simulated.SimulatedKubelet(reactor.shared, runtime))
+        if runtime.volumes:
+            reactor.add(provisioner.SimulatedProvisioner(reactor.shared))
+        if runtime.load_balancers:
+            reactor.add(balancers.SimulatedBalancers(reactor.shared))
     for factory in more:
         reactor.add(factory(reactor.shared))
     return reactor

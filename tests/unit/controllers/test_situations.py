@@ -244,3 +244,84 @@ def test_dependents_of_a_cluster_scoped_owner_go_wherever_they_are(world) -> Non
     fork_free = world.settle()
     assert fork_free.is_settled
     assert not [one for one in world.view.each("configmaps") if one["metadata"]["name"] == "d"]
+
+
+def claim(**spec) -> objects.Object:
+    size = {"requests": {"storage": "1Gi"}}
+    return {"metadata": {"name": "data"},
+            "spec": {"accessModes": ["ReadWriteOnce"], "resources": size, **spec}}  # fmt: skip
+
+
+def storage_class(mode: str = "Immediate", provisioner: str = "csi.example.com") -> objects.Object:
+    return {"metadata": {"name": "fast"}, "provisioner": provisioner, "volumeBindingMode": mode}
+
+
+@pytest.mark.parametrize("mode", ["Immediate", "WaitForFirstConsumer"])
+@pytest.mark.parametrize("provisioner", ["csi.example.com", "rancher.io/local-path"])
+def test_a_claim_of_a_provisioned_class_gets_a_volume_and_leaves_none(
+    world, mode: str, provisioner: str
+) -> None:
+    world.view.create("storageclasses.storage.k8s.io", storage_class(mode, provisioner))
+    world.view.create("persistentvolumeclaims", claim(storageClassName="fast"), "default")
+    mounted = {"name": "v", "persistentVolumeClaim": {"claimName": "data"}}
+    world.view.create("pods", pod(volumes=[mounted]), "default")
+    world.settle()
+    assert world.pods()[0]["status"]["phase"] == "Running"
+    found = world.view.get("persistentvolumeclaims", "data", "default")
+    volume = world.view.get("persistentvolumes", found["spec"]["volumeName"])
+    assert found["status"]["phase"] == volume["status"]["phase"] == "Bound"
+    assert volume["spec"]["capacity"] == {"storage": "1Gi"}
+    assert world.events("ProvisioningSucceeded") == [
+        f"Successfully provisioned volume {volume['metadata']['name']}"
+    ]
+    world.view.delete("pods", "one", "default")
+    world.view.delete("persistentvolumeclaims", "data", "default")
+    world.settle()
+    assert not list(world.view.each("persistentvolumeclaims"))
+    assert not list(world.view.each("persistentvolumes"))
+
+
+def test_a_claim_that_waits_for_its_consumer_gets_no_volume_before(world) -> None:
+    world.view.create("storageclasses.storage.k8s.io", storage_class("WaitForFirstConsumer"))
+    world.view.create("persistentvolumeclaims", claim(storageClassName="fast"), "default")
+    world.settle()
+    assert not list(world.view.each("persistentvolumes"))
+    assert world.events("WaitForFirstConsumer")
+
+
+@pytest.mark.parametrize(
+    ("path", "left"),
+    [("/tmp/data", None), ("/srv/data", "Failed")],
+)
+def test_a_released_volume_is_reclaimed_by_its_policy(world, path: str, left: str | None) -> None:
+    spec = {"capacity": {"storage": "2Gi"}, "accessModes": ["ReadWriteOnce"],
+            "persistentVolumeReclaimPolicy": "Delete", "hostPath": {"path": path}}  # fmt: skip
+    world.view.create("persistentvolumes", {"metadata": {"name": "static"}, "spec": spec})
+    world.view.create("persistentvolumeclaims", claim(storageClassName=""), "default")
+    world.settle()
+    assert world.view.get("persistentvolumes", "static")["status"]["phase"] == "Bound"
+    world.view.delete("persistentvolumeclaims", "data", "default")
+    world.settle()
+    found = world.view.find("persistentvolumes", "", "static")
+    assert (found and found["status"]["phase"]) == left
+    if left:
+        assert world.events("VolumeFailedDelete") == [
+            f"host_path deleter only supports /tmp/.+ but received provided {path}"
+        ]
+
+
+def test_a_load_balancer_has_an_address_as_long_as_it_is_one(world) -> None:
+    ports = [{"port": 80}]
+    for name in ("a", "b"):
+        service = {"metadata": {"name": name}, "spec": {"type": "LoadBalancer", "ports": ports}}
+        world.view.create("services", service, "default")
+    world.settle()
+    given = [
+        world.view.get("services", name, "default")["status"]["loadBalancer"]["ingress"][0]["ip"]
+        for name in ("a", "b")
+    ]
+    assert len(set(given)) == 2
+    assert all(address.startswith(("198.18.", "198.19.")) for address in given)
+    world.view.patch("services", "a", {"spec": {"type": "ClusterIP"}}, "default")
+    world.settle()
+    assert world.view.get("services", "a", "default")["status"]["loadBalancer"] == {}

@@ -28,6 +28,12 @@ class Runtime:
     """Renew the nodes' leases, and lose nodes whose lease is not renewed. Off in rehearsals,
     where time jumps."""
 
+    volumes: bool = True
+    """Make volumes for claims whose class names a provisioner from outside Kubernetes."""
+
+    load_balancers: bool = True
+    """Give Services of type LoadBalancer an address."""
+
     start_delay_s: float = 0.25
     """From binding to containers being created, and again to their start."""
 

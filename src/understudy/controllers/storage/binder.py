@@ -6,6 +6,8 @@ Source: pkg/controller/volume/persistentvolume. Keys are `(claim, namespace, nam
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Final
 
 from understudy.controllers import changes, clusters, reactor, recorders
@@ -84,9 +86,51 @@ class Binder:
             return
         claim = self.cluster.peek(CLAIMS, str(reference["namespace"]), str(reference["name"]))
         if claim is None or objects.uid_of(claim) != reference["uid"]:
-            self._set_phase(volume, "Released")
-        elif claim["spec"].get("volumeName") == objects.name_of(volume) and binding.is_bound(claim):
-            self._set_phase(volume, "Bound")
+            if (volume.get("status") or {}).get("phase") != "Failed":
+                volume = self._set_phase(volume, "Released")
+            self._reclaim(volume)
+        elif claim["spec"].get("volumeName") == objects.name_of(volume):
+            if binding.is_bound(claim):
+                self._set_phase(volume, "Bound")
+        elif claim["spec"].get("volumeName"):
+            self._release(volume)
+
+    def _reclaim(self, volume: objects.Object) -> None:
+        """Do with a released volume what its policy says, as far as no plugin is asked for it."""
+        policy = volume["spec"].get("persistentVolumeReclaimPolicy")
+        if policy != "Delete" or objects.metadata(volume).get("deletionTimestamp"):
+            return
+        if binding.PROVISIONED_BY in objects.annotations_of(volume):
+            return  # whoever provisioned it deletes it
+        name = objects.name_of(volume)
+        path = (volume["spec"].get("hostPath") or {}).get("path")
+        if path is None:
+            why = (
+                f"error getting deleter volume plugin for volume {json.dumps(name)}: "
+                "no deletable volume plugin matched"
+            )
+        elif not re.search("/tmp/.+", path):  # noqa: S108 (the only place Kubernetes deletes in)
+            why = f"host_path deleter only supports /tmp/.+ but received provided {path}"
+        else:
+            self.cluster.delete(VOLUMES, "", name, uid=objects.uid_of(volume))
+            return
+        status = volume.setdefault("status", {})
+        if (status.get("phase"), status.get("message")) != ("Failed", why):
+            status |= {"phase": "Failed", "message": why}
+            volume = self.cluster.update_status(VOLUMES, volume)
+            self.recorder.event(volume, "Warning", "VolumeFailedDelete", why)
+
+    def _release(self, volume: objects.Object) -> None:
+        """Take back a reservation: its claim was bound to another volume."""
+        spec = volume["spec"]
+        annotations = objects.annotations_of(volume)
+        if binding.BOUND_BY_CONTROLLER in annotations:
+            del spec["claimRef"]
+            left = {k: v for k, v in annotations.items() if k != binding.BOUND_BY_CONTROLLER}
+            volume["metadata"]["annotations"] = left
+        else:
+            spec["claimRef"].pop("uid", None)
+        self._set_phase(self.cluster.update(VOLUMES, volume), "Available")
 
     def _set_phase(self, volume: objects.Object, phase: str) -> objects.Object:
         status = volume.setdefault("status", {})

@@ -10,6 +10,7 @@ from understudy.kube import objects, quantities, selectors
 
 BIND_COMPLETED: Final = "pv.kubernetes.io/bind-completed"
 BOUND_BY_CONTROLLER: Final = "pv.kubernetes.io/bound-by-controller"
+PROVISIONED_BY: Final = "pv.kubernetes.io/provisioned-by"
 NO_PROVISIONER: Final = "kubernetes.io/no-provisioner"
 _LEGACY_CLASS: Final = "volume.beta.kubernetes.io/storage-class"
 
