@@ -59,7 +59,7 @@ def parse_json(body: bytes, kind: str = "") -> tuple[objects.Object, list[str]]:
             return {}, []
         raise _unrecognised(_not_an_object(value), kind, body)
     _check_type_meta(value, kind, body)
-    return value, _duplicates(body, value)
+    return value, repeated(body, value)
 
 
 def parse_yaml(body: bytes, kind: str = "") -> tuple[objects.Object, list[str]]:
@@ -76,7 +76,7 @@ def parse_yaml(body: bytes, kind: str = "") -> tuple[objects.Object, list[str]]:
         else:
             if isinstance(value, dict):
                 _check_type_meta(value, kind, body)
-                return value, _duplicates(body, value)
+                return value, repeated(body, value)
     try:
         value, complaints = yamltext.load(body)
     except yamltext.YamlError as error:
@@ -96,12 +96,13 @@ def _lenient(body: bytes, kind: str) -> objects.Json:
     return jsontext.loads(body)
 
 
-def _duplicates(body: bytes, value: objects.Object) -> list[str]:
-    """Return the duplicate fields; mostly shown cheaply to be none, by encoding again.
+def repeated(body: bytes, value: objects.Json) -> list[str]:
+    """Return the duplicate fields of a parsed body, as complaints.
 
-    The re-encoded value holds each key once. Where it is not the body, byte for byte, a quote and
-    a colon follow every key in both, so equal counts of `":` leave no room for a second one; other
-    spellings (a space before the colon, escaped quotes and colons) are looked for.
+    Mostly shown cheaply to be none, by encoding again. The re-encoded value holds each key once.
+    Where it is not the body, byte for byte, a quote and a colon follow every key in both, so equal
+    counts of `":` leave no room for a second one; other spellings (a space before the colon,
+    escaped quotes and colons) are looked for.
     """
     encoded = orjson.dumps(value)
     if encoded == body or (

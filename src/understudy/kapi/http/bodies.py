@@ -72,7 +72,9 @@ def check_depth(body: bytes, value: objects.Json, depth_max: int) -> None:
 
 
 def parse_patch(body: bytes, patch_type: str, *, depth_max: int) -> tuple[objects.Json, list[str]]:
-    """Read a patch of one of the four types; also returns warnings about duplicate keys.
+    """Read a patch of one of the four types; also returns complaints about duplicate keys.
+
+    Those of a configuration to apply are warnings already.
 
     Raises:
         BadRequestError: It does not parse.
@@ -86,7 +88,8 @@ def parse_patch(body: bytes, patch_type: str, *, depth_max: int) -> tuple[object
         complaint = jsontext.complaint(body) or str(error)
         raise statuses.BadRequestError(f"{prefix}{complaint}") from error
     check_depth(body, patch, depth_max)
-    return patch, []
+    what = "json patch " if patch_type == negotiation.JSON_PATCH else ""
+    return patch, [f"{what}{complaint}" for complaint in decoding.repeated(body, patch)]
 
 
 def _parse_apply(body: bytes, depth_max: int) -> tuple[objects.Object, list[str]]:

@@ -6,6 +6,7 @@ method, negotiate, read parameters and body, call the verb.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Collection
 from typing import Protocol
 
@@ -134,6 +135,7 @@ class Api:
     ) -> None:
         self.runtime: subresources.PodRuntime | None = None
         self.open_watches = 0
+        self._frames = streams.Frames()
         self._limits = limits
         self._targets = requests.Targets(base_view, limits.route_cache_max)
         self._registry = registry
@@ -363,7 +365,7 @@ class Api:
         self.open_watches += 1
         return streams.WatchStream(
             watch,
-            streams.Form(call.resource, call.choice, include, call.view.now),
+            streams.Form(call.resource, call.choice, include, call.view.now, self._frames),
             timeout_s=lifetime,
             bookmark_every_s=limits.bookmark_interval_s if options.allow_bookmarks else None,
             revision=lambda: call.view.revision,
@@ -465,6 +467,9 @@ class Api:
         patch, complaints = bodies.parse_patch(
             call.request.body, patch_type, depth_max=self._limits.json_depth_max
         )
+        if complaints and patch_type != negotiation.APPLY_PATCH:
+            options = dataclasses.replace(options, duplicates=tuple(complaints))
+            complaints = []
         written = call.view.patch(
             resource,
             path.name,
