@@ -76,7 +76,7 @@ class Autoscalers:
         if change.ref == "pods":
             revision = (change.entry.labels or {}).get(keys.REVISION)
             if revision:
-                queue.add((namespace, revision))
+                queue.add_after((namespace, revision), serverless.COUNTED_S)
         else:
             queue.add((namespace, name))
 

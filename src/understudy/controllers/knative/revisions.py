@@ -28,7 +28,9 @@ class Revisions:
     """The Revision controller."""
 
     name = "knative-revision-controller"
-    watched: Sequence[str] = (keys.REVISIONS, meta.DEPLOYMENTS, meta.AUTOSCALERS, meta.IMAGES)
+    watched: Sequence[str] = (
+        keys.REVISIONS, meta.DEPLOYMENTS, meta.AUTOSCALERS, meta.IMAGES, "pods",
+    )  # fmt: skip
 
     def __init__(
         self, shared: clusters.Shared, config: KnativeSettings, world: worlds.World
@@ -41,6 +43,11 @@ class Revisions:
     def observe(self, change: changes.Change, queue: reactor.Queue) -> None:
         if change.ref == keys.REVISIONS:
             queue.add((change.key.namespace, change.key.name))
+            return
+        if change.ref == "pods":  # a container that fails is told at once
+            revision = (change.entry.labels or {}).get(keys.REVISION)
+            if revision:
+                queue.add((change.key.namespace, revision))
             return
         owner = meta.controller_of(change.object)
         if owner is not None and owner.get("kind") == "Revision":

@@ -20,6 +20,10 @@ POPULATED, BY_ACTIVATOR = "EndpointsPopulated", "ActivatorEndpointsPopulated"
 SERVERLESS_LABEL = "networking.internal.knative.dev/serverlessservice"
 SERVICE_TYPE = "networking.internal.knative.dev/serviceType"
 _NOT_READY = "K8s Service is not ready"
+COUNTED_S = 0.02
+"""A pod is told of by its Deployment first, then the autoscaler counts it, ..."""
+ENDPOINTS_S = 0.05
+"""... and last it is among the endpoints. So the states of a Revision come in the real order."""
 
 
 class Serverless:
@@ -39,7 +43,7 @@ class Serverless:
         elif change.ref == "pods":
             revision = (change.entry.labels or {}).get(keys.REVISION)
             if revision:
-                queue.add((namespace, revision))
+                queue.add_after((namespace, revision), ENDPOINTS_S)
         else:
             serverless = (change.entry.labels or {}).get(SERVERLESS_LABEL)
             if serverless:

@@ -58,9 +58,7 @@ class Webhook:
                 defaults.default_route(obj)
                 _note_user_of_loner(attributes)
             case _:
-                reference = objects.lookup(obj, ("spec", "ref"))
-                if isinstance(reference, dict) and not reference.get("namespace"):
-                    reference["namespace"] = attributes.namespace
+                _default_reference(obj, attributes.namespace)
                 _note_user(attributes)
 
     def validate(self, attributes: admission.Attributes) -> None:
@@ -69,12 +67,28 @@ class Webhook:
         assert obj is not None, "handles() has seen to it"
         if attributes.subresource or objects.metadata(obj).get("deletionTimestamp"):
             return
+        if attributes.resource.kind in ("Service", "Configuration"):
+            warning = validation.insecure_defaults(obj)
+            if warning and warning not in attributes.warnings:
+                attributes.warnings.append(warning)
         problems = validation.validate(obj, attributes.old, self._config.limits)
         if problems:
-            raise statuses.BadRequestError(
+            error = statuses.BadRequestError(
                 f'admission webhook "{_VALIDATING}" denied the request: validation failed:'
                 f" {problems}"
             )
+            error.warnings = tuple(attributes.warnings)
+            raise error
+
+
+def _default_reference(mapping: objects.Object, namespace: str) -> None:
+    """Write the reference out as Go does, which has no "absent" for it."""
+    spec = mapping.setdefault("spec", {})
+    if not isinstance(spec, dict):
+        return
+    reference = spec.setdefault("ref", {"kind": "", "name": ""})
+    if isinstance(reference, dict) and not reference.get("namespace"):
+        reference["namespace"] = namespace
 
 
 def install(view: views.View, config: KnativeSettings) -> None:
