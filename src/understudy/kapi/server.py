@@ -51,6 +51,8 @@ class Server:
         token: The administrator's bearer token; empty without authentication.
         health: Checks behind `/readyz`; controllers and runtimes add their own.
         metrics: Values behind `/metrics`.
+        handler: Answers requests; may be replaced before the start by one around `api` (recording,
+            faults).
     """
 
     def __init__(
@@ -93,6 +95,7 @@ class Server:
         self._port = 0
         self._ca: bytes = b""
         self.api = self._api()
+        self.handler: protocol.Handler = self.api
 
     def _api(self) -> routes.Api:
         settings = self.settings
@@ -177,7 +180,7 @@ class Server:
             OSError: The address cannot be bound.
         """
         self._prepare_directories()
-        listener = protocol.Listener(self.api, self.settings.limits, self._clock)
+        listener = protocol.Listener(self.handler, self.settings.limits, self._clock)
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
             listener.connect,

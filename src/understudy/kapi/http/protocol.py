@@ -93,6 +93,14 @@ class Sink(Protocol):
         """Add a piece that is already in chunked framing (`frame`), shared with others."""
         ...
 
+    def is_full(self) -> bool:
+        """Say whether enough waits to be written: better go on later."""
+        ...
+
+    def is_blocked(self) -> bool:
+        """Say whether the peer reads too slowly; `Stream.resumed` tells when it goes on."""
+        ...
+
     def finish(self) -> None:
         """End the body; the connection may be used for further requests."""
         ...
@@ -114,8 +122,20 @@ class Stream:
         """Start to write."""
         raise NotImplementedError
 
+    def resumed(self) -> None:
+        """Go on: the peer, which read too slowly, has caught up."""
+
     def closed(self) -> None:
         """Let go of everything; `sink` may no longer be used."""
+
+
+class HangUp(Stream):
+    """No answer at all: the connection is cut, as by a failing network. For fault injection."""
+
+    __slots__ = ()
+
+    def opened(self, sink: Sink) -> None:
+        """Never called: nothing is written."""
 
 
 Answer = responses.Response | Stream
@@ -287,6 +307,8 @@ class Connection(asyncio.Protocol):
         """The peer reads again: go on with what waits."""
         self._paused = False
         self._rest()
+        if self._stream is not None:
+            self._stream.resumed()
         self._serve_queue()
         self._flush()
 
@@ -495,6 +517,9 @@ class Connection(asyncio.Protocol):
     # -- streams
 
     def _begin_stream(self, stream: Stream) -> None:
+        if isinstance(stream, HangUp):
+            self.abort()
+            return
         self._busy = True
         self._stream = stream
         self.deadline_s = _NEVER
@@ -530,6 +555,14 @@ class Connection(asyncio.Protocol):
             self._listener.slow_watches += 1
             self._keep_alive = False
             self.finish()
+
+    def is_full(self) -> bool:
+        """Say whether enough is gathered for one turn of the loop."""
+        return self._paused or self._frames_bytes > self._limits.write_high_water_bytes
+
+    def is_blocked(self) -> bool:
+        """Say whether the transport takes nothing more for now."""
+        return self._paused
 
     def write_frames(self) -> None:
         """Write what the stream has sent in this turn of the loop."""
