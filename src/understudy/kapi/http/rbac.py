@@ -1,7 +1,9 @@
 """Role based access control over a view's Roles, ClusterRoles and their bindings.
 
 What the bindings say is compiled once per state: the store's trees are immutable, so the same
-tree means the same rules. `system:masters` may do everything without any binding.
+tree means the same rules. `system:masters` may do everything without any binding. A ClusterRole
+with an aggregationRule has the rules of the ClusterRoles it selects at once, without the
+controller that would write them into it.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from dataclasses import dataclass
 from understudy.kapi.http import auth, tokens
 from understudy.kapi.resources import strategies
 from understudy.kapi.views import view as views
-from understudy.kube import identities, objects
+from understudy.kube import identities, objects, selectors
 
 GROUP = "rbac.authorization.k8s.io"
 _KINDS = ("clusterroles", "clusterrolebindings", "roles", "rolebindings")
@@ -40,10 +42,12 @@ class Grant:
 class Rules:
     """The grants of one state, by subject."""
 
-    __slots__ = ("_grants",)
+    __slots__ = ("_cluster_roles", "_grants", "_rules_of")
 
     def __init__(self, view: views.View) -> None:
         self._grants: dict[Subject, list[Grant]] = {}
+        self._cluster_roles = list(view.each(f"clusterroles.{GROUP}"))
+        self._rules_of: dict[tuple[str, str, str], tuple[objects.Object, ...]] = {}
         for kind in ("clusterrolebindings", "rolebindings"):
             for binding in view.each(f"{kind}.{GROUP}"):
                 self._add(view, binding)
@@ -54,9 +58,9 @@ class Rules:
         role_kind, role_name = reference.get("kind", ""), reference.get("name", "")
         plural = "clusterroles" if role_kind == "ClusterRole" else "roles"
         scope = "" if plural == "clusterroles" else namespace
-        role = view.find(f"{plural}.{GROUP}", scope, role_name)
+        rules = self._rules(view, plural, scope, role_name)
         missing = ""
-        if role is None:
+        if rules is None:
             missing = f'{role_kind.lower()}.{GROUP} "{role_name}" not found'
         shown = f"{name}/{namespace}" if namespace else name
         for subject in binding.get("subjects") or ():
@@ -64,12 +68,35 @@ class Rules:
             self._grants.setdefault(key, []).append(
                 Grant(
                     namespace,
-                    tuple((role or {}).get("rules") or ()),
+                    rules or (),
                     f'RBAC: allowed by {binding["kind"]} "{shown}" of {role_kind} "{role_name}" '
                     f"to {label}",
                     missing,
                 )
             )
+
+    def _rules(
+        self, view: views.View, plural: str, namespace: str, name: str
+    ) -> tuple[objects.Object, ...] | None:
+        """Return a role's rules; None where there is no such role."""
+        key = (plural, namespace, name)
+        if key not in self._rules_of:
+            role = view.find(f"{plural}.{GROUP}", namespace, name)
+            if role is None:
+                return None
+            self._rules_of[key] = tuple(self._aggregated(role, {name}))
+        return self._rules_of[key]
+
+    def _aggregated(self, role: objects.Object, seen: set[str]) -> list[objects.Object]:
+        rules = list(role.get("rules") or ())
+        for asked in (role.get("aggregationRule") or {}).get("clusterRoleSelectors") or ():
+            selector = selectors.from_label_selector(asked)
+            for other in self._cluster_roles:
+                name = objects.name_of(other)
+                if name not in seen and selector.matches(objects.labels_of(other)):
+                    seen.add(name)
+                    rules += self._aggregated(other, seen)
+        return rules
 
     def of(self, user: strategies.UserInfo, namespace: str) -> Iterator[Grant]:
         """Yield what a user is granted in a namespace, cluster-wide grants first."""

@@ -2,14 +2,16 @@
 
 A commit only appends to each watch's buffer. At the end of that turn of the loop every watch with
 something new is emptied, its events are encoded (once for all watches of the same form: the frame
-is kept with the event) and written in one piece. A peer that does not read fast enough is cut off
-by the connection; no writer waits for it.
+is kept with the event for a while) and written in one piece. Large states and bursts go out bit by
+bit, as fast as the peer reads; one that falls too far behind has its watch expire (410) and lists
+again. No writer ever waits.
 """
 
 from __future__ import annotations
 
 import asyncio
 import datetime as dt
+from collections import deque
 from collections.abc import Callable
 
 import orjson
@@ -17,11 +19,30 @@ import orjson
 from understudy.kapi.http import negotiation, protocol, responses, tables
 from understudy.kapi.resources import catalogue
 from understudy.kapi.resources.printers import registry
-from understudy.kapi.store import entries
+from understudy.kapi.store import entries, logs
 from understudy.kapi.watch import watches
 from understudy.kube import objects, statuses
 
 INITIAL_EVENTS_END = "k8s.io/initial-events-end"
+FRAMED_EVENTS_MAX = 512
+"""Events whose frames are kept. Watches that keep up share them; those behind encode again."""
+
+
+class Frames:
+    """The frames of the newest events, kept with them: one encoding serves every watch."""
+
+    __slots__ = ("_events",)
+
+    def __init__(self) -> None:
+        self._events: deque[logs.Event] = deque()
+
+    def keep(self, event: logs.Event, key: tuple[object, ...], frame: bytes) -> None:
+        """Remember a frame of an event; the oldest event's are forgotten."""
+        if not event.frames:
+            self._events.append(event)
+            if len(self._events) > FRAMED_EVENTS_MAX:
+                self._events.popleft().frames.clear()
+        event.frames[key] = frame
 
 
 class Form:
@@ -30,7 +51,7 @@ class Form:
     `key` identifies the form among all that one event may be encoded in.
     """
 
-    __slots__ = ("_first", "_include", "_now", "_printer", "choice", "key", "resource")
+    __slots__ = ("_first", "_frames", "_include", "_now", "_printer", "choice", "key", "resource")
 
     def __init__(
         self,
@@ -38,6 +59,7 @@ class Form:
         choice: negotiation.Choice,
         include: str,
         now: Callable[[], dt.datetime],
+        frames: Frames,
     ) -> None:
         self.resource = resource
         self.choice = choice
@@ -46,6 +68,7 @@ class Form:
         self._printer = registry.printer_for(resource)
         self._first = True
         self._now = now
+        self._frames = frames
 
     def frame(self, item: watches.Item) -> bytes:
         """Return an event as a framed line, from the event's shared frames where possible."""
@@ -60,7 +83,7 @@ class Form:
         frame = event.frames.get(key)
         if frame is None:
             frame = protocol.frame(self._line(item.type, self._body(item.entry)))
-            event.frames[key] = frame
+            self._frames.keep(event, key, frame)
         return frame
 
     def bookmark(self, revision: int, *, ends_initial: bool) -> bytes:
@@ -130,6 +153,8 @@ class WatchStream(protocol.Stream):
         "_revision",
         "_scheduled",
         "_sink",
+        "_start",
+        "_start_bookmark",
         "_timeout_s",
         "_timers",
         "_watch",
@@ -154,6 +179,8 @@ class WatchStream(protocol.Stream):
         self._bookmark_every_s = bookmark_every_s
         self._revision = revision
         self._on_closed = on_closed
+        self._start: deque[watches.Item] = deque(watch.start.items)
+        self._start_bookmark = watch.start.bookmark and bookmark_every_s is not None
         self._sink: protocol.Sink | None = None
         self._scheduled = False
         self._timers: list[asyncio.TimerHandle] = []
@@ -164,17 +191,14 @@ class WatchStream(protocol.Stream):
         """Send the start state, then follow."""
         self._sink = sink
         self._loop = asyncio.get_running_loop()
-        start = self._watch.start
-        for item in start.items:
-            sink.send_framed(self._form.frame(item))
-        if start.bookmark and self._bookmark_every_s is not None:
-            sink.send_framed(self._form.bookmark(start.revision, ends_initial=True))
-        if not self._is_open():
-            return
         self._watch.notify = self._schedule
         self._timers = [self._loop.call_later(self._timeout_s, self._time_out)]
         if self._bookmark_every_s is not None:
             self._timers.append(self._loop.call_later(self._bookmark_every_s, self._bookmark))
+        self._drain()
+
+    def resumed(self) -> None:
+        """Go on where a full connection stopped it."""
         self._schedule()
 
     def _is_open(self) -> bool:
@@ -196,34 +220,52 @@ class WatchStream(protocol.Stream):
             self._scheduled = True
             self._loop.call_soon(self._drain)
 
-    def _drain(self) -> None:
+    def _drain(self) -> bool:
+        """Send what waits, as far as the connection takes it; say whether all of it is out."""
         self._scheduled = False
         sink = self._sink
         if sink is None:
-            return
-        frame = self._form.frame
-        for item in self._watch.take():
-            sink.send_framed(frame(item))
-            if not self._is_open():
-                return
+            return False
+        if self._start or self._start_bookmark:
+            self._send(sink, self._start)
+            if self._start or not self._is_open():
+                return False
+            if self._start_bookmark:
+                self._start_bookmark = False
+                revision = self._watch.start.revision
+                sink.send_framed(self._form.bookmark(revision, ends_initial=True))
+        self._send(sink, self._watch.buffer)
+        if self._watch.buffer or not self._is_open():
+            return False
         if self._watch.expired:
             sink.send_framed(self._form.error(too_old()))
         if self._watch.expired or self._watch.closed:
             sink.finish()
+        return True
+
+    def _send(self, sink: protocol.Sink, items: deque[watches.Item]) -> None:
+        frame = self._form.frame
+        while items:
+            if sink.is_full():
+                if not sink.is_blocked():
+                    self._schedule()
+                return
+            sink.send_framed(frame(items.popleft()))
+            if not self._is_open():
+                return
 
     def _bookmark(self) -> None:
-        sink = self._sink
-        if sink is None or self._loop is None or self._bookmark_every_s is None:
+        if self._loop is None or self._bookmark_every_s is None:
             return
-        # Everything up to the present revision has been buffered; it goes out before.
-        self._drain()
+        # It promises that everything before it has been sent.
+        if self._drain() and self._sink is not None:
+            self._sink.send_framed(self._form.bookmark(self._revision(), ends_initial=False))
         if self._sink is not None:
-            sink.send_framed(self._form.bookmark(self._revision(), ends_initial=False))
             self._timers[1] = self._loop.call_later(self._bookmark_every_s, self._bookmark)
 
     def _time_out(self) -> None:
-        self._drain()
-        if self._sink is not None and self._bookmark_every_s is not None:
+        sent = self._drain()
+        if sent and self._sink is not None and self._bookmark_every_s is not None:
             self._sink.send_framed(self._form.bookmark(self._revision(), ends_initial=False))
         if self._sink is not None:
             self._sink.finish()
