@@ -43,7 +43,7 @@ def install(view: views.View, config: KnativeSettings | None = None) -> None:
 def controllers(config: KnativeSettings, world: worlds.World) -> list[registry.Factory]:
     """Return what makes Knative's controllers, for `running.start(more=...)` and `settle`."""
     return [
-        # Before the Services: a Configuration edited by hand leaves a Revision, then it is reverted.
+        # Before Services: a Configuration edited by hand leaves a Revision, then is reverted.
         lambda shared: configurations.Configurations(shared, config),
         lambda shared: services.Services(shared, config),
         lambda shared: labels.Labels(shared, config),
