@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from understudy.aio import clocks, ids
 from understudy.client import views as view_clients
-from understudy.controllers import running
+from understudy.controllers import clusters, running
 from understudy.controllers.runtime import settings as runtimes
-from understudy.delivery import stage as stages
+from understudy.delivery import journal, stage as stages
 from understudy.kapi import settings, views
 from understudy.kapi.resources import catalogue as catalogues
 from understudy.kapi.views import options as view_options
@@ -122,7 +122,7 @@ class ForkStage:
         if not rest.is_settled:
             waiting = ", ".join(sorted({name for name, _, _ in rest.waiting}))
             unsettled = f"the simulation did not come to rest ({rest.why}): {waiting}".rstrip(": ")
-        return stages.Rest(unsettled=unsettled)
+        return stages.Rest(unsettled=unsettled, journal=tuple(_line(w) for w in rest.journal))
 
     def changes(self) -> list[stages.Change]:
         return [
@@ -138,6 +138,17 @@ class ForkStage:
         if self._rehearsal is not None:
             self._rehearsal.close()
         self._view.close()
+
+
+def _line(write: clusters.Write) -> journal.Line:
+    return journal.Line(
+        cause=write.controller,
+        verb=write.verb,
+        resource=write.ref,
+        namespace=write.namespace,
+        name=write.name,
+        subresource=write.subresource,
+    )
 
 
 class ForkingStages:

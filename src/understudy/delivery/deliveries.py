@@ -179,16 +179,16 @@ class Deliveries:
                 options.dispatch, thorough=True, parallel=1, rehearsed=None
             )
             means = courses.Means(
-                client=stage.client,
+                client=waiter.client,
                 clock=stage.clock,
                 ids=ids.SeededIds(),
                 waiter=waiter,
                 settings=settings,
             )
             done = await course(means)
-            rest = await stage.settle()
+            await waiter.settle()
             fidelity = [*unread, *stage.not_simulated]
-            fidelity += (r.unsettled for r in (*waiter.rests, rest) if r.unsettled)
+            fidelity += (rest.unsettled for rest in waiter.rests if rest.unsettled)
             nothing = revisions.Revision(owner=owner, number=0, digest="", objects=())
             rehearsed = plans.Rehearsed(
                 done=done.done,
@@ -198,6 +198,7 @@ class Deliveries:
                 is_new=done.is_new,
                 previous=done.previous,
                 wanted=done.wanted,
+                journal=waiter.client.lines,
             )
             salt = self._ids.uid()
             return plans.build(owner, rehearsed, stage.changes(), fidelity, salt)

@@ -17,6 +17,7 @@ from understudy.delivery import (
     diffs,
     effects,
     errors,
+    journal as journals,
     masking,
     outcomes,
     pins,
@@ -101,6 +102,7 @@ class Plan:
         pins: What the plan is sure of, with `salt` the key of its digests.
         content: Digest of the manifests, keyed with the same salt.
         touching: The manifests, whose fields the pins are about; not part of a plan file.
+        journal: Every write of the rehearsal with its cause, in order; only in a plan file.
     """
 
     owner: targets.Owner
@@ -115,6 +117,7 @@ class Plan:
     salt: str = field(default="", repr=False)
     content: str = ""
     touching: Mapping[refs.Ref, objects.Object] = field(default_factory=dict, repr=False)
+    journal: tuple[journals.Line, ...] = field(default=(), repr=False)
 
     @property
     def has_changes(self) -> bool:
@@ -166,6 +169,7 @@ class Plan:
             "salt": self.salt,
             "content": self.content,
             "pins": [self.pins[ref].as_dict() for ref in sorted(self.pins)],
+            "journal": [line.as_dict() for line in self.journal],
         }
 
 
@@ -218,6 +222,7 @@ class Rehearsed:
     is_new: bool
     previous: revisions.Revision | None
     wanted: Mapping[refs.Ref, objects.Object]
+    journal: Sequence[journals.Line] = ()
 
 
 def build(
@@ -270,6 +275,7 @@ def build(
         salt=salt,
         content=revisions.digest_of(list(rehearsed.wanted.values()), salt),
         touching=rehearsed.wanted,
+        journal=tuple(rehearsed.journal),
     )
 
 
@@ -310,6 +316,6 @@ def _why(outcome: outcomes.Outcome, found: Sequence[diffs.FieldDiff], revision: 
             drift = {diff.manager for diff in found if diff.cause is diffs.Cause.DRIFT}
             if drift and all(diff.cause is not diffs.Cause.YOU for diff in found):
                 return f"drift: changed by {', '.join(sorted(drift))}"
-            return ""
+            return "" if found else "only who owns its fields"
         case _:
             return outcome.note

@@ -13,7 +13,16 @@ from typing import Protocol
 
 from understudy.aio import clocks
 from understudy.client import errors as client_errors, protocol
-from understudy.delivery import calling, crds, outcomes, refs, targets, trackers, waiting
+from understudy.delivery import (
+    calling,
+    crds,
+    journal as journals,
+    outcomes,
+    refs,
+    targets,
+    trackers,
+    waiting,
+)
 from understudy.kube import health, objects, statuses
 
 
@@ -38,11 +47,11 @@ class Rest:
 
     Attributes:
         unsettled: Why they did not, empty where they did.
-        failures: What they could not do, one sentence each (a quota's refusal of pods).
+        journal: What they wrote since the rest before.
     """
 
     unsettled: str = ""
-    failures: tuple[str, ...] = ()
+    journal: tuple[journals.Line, ...] = ()
 
 
 class Stage(Protocol):
@@ -240,13 +249,15 @@ class StageWaiter:
     """Waits by letting the controllers of a stage run until nothing more happens.
 
     Attributes:
+        client: Reads and writes the stage, and keeps the journal.
         rests: How each wait ended.
     """
 
-    __slots__ = ("_stage", "rests")
+    __slots__ = ("_stage", "client", "rests")
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
+        self.client = journals.JournalingClient(stage.client)
         self.rests: list[Rest] = []
 
     @property
@@ -256,14 +267,14 @@ class StageWaiter:
     async def wait(
         self, waited: Sequence[targets.Target], tell: outcomes.Tell
     ) -> dict[refs.Ref, health.Health]:
-        self.rests.append(await self._stage.settle())
+        await self.settle()
         found = await self._read(waited)
         return waiting.assess_all(found, waited, self._stage.clock.now())
 
     async def wait_gone(
         self, waited: Sequence[targets.Target], uids: set[str], tell: outcomes.Tell
     ) -> dict[refs.Ref, health.Health]:
-        self.rests.append(await self._stage.settle())
+        await self.settle()
         facts = health.Facts(now=self._stage.clock.now())
         found = await self._read(waited)
         return {
@@ -271,6 +282,12 @@ class StageWaiter:
             for ref, obj in found.items()
             if objects.uid_of(obj) in uids
         }
+
+    async def settle(self) -> None:
+        """Let the controllers run, and take note of what they did."""
+        rest = await self._stage.settle()
+        self.rests.append(rest)
+        self.client.extend(rest.journal)
 
     async def _read(self, waited: Iterable[targets.Target]) -> dict[refs.Ref, objects.Object]:
         return await calling.read(

@@ -7,6 +7,7 @@ CustomResourceDefinition in the same set will define are known, because it comes
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -125,7 +126,25 @@ def _settled(obj: objects.Object, resource: protocol.ApiResource, namespace: str
         meta["namespace"] = meta.get("namespace") or namespace
     else:
         meta.pop("namespace", None)
-    return {**{key: value for key, value in obj.items() if key != "status"}, "metadata": meta}
+    kept = {key: value for key, value in obj.items() if key != "status"}
+    return _encoded({**kept, "metadata": meta})
+
+
+def _encoded(obj: objects.Object) -> objects.Object:
+    """Write a Secret's stringData as the data that the server would make of it.
+
+    What is wanted can then be compared with what is there. Values that are no strings stay, for
+    the server to refuse.
+    """
+    plain = obj.get("stringData")
+    if (obj["kind"], obj["apiVersion"]) != ("Secret", "v1") or not isinstance(plain, dict):
+        return obj
+    data = obj.get("data") or {}
+    if not isinstance(data, dict) or not all(isinstance(v, str) for v in plain.values()):
+        return obj
+    made = {key: base64.b64encode(value.encode()).decode() for key, value in plain.items()}
+    rest = {key: value for key, value in obj.items() if key != "stringData"}
+    return {**rest, "data": {**data, **made}}
 
 
 _SERVERS_OWN = {

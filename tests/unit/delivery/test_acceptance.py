@@ -492,7 +492,6 @@ async def test_16_two_services_cannot_have_one_node_port(still: c.Cluster) -> No
     assert "provided port is already allocated" in str(plan.blocked[0])
 
 
-@pytest.mark.xfail(strict=False, reason="the embedded API does not ask admission policies yet")
 async def test_16_a_policy_is_asked_in_the_rehearsal(still: c.Cluster) -> None:
     group = "admissionregistration.k8s.io"
     policy = {

@@ -181,3 +181,25 @@ async def test_a_removal_killed_anywhere_is_completed_by_the_next() -> None:
         assert not any(records(cluster).values()), f"killed after write {n + 1}"
         assert cluster.running is not None
         await cluster.running.stop()
+
+
+async def test_a_delivery_into_a_namespace_of_its_own_killed_anywhere_is_completed() -> None:
+    """The namespace comes before lock and records, because they live in it."""
+    own = c.targets.Owner("shop", "shop")
+    counting = await fresh()
+    client = c.Mortal(counting.client, 10_000)
+    await counting.deliver(*V1, owner=own, client=client, wait=False)
+    wanted = state(counting)
+    assert counting.running is not None
+    await counting.running.stop()
+    for n in range(len(client.writes)):
+        cluster = await fresh()
+        mortal = c.Mortal(cluster.client, n + 1)
+        try:
+            await cluster.deliver(*V1, owner=own, client=mortal, wait=False)
+        except c.DiedError:
+            assert mortal.dead
+        await cluster.deliver(*V1, owner=own, wait=False, force_unlock=True)
+        assert state(cluster) == wanted, f"killed after write {n + 1}: {client.writes[n]}"
+        assert cluster.running is not None
+        await cluster.running.stop()

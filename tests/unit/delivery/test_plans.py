@@ -1,0 +1,249 @@
+"""What a plan says of fields, causes and people's secrets, and what it is pinned to."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import subprocess
+import sys
+
+import orjson
+import pytest
+from tests.unit.delivery import conftest as c
+
+from understudy.delivery import (
+    diffs,
+    errors,
+    holders,
+    masking,
+    outcomes,
+    pins,
+    plans,
+    refs,
+    render,
+)
+from understudy.kapi.views import options as view_options
+from understudy.kube import objects
+
+
+def lines(plan: plans.Plan) -> list[str]:
+    return list(render.plan(plan, dt.datetime.now(dt.UTC)))
+
+
+# ---------------------------------------------------------------------- differences
+
+
+def differing(before: objects.Json, after: objects.Json) -> list[tuple]:
+    return [(diffs.told(path), one, other) for path, one, other in diffs.differences(before, after)]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        ({"a": 1}, {"a": 1}, []),
+        ({"a": 1}, {"a": 2}, [("a", 1, 2)]),
+        ({"a": 1}, {"b": 1}, [("a", 1, None), ("b", None, 1)]),
+        ({"a": True}, {"a": 1}, [("a", True, 1)]),
+        ({"a": {"b.c/d": "x"}}, {"a": {"b.c/d": "y"}}, [("a['b.c/d']", "x", "y")]),
+        (
+            {"c": [{"name": "x", "v": 1}, {"name": "y"}]},
+            {"c": [{"name": "y"}, {"name": "x", "v": 2}]},
+            [("c[x].v", 1, 2)],
+        ),
+        (
+            {"c": [{"name": "x"}]},
+            {"c": [{"name": "z"}]},
+            [("c[x]", {"name": "x"}, None), ("c[z]", None, {"name": "z"})],
+        ),
+        ({"p": [{"port": 80}]}, {"p": [{"port": 81}]}, [("p[0].port", 80, 81)]),
+        ({"p": [1, 2]}, {"p": [1]}, [("p", [1, 2], [1])]),
+    ],
+)
+def test_differences(before: objects.Json, after: objects.Json, expected: list) -> None:
+    assert differing(before, after) == expected
+
+
+async def test_each_field_has_its_cause(still: c.Cluster) -> None:
+    await still.deliver(c.config("a", mine="1", drifts="1"))
+    still.view.patch(
+        "configmaps",
+        "a",
+        {"data": {"drifts": "2"}},
+        "default",
+        options=view_options.WriteOptions(field_manager="somebody"),
+    )
+    plan = await still.plan(c.config("a", mine="2", drifts="1"), force_conflicts=True)
+    told = {d.path: (str(d.cause), d.manager) for o in plan.operations for d in o.diffs}
+    assert told == {"data.mine": ("you", ""), "data.drifts": ("drift", "somebody")}
+    assert "  ~ data.drifts: 2 -> 1  # drift: changed by somebody" in lines(plan)
+
+
+async def test_a_field_that_no_manifest_names_is_left_alone(still: c.Cluster) -> None:
+    await still.deliver(c.deployment("web"), wait=False)
+    still.view.patch(
+        "deployments.apps", "web", {"metadata": {"annotations": {"others": "1"}}}, "default"
+    )
+    plan = await still.plan(c.deployment("web"), wait=False)
+    assert not plan.has_changes
+
+
+# ---------------------------------------------------------------------- masks
+
+
+def test_equal_values_get_equal_numbers() -> None:
+    mask = masking.Mask()
+    one = mask.hide(c.secret("a", x="p", y="q", z="p"))["stringData"]
+    assert one == {"x": "<secret #1>", "y": "<secret #2>", "z": "<secret #1>"}
+
+
+@pytest.mark.parametrize("name", ["DB_PASSWORD", "apiKey", "api-key", "AUTH_TOKEN", "x.secret"])
+def test_values_that_are_called_like_secrets_are_masked(name: str) -> None:
+    workload = c.deployment("web", env=[{"name": name, "value": "v"}])
+    hidden = masking.Mask().hide(workload)
+    env = objects.lookup(hidden, ("spec", "template", "spec", "containers", 0, "env"))
+    assert env == [{"name": name, "value": "<secret #1>"}]
+
+
+def test_other_values_are_shown() -> None:
+    workload = c.deployment("web", env=[{"name": "KEYBOARD", "value": "v"}])
+    assert masking.Mask().hide(workload) == workload
+
+
+# ---------------------------------------------------------------------- pins
+
+
+async def test_a_change_elsewhere_keeps_a_plan_fresh(still: c.Cluster) -> None:
+    await still.deliver(c.config("a", v="1"))
+    plan = await still.plan(c.config("a", v="2"))
+    saved = plans.from_file(orjson.dumps(plan.as_file()), "p")
+    still.view.patch("configmaps", "a", {"data": {"elsewhere": "1"}}, "default")
+    await still.deliveries().deliver(
+        c.OWNER, c.written(c.config("a", v="2")), c.options(), saved=saved
+    )
+    assert still.find("configmaps", "a")["data"] == {"v": "2", "elsewhere": "1"}
+
+
+@pytest.mark.parametrize(
+    ("meddle", "complaint"),
+    [
+        (
+            lambda view: view.patch("configmaps", "a", {"data": {"v": "9"}}, "default"),
+            "ConfigMap default/a",
+        ),
+        (lambda view: view.delete("configmaps", "a", "default"), "ConfigMap default/a"),
+        (
+            lambda view: view.create("configmaps", c.config("b"), "default"),
+            "ConfigMap default/b",
+        ),
+    ],
+    ids=["changed", "deleted", "created"],
+)
+async def test_a_change_where_it_matters_makes_a_plan_stale(
+    still: c.Cluster, meddle, complaint: str
+) -> None:
+    await still.deliver(c.config("a", v="1"))
+    wanted = (c.config("a", v="2"), c.config("b"))
+    plan = await still.plan(*wanted, force_conflicts=True)
+    saved = plans.from_file(orjson.dumps(plan.as_file()), "p")
+    meddle(still.view)
+    with pytest.raises((errors.StalePlanError, errors.BlockedError)) as caught:
+        await still.deliveries().deliver(
+            c.OWNER, c.written(*wanted), c.options(force_conflicts=True), saved=saved
+        )
+    assert complaint in str(caught.value)
+
+
+async def test_what_changes_between_the_rehearsal_and_the_first_write_is_noticed(
+    still: c.Cluster,
+) -> None:
+    await still.deliver(c.config("a", v="1"))
+
+    async def approve(_plan: plans.Plan) -> bool:
+        still.view.patch("configmaps", "a", {"data": {"v": "9"}}, "default")
+        return True
+
+    with pytest.raises(errors.StalePlanError, match="other values in fields that the plan touches"):
+        await still.deliver(c.config("a", v="2"), approve=approve)
+    assert still.find("configmaps", "a")["data"] == {"v": "9"}
+
+
+def test_a_pin_says_nothing_of_the_values() -> None:
+    live = c.secret("s", password="hunter2")
+    live["metadata"]["uid"] = "u"
+    made = pins.pin(refs.ref_of(live), live, live, "salt")
+    assert "hunter2" not in orjson.dumps(made.as_dict()).decode()
+    assert pins.from_dict(made.as_dict()) == made
+
+
+async def test_a_declined_plan_writes_nothing(still: c.Cluster) -> None:
+    async def decline(_plan: plans.Plan) -> bool:
+        return False
+
+    before = still.view.change_count
+    done = await still.deliver(c.config("a"), approve=decline)
+    assert not done.approved
+    assert still.view.change_count == before
+
+
+# ---------------------------------------------------------------------- digest, journal, text
+
+
+async def test_the_same_input_gives_the_same_digest(cluster: c.Cluster) -> None:
+    given = (c.config("a"), c.deployment("web", replicas=2), c.service("web"), c.secret("s", p="x"))
+    assert (await cluster.plan(*given)).digest == (await cluster.plan(*given)).digest
+    assert (await cluster.plan(*given[1:])).digest != (await cluster.plan(*given)).digest
+
+
+async def test_the_journal_tells_every_write_with_its_cause(cluster: c.Cluster) -> None:
+    plan = await cluster.plan(c.deployment("web"), c.secret("s", p="x"))
+    written = [(line.cause, line.verb, line.name) for line in plan.journal]
+    assert ("you", "apply", "web") in written
+    assert ("you", "apply", "s") in written
+    assert ("records", "create", "shop-v1-values") in written
+    assert any(cause.startswith("deployment") for cause, _, _ in written)
+    tracker = next(n for n, line in enumerate(written) if line[2] == "shop.default")
+    assert tracker < written.index(("you", "apply", "web")), "recorded before it is applied"
+    assert len(plan.as_file()["journal"]) == len(written)
+
+
+async def test_a_plan_reads_like_a_table(still: c.Cluster) -> None:
+    await still.deliver(c.config("gone"), c.config("b", v="1"))
+    told = lines(await still.plan(c.config("b", v="2"), c.config("new")))
+    assert told[0].split() == ["Namespace", "Name", "Kind", "Age", "Op", "Wait", "for", "Why"]
+    assert [line.split()[1:3] + line.split()[4:6] for line in told[1:4]] == [
+        ["b", "ConfigMap", "~", "change"],
+        ["new", "ConfigMap", "+", "create"],
+        ["gone", "ConfigMap", "-", "delete"],
+    ]
+    assert "  ~ data.v: 1 -> 2" in told
+    assert told[-2] == (
+        "Plan for shop: revision shop-v2 (after shop-v1): 1 create, 1 change, 1 delete"
+    )
+
+
+async def test_a_secret_written_as_text_is_not_applied_again(still: c.Cluster) -> None:
+    await still.deliver(c.secret("s", password="p"))
+    done = await still.deliver(c.secret("s", password="p"), c.config("a"))
+    told = {o.ref.name: o.op for o in done.outcomes}
+    assert told["s"] is outcomes.Op.UNCHANGED
+
+
+# ---------------------------------------------------------------------- holders
+
+
+def test_this_process_is_not_gone() -> None:
+    assert not holders.is_gone(holders.this_process())
+
+
+def test_a_process_of_this_machine_that_ended_is_gone() -> None:
+    name = holders.this_process()
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    dead = name.replace(f"pid {os.getpid()} ", f"pid {ended.pid} ")
+    assert dead != name
+    assert holders.is_gone(dead)
+
+
+@pytest.mark.parametrize("holder", ["ann@elsewhere", "x pid 1 (00000000/1/1)", ""])
+def test_of_others_nothing_is_known(holder: str) -> None:
+    assert not holders.is_gone(holder)
