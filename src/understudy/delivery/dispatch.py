@@ -15,13 +15,13 @@ tracker for an application, "previous" is what its entries say of the revision t
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from understudy.aio import clocks
 from understudy.client import protocol
 from understudy.delivery import (
+    adoption as adoptions,
     calling,
     collect,
     errors,
@@ -42,14 +42,6 @@ from understudy.delivery import (
 from understudy.kube import health, objects, statuses
 
 
-class Adoption(enum.StrEnum):
-    """Which existing objects may be taken over; kpt's names."""
-
-    MUST_MATCH = "MustMatch"
-    IF_NO_INVENTORY = "AdoptIfNoInventory"
-    ALL = "AdoptAll"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DispatchSettings:
     """How a delivery goes about it.
@@ -65,7 +57,7 @@ class DispatchSettings:
         field_validation: `Strict` refuses misspelt fields, as kubectl does.
     """
 
-    adoption: Adoption = Adoption.MUST_MATCH
+    adoption: adoptions.Adoption = adoptions.Adoption.MUST_MATCH
     force_conflicts: bool = False
     recreate: bool = False
     rehearsed: frozenset[refs.Ref] | None = frozenset()
@@ -117,6 +109,7 @@ class Dispatcher:
         self._owner = revision.owner
         self._clock = clock or clocks.SystemClock()
         self._settings = settings or DispatchSettings()
+        self._claims = adoptions.Claims(self._owner, self._settings.adoption)
         self._waiter = waiter or waiting.LiveWaiter(client, self._clock)
         self._tell = tell
         self._still_holding = still_holding
@@ -189,45 +182,17 @@ class Dispatcher:
         foreign: list[str] = []
         claimed: list[targets.Target] = []
         for target in wanted:
-            obstacle = self._judge(run, target)
+            known = run.live.get(target.ref), tracker.entries.get(target.ref)
+            obstacle = self._claims.obstacle(target, *known)
             if obstacle is not None:
                 foreign.append(obstacle.told_of(target.ref))
                 self._block(run, target, obstacle)
-            elif not self._is_left_alone(run, target):
+            elif not self._claims.left_alone(target, *known):
                 claimed.append(target)
         if foreign and not self._settings.thorough:
             raise errors.BlockedError(foreign)
         run.tracker = tracker.claimed(claimed, self._revision.name)
         return run
-
-    def _judge(self, run: _Run, target: targets.Target) -> outcomes.Obstacle | None:
-        """Say why a live object may not be touched; None where it may."""
-        live = run.live.get(target.ref)
-        if live is None or self._is_ours(run, target.ref, live):
-            return None
-        if self._is_left_alone(run, target):
-            return None
-        adoption = self._settings.adoption
-        unowned = marks.PART_OF not in objects.labels_of(live) and not _foreign_tool(live)
-        if adoption is Adoption.ALL or (unowned and adoption is Adoption.IF_NO_INVENTORY):
-            return None
-        flag = "--adopt takes it over" if unowned else "--take-over takes it from there"
-        return outcomes.Obstacle(message=f"exists already, and {guards.whose(live)}", remedy=flag)
-
-    def _is_ours(self, run: _Run, ref: refs.Ref, live: objects.Object) -> bool:
-        if self._owner.owns(live):
-            return True
-        entry = run.tracker.entries.get(ref)
-        same = entry is not None and bool(entry.uid) and entry.uid == objects.uid_of(live)
-        return same and marks.PART_OF not in objects.labels_of(live)
-
-    def _is_left_alone(self, run: _Run, target: targets.Target) -> bool:
-        """Whether an annotation says so, on the manifest or on the live object."""
-        live = run.live.get(target.ref)
-        if marks.is_ignored(target.obj) or (live is not None and marks.is_ignored(live)):
-            return True
-        once = live is not None and bool(marks.is_created_once(target.obj))
-        return once and live is not None and not self._is_ours(run, target.ref, live)
 
     def _block(self, run: _Run, target: targets.Target, obstacle: outcomes.Obstacle) -> None:
         live = run.live.get(target.ref)
@@ -349,9 +314,8 @@ class Dispatcher:
             ref=target.ref, op=outcomes.Op.UNCHANGED, api_version=target.api_version,
             before=live, after=live,
         )  # fmt: skip
-        if self._is_left_alone(run, target):
-            note = marks.is_ignored(target.obj) or (marks.is_ignored(live) if live else "")
-            note = note or marks.is_created_once(target.obj)
+        entry = run.tracker.entries.get(target.ref)
+        if note := self._claims.left_alone(target, live, entry):
             return replace(outcome, op=outcomes.Op.IGNORE, note=f"annotation {note}")
         if live is not None and objects.metadata(live).get("deletionTimestamp"):
             await self._await_gone(target, live)
@@ -362,7 +326,7 @@ class Dispatcher:
             return replace(outcome, op=outcomes.Op.CREATE, after=after)
         if note := marks.is_created_once(target.obj):
             return replace(outcome, note=f"annotation {note}")
-        adopted = not self._is_ours(run, target.ref, live)
+        adopted = not self._claims.is_ours(live, entry)
         wanted = self._owner.marked(target.obj)
         if not adopted and fields.is_settled(wanted, live, self._owner.manager):
             return outcome
@@ -618,10 +582,6 @@ def narrowed(tracker: trackers.Tracker, collected: collect.Collected) -> tracker
         if ref in tracker.entries:
             tracker = tracker.marked(ref, state, reason)
     return tracker.without(collected.gone)
-
-
-def _foreign_tool(live: objects.Object) -> bool:
-    return guards.whose(live) != "it belongs to no application"
 
 
 def _version(obj: objects.Object) -> str:

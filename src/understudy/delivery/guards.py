@@ -25,6 +25,7 @@ from understudy.kube import objects, statuses
 SYSTEM_NAMESPACES = {"default", "kube-system", "kube-public", "kube-node-lease"}
 MANY_DELETIONS = 10
 MANY_DELETIONS_SHARE = 0.3
+NOBODY = "it belongs to no application"
 _SHOWN_MAX = 5
 
 
@@ -125,7 +126,7 @@ def whose(live: objects.Object) -> str:
             return f"it belongs to {tool} {found}"
     if marks.PART_OF in labels:
         return f"it belongs to the ApplySet {labels[marks.PART_OF]}"
-    return "it belongs to no application"
+    return NOBODY
 
 
 def too_many(deletions: int, total: int, settings: GuardSettings) -> str:

@@ -54,7 +54,9 @@ class Obstacle:
         """Return one sentence."""
         if self.blocked_by is not None:
             return f"{ref}: waits for {self.blocked_by}, which cannot be delivered"
-        return f"{ref}: {self.message}" + (f" ({self.remedy})" if self.remedy else "")
+        # A server's message may be a list on several lines; this is one sentence.
+        message = " ".join(self.message.split())
+        return f"{ref}: {message}" + (f" ({self.remedy})" if self.remedy else "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -191,7 +191,7 @@ def _blocked(blocked: plans.Blocked, paint: Paint) -> Iterator[str]:
     if obstacle.blocked_by is not None:
         yield paint(f"BLOCKED  {blocked.ref}: waits for {obstacle.blocked_by}", "red")
         return
-    yield paint(f"BLOCKED  {blocked.ref}: {obstacle.message}", "red")
+    yield paint(f"BLOCKED  {blocked.ref}: {' '.join(obstacle.message.split())}", "red")
     if obstacle.field and obstacle.field not in obstacle.message:
         yield f"         field: {obstacle.field}"
     if obstacle.remedy:

@@ -7,6 +7,7 @@ from tests.unit.delivery import conftest as c
 
 from understudy.client import protocol, wrapping
 from understudy.delivery import (
+    adoption,
     dispatch,
     errors,
     marks,
@@ -19,8 +20,8 @@ from understudy.delivery import (
 from understudy.kapi.views import options as view_options
 from understudy.kube import objects, statuses
 
-ADOPT = {"adoption": dispatch.Adoption.IF_NO_INVENTORY}
-TAKE_OVER = {"adoption": dispatch.Adoption.ALL}
+ADOPT = {"adoption": adoption.Adoption.IF_NO_INVENTORY}
+TAKE_OVER = {"adoption": adoption.Adoption.ALL}
 
 
 def told(done) -> dict[str, tuple[str, str]]:

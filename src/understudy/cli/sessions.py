@@ -1,0 +1,299 @@
+"""What the delivery commands share: options, the cluster they work on, output, exit codes."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import os
+import re
+import sys
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import ParamSpec
+
+import click
+import orjson
+
+from understudy.aio import clocks
+from understudy.client import connections, errors as client_errors
+from understudy.delivery import (
+    adoption,
+    deliveries,
+    dispatch,
+    errors,
+    guards,
+    holders,
+    manifests,
+    outcomes,
+    plans,
+    render,
+    stage as stages,
+    targets,
+    waiting,
+)
+from understudy.kube import objects, statuses
+
+ERROR = 1
+_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?$")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Where:
+    """Which cluster, which namespace, which form of output."""
+
+    kubeconfig: str | None
+    context: str | None
+    namespace: str | None
+    output: str
+
+
+def _duration(_context: click.Context, _parameter: click.Parameter, value: str) -> float:
+    """Read a time as Kubernetes writes it: `90s`, `15m`, `1h30m`; as seconds."""
+    match = _DURATION.match(value)
+    if not value or match is None or not any(match.groups()):
+        raise click.BadParameter(f"{value!r} is no duration: write 90s, 15m or 1h30m")
+    hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    return float(hours * 3600 + minutes * 60 + seconds)
+
+
+P = ParamSpec("P")
+
+
+def target(command: Callable[P, None]) -> Callable[P, None]:
+    """Add kubectl's options for the target, and the form of output."""
+    added = (
+        click.option("--kubeconfig", help="Path of the kubeconfig file."),
+        click.option("--context", help="Context of the kubeconfig; by default its current one."),
+        click.option("-n", "--namespace", help="Of the application; by default the context's."),
+        click.option(
+            "-o",
+            "--output",
+            type=click.Choice(["text", "json", "jsonl"]),
+            default="text",
+            show_default=True,
+            help="Form of output; json is one document, jsonl one event on each line.",
+        ),
+    )
+    for option in reversed(added):
+        command = option(command)
+    return command
+
+
+FILES = click.option(
+    "-f",
+    "--filename",
+    "files",
+    multiple=True,
+    required=True,
+    help="File, directory or - for standard input; may be repeated.",
+)
+
+
+def policies(command: Callable[P, None]) -> Callable[P, None]:
+    """Add the options that decide what a delivery may do."""
+    flags = (
+        ("--adopt", "Take over existing objects that belong to nobody."),
+        ("--take-over", "Take over existing objects, whoever they belong to."),
+        ("--force-conflicts", "Take over fields that other managers own."),
+        ("--recreate", "Delete and create objects where a field cannot be changed."),
+        ("--allow-empty", "Deliver nothing, and so delete everything."),
+        ("--allow-many-deletions", "Delete more than 10 objects and 30 % of the application."),
+        ("--allow-crd-prune", "Delete definitions although other objects of their kind exist."),
+        ("--delete-data", "Delete persistent volumes and claims too."),
+    )
+    for name, text in reversed(flags):
+        command = click.option(name, is_flag=True, help=text)(command)
+    return command
+
+
+def going(command: Callable[P, None]) -> Callable[P, None]:
+    """Add the options of commands that change a cluster."""
+    added = (
+        click.option("-y", "--yes", is_flag=True, help="Do not ask."),
+        click.option(
+            "--timeout",
+            callback=_duration,
+            default="15m",
+            show_default=True,
+            help="How long to wait for health, altogether.",
+        ),
+        click.option("--no-wait", is_flag=True, help="Do not wait for health."),
+        click.option("--force-unlock", is_flag=True, help="Take the lock from its holder."),
+    )
+    for option in reversed(added):
+        command = option(command)
+    return command
+
+
+# ---------------------------------------------------------------------- running
+
+
+async def _loaded_stage(read: stages.ReadLive) -> stages.Stage:
+    """Make a stage; whoever only looks at applications does not load the embedded API for it."""
+    from understudy import assembly  # noqa: PLC0415 (imports every room)
+
+    return await assembly.LoadingStages()(read)
+
+
+class Session:
+    """One command's work on one cluster."""
+
+    def __init__(self, where: Where) -> None:
+        self.where = where
+        self.clock = clocks.SystemClock()
+        self.client = connections.connect(kubeconfig=where.kubeconfig, context=where.context)
+        self.deliveries = deliveries.Deliveries(
+            self.client,
+            _loaded_stage,
+            clock=self.clock,
+            holder=holders.this_process(),
+            is_gone=holders.is_gone,
+            tell=self.tell,
+        )
+
+    def owner(self, name: str) -> targets.Owner:
+        """Return the application meant by a name."""
+        return targets.Owner(name, self.where.namespace or self.client.access.namespace)
+
+    def now(self) -> dt.datetime:
+        """Return the present time."""
+        return self.clock.now()
+
+    def tell(self, news: outcomes.News) -> None:
+        """Show one step of a delivery."""
+        if self.where.output == "jsonl":
+            print_json(render.news_as_dict(news))
+        elif self.where.output == "text":
+            line = render.news(news)
+            if line:
+                say(f"{self.now().astimezone():%H:%M:%S}: {line}")
+
+    def show(self, plan: plans.Plan) -> None:
+        """Show a plan in the chosen form, except where one document comes at the end."""
+        if self.where.output == "text":
+            print_lines(render.plan(plan, self.now(), paint))
+        elif self.where.output == "jsonl":
+            print_json({"type": "plan", **plan.as_dict()})
+
+
+def run(where: Where, work: Callable[[Session], Awaitable[int]]) -> None:
+    """Run a command's work and exit with its code; every expected failure is one message."""
+
+    async def go() -> int:
+        session = Session(where)
+        try:
+            return await work(session)
+        finally:
+            await session.client.close()
+
+    try:
+        code = asyncio.run(go())
+    except errors.DeliveryError as error:
+        code = _fail(where, error, error.exit_code)
+    except (
+        client_errors.KubeconfigError,
+        client_errors.TransportError,
+        statuses.ApiError,
+    ) as error:
+        code = _fail(where, error, ERROR)
+    except KeyboardInterrupt:
+        click.echo("interrupted; what was done is recorded, run it again to go on", err=True)
+        code = 130
+    sys.exit(code)
+
+
+def _fail(where: Where, error: Exception, code: int) -> int:
+    lines = str(error).splitlines() or [type(error).__name__]
+    if where.output == "text":
+        for line in lines:
+            click.echo(click.style("error: ", fg="red") + line if _coloured() else f"error: {line}",
+                       err=True)  # fmt: skip
+    else:
+        print_json({"type": "error", "exitCode": code, "messages": lines})
+    return code
+
+
+def say(line: str) -> None:
+    """Show one line at once."""
+    click.echo(line)
+    sys.stdout.flush()
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Show lines."""
+    for line in lines:
+        click.echo(line)
+    sys.stdout.flush()
+
+
+def print_json(value: objects.Json) -> None:
+    """Show a value as one line of JSON."""
+    click.echo(orjson.dumps(value).decode())
+    sys.stdout.flush()
+
+
+def _coloured() -> bool:
+    return sys.stdout.isatty() and "NO_COLOR" not in os.environ
+
+
+def paint(text: str, colour: str) -> str:
+    """Colour a text, where somebody sees colours."""
+    if not _coloured():
+        return text
+    if colour == "dim":
+        return click.style(text, dim=True)
+    return click.style(text, fg=colour)
+
+
+def read(files: Iterable[str]) -> list[manifests.Manifest]:
+    """Read the manifests given with -f."""
+    return manifests.load(list(files), read_stdin=sys.stdin.buffer.read)
+
+
+def options(
+    flags: dict[str, bool],
+    *,
+    yes: bool = False,
+    timeout: float = 900.0,
+    no_wait: bool = False,
+    force_unlock: bool = False,
+    rollback_on_failure: bool = False,
+    session: Session | None = None,
+    asked: str = "Continue?",
+) -> deliveries.Options:
+    """Make the options of a delivery; with `session`, its plan is shown before it is asked for."""
+    claim = adoption.Adoption.MUST_MATCH
+    if flags.get("adopt"):
+        claim = adoption.Adoption.IF_NO_INVENTORY
+    if flags.get("take_over"):
+        claim = adoption.Adoption.ALL
+
+    async def approve(plan: plans.Plan) -> bool:
+        if session is not None:
+            session.show(plan)
+        if yes:
+            return True
+        if not sys.stdin.isatty():
+            raise errors.DeliveryError(
+                "nothing was changed: standard input is no terminal to ask on; give --yes"
+            )
+        return await asyncio.to_thread(click.confirm, asked, default=False)
+
+    return deliveries.Options(
+        dispatch=dispatch.DispatchSettings(
+            adoption=claim,
+            force_conflicts=flags.get("force_conflicts", False),
+            recreate=flags.get("recreate", False),
+            wait=not no_wait,
+            guards=guards.GuardSettings(
+                allow_empty=flags.get("allow_empty", False),
+                allow_many=flags.get("allow_many_deletions", False),
+                allow_crd_prune=flags.get("allow_crd_prune", False),
+                allow_data=flags.get("delete_data", False),
+            ),
+        ),
+        wait=waiting.WaitSettings(timeout_s=timeout),
+        force_unlock=force_unlock,
+        rollback_on_failure=rollback_on_failure,
+        approve=approve,
+    )
