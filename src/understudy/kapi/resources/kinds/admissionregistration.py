@@ -83,9 +83,8 @@ class WebhookConfiguration(rules.Kind):
         if not versions:
             text = f"must specify one of {', '.join(_REVIEW_VERSIONS)}"
             out.append(causes.required(f"{field}.admissionReviewVersions", text))
-        elif not any(version in _REVIEW_VERSIONS for version in versions):
-            text = f"must include at least one of {', '.join(_REVIEW_VERSIONS)}"
-            out.append(causes.invalid(f"{field}.admissionReviewVersions", versions, text))
+        else:
+            out += _review_versions(versions, f"{field}.admissionReviewVersions")
         out += _qualified(hook.get("name") or "", f"{field}.name")
         for index, rule in enumerate(hook.get("rules") or ()):
             out += rule_with_operations(rule, f"{field}.rules[{index}]")
@@ -119,6 +118,19 @@ class MutatingWebhookConfiguration(WebhookConfiguration):
     """A MutatingWebhookConfiguration."""
 
     mutating: ClassVar[bool] = True
+
+
+def _review_versions(versions: list[str], field: str) -> list[statuses.Cause]:
+    out: list[statuses.Cause] = []
+    for index, version in enumerate(versions):
+        if version in versions[:index]:
+            out.append(causes.invalid(f"{field}[{index}]", version, "duplicate version"))
+        else:
+            out += rules.checked(version, f"{field}[{index}]", names.dns1035_label)
+    if not set(_REVIEW_VERSIONS) & set(versions):
+        text = f"must include at least one of {', '.join(_REVIEW_VERSIONS)}"
+        out.append(causes.invalid(field, versions, text))
+    return out
 
 
 def _qualified(name: str, field: str) -> list[statuses.Cause]:
@@ -157,18 +169,44 @@ def rule_with_operations(rule: objects.Object, field: str) -> list[statuses.Caus
     for index, operation in enumerate(operations):
         if operation not in _OPERATIONS:
             out.append(causes.unsupported(f"{field}.operations[{index}]", operation, _OPERATIONS))
-    resources = rule.get("resources") or []
-    if not resources:
-        out.append(causes.required(f"{field}.resources"))
-    for index, resource in enumerate(resources):
-        if not resource:
-            out.append(causes.required(f"{field}.resources[{index}]"))
-    if len(resources) > 1 and "*/*" in resources:
-        text = "if '*/*' is present, must not specify other resources"
-        out.append(causes.invalid(f"{field}.resources", resources, text))
+    out += _resources(rule.get("resources") or [], f"{field}.resources")
     scope = rule.get("scope")
     if scope is not None and scope not in _SCOPES:
         out.append(causes.unsupported(f"{field}.scope", scope, _SCOPES))
+    return out
+
+
+def _resources(resources: list[str], field: str) -> list[statuses.Cause]:
+    """Check resources and subresources: `pods`, `pods/*`, `*/scale`, `*`, `*/*`."""
+    out: list[statuses.Cause] = []
+    if not resources:
+        out.append(causes.required(field))
+    all_subs: set[str] = set()
+    all_resources: set[str] = set()
+    is_last_plain = False
+    for index, one in enumerate(resources):
+        if not one:
+            out.append(causes.required(f"{field}[{index}]"))
+            continue
+        resource, slash, sub = one.partition("/")
+        if not slash:
+            is_last_plain = one != "*"
+            continue
+        for known, wildcard in ((resource in all_subs, f"{resource}/*"),
+                                (sub in all_resources, f"*/{sub}")):  # fmt: skip
+            if known:
+                text = f"if '{wildcard}' is present, must not specify {one}"
+                out.append(causes.invalid(f"{field}[{index}]", one, text))
+        if sub == "*":
+            all_subs.add(resource)
+        if resource == "*":
+            all_resources.add(sub)
+    if len(resources) > 1 and "*/*" in resources:
+        text = "if '*/*' is present, must not specify other resources"
+        out.append(causes.invalid(field, resources, text))
+    if "*" in resources and is_last_plain:
+        text = "if '*' is present, must not specify other resources without subresources"
+        out.append(causes.invalid(field, resources, text))
     return out
 
 
@@ -182,7 +220,13 @@ def _match(match: objects.Object, field: str, *, needs_rules: bool) -> list[stat
             out += selectors.validate_label_selector(match[key], f"{field}.{key}")
     for key in ("resourceRules", "excludeResourceRules"):
         for index, rule in enumerate(match.get(key) or ()):
-            out += rule_with_operations(rule, f"{field}.{key}[{index}]")
+            at = f"{field}.{key}[{index}]"
+            listed = rule.get("resourceNames") or []
+            for number, name in enumerate(listed):
+                out += rules.checked(name, f"{at}.resourceNames[{number}]", names.path_segment)
+                if name in listed[:number]:
+                    out.append(causes.duplicate(f"{at}.resourceNames[{number}]", name))
+            out += rule_with_operations(rule, at)
     if needs_rules and not match.get("resourceRules"):
         out.append(causes.required(f"{field}.resourceRules"))
     return out
@@ -262,9 +306,12 @@ class MutatingAdmissionPolicy(AdmissionPolicy):
             out.append(causes.required("spec.mutations", text))
         for index, one in enumerate(spec.get("mutations") or ()):
             field = f"spec.mutations[{index}]"
-            out += rules.one_of(
-                one.get("patchType"), f"{field}.patchType", ("ApplyConfiguration", "JSONPatch")
-            )
+            kind = one.get("patchType")
+            out += rules.one_of(kind, f"{field}.patchType", ("ApplyConfiguration", "JSONPatch"))
+            key = {"ApplyConfiguration": "applyConfiguration", "JSONPatch": "jsonPatch"}.get(kind)
+            if key and one.get(key) is None:
+                text = f"must be specified when patchType is {kind}"
+                out.append(causes.required(f"{field}.{key}", text))
         out += rules.one_of(
             spec.get("reinvocationPolicy"), "spec.reinvocationPolicy", ("IfNeeded", "Never")
         )

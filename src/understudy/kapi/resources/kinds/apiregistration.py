@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import ClassVar
 
 from understudy.kapi.resources import strategies
@@ -9,6 +10,7 @@ from understudy.kapi.resources.kinds import rules
 from understudy.kube import causes, names, objects, statuses
 
 _GROUP_MAX, _VERSION_MAX = 20_000, 1_000
+_STATES = ("True", "False", "Unknown")
 
 
 class ApiService(rules.Kind):
@@ -33,14 +35,16 @@ class ApiService(rules.Kind):
     def validate_create(
         self, obj: objects.Object, context: strategies.WriteContext
     ) -> list[statuses.Cause]:
-        spec = obj.get("spec") or {}
-        name = objects.name_of(obj)
+        spec, name = obj.get("spec") or {}, objects.name_of(obj)
         group, version = spec.get("group") or "", spec.get("version") or ""
         out: list[statuses.Cause] = []
         wanted = f"{version}.{group}"
-        if name != wanted:
+        if name != wanted and not names.path_segment(name):
             text = f'must be `spec.version+"."+spec.group`: {causes.quoted(wanted)}'
             out.append(causes.invalid("metadata.name", name, text))
+        if not group and version != "v1":
+            text = "only v1 may have an empty group and it better be legacy kube"
+            out.append(causes.required("spec.group", text))
         if group:
             out += rules.checked(group, "spec.group", names.dns_subdomain)
         out += rules.checked(version, "spec.version", names.dns1035_label)
@@ -57,28 +61,36 @@ class ApiService(rules.Kind):
     def validate_update(
         self, obj: objects.Object, old: objects.Object, context: strategies.WriteContext
     ) -> list[statuses.Cause]:
-        return self.validate_create(obj, context)
+        if context.subresource != "status":
+            return self.validate_create(obj, context)
+        return [
+            causes.unsupported(f"status.conditions[{index}].status", one.get("status"), _STATES)
+            for index, one in enumerate((obj.get("status") or {}).get("conditions") or ())
+            if one.get("status") not in _STATES
+        ]
 
 
 def _service(spec: objects.Object) -> list[statuses.Cause]:
     service = spec.get("service")
+    out: list[statuses.Cause] = []
     if service is None:
-        out: list[statuses.Cause] = []
-        for field in ("caBundle", "insecureSkipTLSVerify"):
-            if spec.get(field):
-                text = "local APIServices may not have " + (
-                    "a caBundle" if field == "caBundle" else "insecureSkipTLSVerify"
-                )
-                out.append(causes.invalid(f"spec.{field}", spec[field], text))
+        if bundle := spec.get("caBundle"):
+            shown = f"{len(base64.b64decode(bundle))} bytes"
+            text = "local APIServices may not have a caBundle"
+            out.append(causes.invalid("spec.caBundle", shown, text))
+        if spec.get("insecureSkipTLSVerify"):
+            text = "local APIServices may not have insecureSkipTLSVerify"
+            out.append(causes.invalid("spec.insecureSkipTLSVerify", True, text))
         return out
-    out = []
-    for field in ("namespace", "name"):
-        if not service.get(field):
-            out.append(causes.required(f"spec.service.{field}"))
     out += [
-        causes.invalid("spec.service.port", service.get("port"), text)
-        for text in names.port_number(service.get("port") or 0)
+        causes.required(f"spec.service.{field}")
+        for field in ("namespace", "name")
+        if not service.get(field)
     ]
+    port = service.get("port") or 0
+    if complaints := names.port_number(port):
+        text = "port is not valid: " + ", ".join(complaints)
+        out.append(causes.invalid("spec.service.port", port, text))
     if spec.get("insecureSkipTLSVerify") and spec.get("caBundle"):
         text = "may not be true if caBundle is present"
         out.append(causes.invalid("spec.insecureSkipTLSVerify", True, text))

@@ -369,6 +369,12 @@ def _generated_selector(spec: objects.Object, meta: objects.Object) -> Causes:
 _SCHEDULING_KEYS = ("nodeSelector", "affinity", "tolerations", "schedulingGates")
 
 
+_INTERNAL = {
+    "podFailurePolicy": "io.k8s.api.batch.v1.PodFailurePolicy",
+    "successPolicy": "io.k8s.api.batch.v1.SuccessPolicy",
+}
+
+
 def _validate_changes(spec: objects.Object, old_job: objects.Object) -> Causes:
     """Refuse changes to what defines the job; a suspended job may still be moved elsewhere."""
     old = old_job["spec"]
@@ -387,7 +393,10 @@ def _validate_changes(spec: objects.Object, old_job: objects.Object) -> Causes:
         "completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy",
     ):  # fmt: skip
         if not rules.same(spec.get(key), old.get(key)):
-            out.append(causes.invalid(f"spec.{key}", spec.get(key), causes.IMMUTABLE))
+            shown, kind = spec.get(key), _INTERNAL.get(key)
+            if kind and shown is not None:
+                shown = gotypes.internal(shown, kind)
+            out.append(causes.invalid(f"spec.{key}", shown, causes.IMMUTABLE))
     return out
 
 

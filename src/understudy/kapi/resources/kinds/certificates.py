@@ -37,9 +37,8 @@ class CertificateSigningRequest(rules.Kind):
         return {"spec.signerName": (obj.get("spec") or {}).get("signerName") or ""}
 
     def default(self, obj: objects.Object) -> None:
-        spec = obj.setdefault("spec", {})
-        if not spec.get("usages"):
-            spec["usages"] = ["digital signature", "key encipherment"]
+        if obj.get("spec") is None:
+            obj["spec"] = {}
 
     def prepare_create(self, obj: objects.Object, context: strategies.WriteContext) -> None:
         super().prepare_create(obj, context)
@@ -62,16 +61,12 @@ class CertificateSigningRequest(rules.Kind):
             rules.restore(obj, old, "status")
             return
         status, before = obj.setdefault("status", {}), old.get("status") or {}
-        if context.subresource == "approval":
-            rules.restore(status, before, "certificate")
         self._stamp(status, before, clocks.rfc3339(context.now))
 
     @staticmethod
     def _stamp(status: objects.Object, before: objects.Object, now: str) -> None:
         known = {condition.get("type"): condition for condition in before.get("conditions") or ()}
         for condition in status.get("conditions") or ():
-            if not condition.get("status"):
-                condition["status"] = "True"
             if not condition.get("lastUpdateTime"):
                 condition["lastUpdateTime"] = now
             if not condition.get("lastTransitionTime"):
@@ -111,55 +106,69 @@ class CertificateSigningRequest(rules.Kind):
         if context.subresource not in {"status", "approval"}:
             return []
         status, before = obj.get("status") or {}, old.get("status") or {}
-        out: list[statuses.Cause] = []
-        conditions = status.get("conditions") or []
-        types = [condition.get("type") for condition in conditions]
-        known = [condition.get("type") for condition in before.get("conditions") or ()]
-        for index, kind in enumerate(types):
-            field = f"status.conditions[{index}]"
-            if not kind:
-                out.append(causes.required(f"{field}.type"))
-            elif kind in types[:index]:
-                out.append(causes.duplicate(f"{field}.type", kind))
-        if "Approved" in types and "Denied" in types:
-            text = "Approved and Denied conditions are mutually exclusive"
-            out.append(causes.invalid("status.conditions", types[-1], text))
-        if context.subresource == "status":
-            out += [
-                causes.forbidden(
-                    "status.conditions",
-                    f"updates may not add a condition of type {causes.quoted(kind)}",
-                )
-                for kind in _DECISIONS
-                if kind in types and kind not in known
-            ]
-        out += [
-            causes.forbidden(
-                "status.conditions",
-                f"updates may not remove a condition of type {causes.quoted(kind)}",
+        out = _conditions(status.get("conditions") or [])
+        at = "status.conditions"
+        for kind in (*_DECISIONS, "Failed"):
+            mine, theirs = (
+                [one for one in each.get("conditions") or () if one.get("type") == kind]
+                for each in (status, before)
             )
-            for kind in (*_DECISIONS, "Failed")
-            if kind in known and kind not in types
-        ]
-        return out + _certificate(status, before)
+            if len(mine) < len(theirs):
+                verb = "remove"
+            elif kind == "Failed" or context.subresource == "approval" or mine == theirs:
+                continue
+            else:
+                verb = "add" if len(mine) > len(theirs) else "modify"
+            text = f"updates may not {verb} a condition of type {causes.quoted(kind)}"
+            out.append(causes.forbidden(at, text))
+        return out + _certificate(status, before, context.subresource)
 
 
-def _certificate(status: objects.Object, before: objects.Object) -> list[statuses.Cause]:
+def _conditions(conditions: list[objects.Object]) -> list[statuses.Cause]:
+    out: list[statuses.Cause] = []
+    types = [one.get("type") or "" for one in conditions]
+    for index, one in enumerate(conditions):
+        at, kind, state = f"status.conditions[{index}]", types[index], one.get("status") or ""
+        if not kind:
+            out.append(causes.required(f"{at}.type"))
+        known = ("True",) if kind in {*_DECISIONS, "Failed"} else ("False", "True", "Unknown")
+        if not state:
+            out.append(causes.required(f"{at}.status"))
+        elif state not in known:
+            out.append(causes.unsupported(f"{at}.status", state, known))
+        others = set(_DECISIONS) - {kind}
+        if kind in _DECISIONS and others & set(types[:index]):
+            text = "Approved and Denied conditions are mutually exclusive"
+            out.append(causes.invalid("status.conditions", kind, text))
+        if kind in types[:index]:
+            out.append(causes.duplicate(f"{at}.type", kind))
+    return out
+
+
+def _certificate(
+    status: objects.Object, before: objects.Object, subresource: str
+) -> list[statuses.Cause]:
     from cryptography import x509  # noqa: PLC0415 (costs start-up, and is seldom needed)
 
     field, value = "status.certificate", status.get("certificate")
-    if value == before.get("certificate") or not value:
+    if (value or "") == (before.get("certificate") or ""):
         return []
+    if subresource != "status":
+        return [causes.forbidden(field, "updates may not set certificate content")]
+    out: list[statuses.Cause] = []
     if before.get("certificate"):
-        return [causes.invalid(field, "<certificate data>", causes.IMMUTABLE)]
+        text = "updates may not modify existing certificate content"
+        out.append(causes.forbidden(field, text))
+    if not value:
+        return out
     try:
         found = x509.load_pem_x509_certificates(base64.b64decode(value, validate=True))
     except (binascii.Error, ValueError):
         found = []
     if not found:
         text = "must contain at least one CERTIFICATE PEM block"
-        return [causes.invalid(field, "<certificate data>", text)]
-    return []
+        out.append(causes.invalid(field, "<certificate data>", text))
+    return out
 
 
 def _request_problem(encoded: str) -> str:

@@ -5,13 +5,17 @@ Source: pkg/apis/coordination/validation, pkg/registry/coordination @1.36.
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar
 
 from understudy.kapi.resources import strategies
 from understudy.kapi.resources.kinds import rules
-from understudy.kube import causes, objects, statuses
+from understudy.kube import causes, names, objects, statuses
 
-_STRATEGY_DOMAIN = "coordination.k8s.io"
+_OLDEST = "OldestEmulationVersion"
+_SEMVER = re.compile(
+    r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(?:-[0-9A-Za-z.-]+)?(?:\+[0-9A-Za-z.-]+)?"
+)
 
 
 class Lease(rules.Kind):
@@ -71,6 +75,9 @@ class LeaseCandidate(rules.Kind):
     creates_on_update: ClassVar[bool] = True
     selectable: ClassVar[tuple[str, ...]] = ("spec.leaseName",)
 
+    def validate_name(self, name: str) -> list[str]:
+        return names.config_map_key(name)
+
     def selectable_fields(self, obj: objects.Object) -> dict[str, str]:
         return {"spec.leaseName": (obj.get("spec") or {}).get("leaseName") or ""}
 
@@ -81,34 +88,44 @@ class LeaseCandidate(rules.Kind):
         out: list[statuses.Cause] = []
         if not spec.get("leaseName"):
             out.append(causes.required("spec.leaseName"))
-        if not spec.get("binaryVersion"):
+        emulated, binary = spec.get("emulationVersion") or "", spec.get("binaryVersion") or ""
+        text = "must be a valid semantic version"
+        if emulated and not _SEMVER.fullmatch(emulated):
+            out.append(causes.invalid("spec.emulationVersion", emulated, text))
+        if not binary:
             out.append(causes.required("spec.binaryVersion"))
-        if not spec.get("strategy"):
+        elif not _SEMVER.fullmatch(binary):
+            out.append(causes.invalid("spec.binaryVersion", binary, text))
+        if binary and emulated and _numbers(binary) < _numbers(emulated):
+            text = "must be greater than or equal to `emulationVersion`"
+            out.append(causes.invalid("spec.binaryVersion", binary, text))
+        strategy = spec.get("strategy") or ""
+        if not strategy:
             out.append(causes.required("spec.strategy"))
         else:
-            out += _strategy(spec["strategy"], "spec.strategy")
-            if spec["strategy"] == "OldestEmulationVersion" and not spec.get("emulationVersion"):
-                out.append(
-                    causes.required(
-                        "spec.emulationVersion",
-                        "must be specified when `strategy` is 'OldestEmulationVersion'",
-                    )
-                )
+            if strategy == _OLDEST and not any(_numbers(emulated)):
+                text = f"must be specified when `strategy` is '{_OLDEST}'"
+                out.append(causes.required("spec.emulationVersion", text))
+            out += _strategy(strategy, "spec.strategy")
         return out
 
     def validate_update(
         self, obj: objects.Object, old: objects.Object, context: strategies.WriteContext
     ) -> list[statuses.Cause]:
         out = self.validate_create(obj, context)
-        names = [(one.get("spec") or {}).get("leaseName") for one in (obj, old)]
-        return out + rules.immutable(names[0], names[1], "spec.leaseName")
+        name, before = ((one.get("spec") or {}).get("leaseName") for one in (obj, old))
+        return out + rules.immutable(name or "", before or "", "spec.leaseName")
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """Return the three numbers of a semantic version; zeros for anything else."""
+    match = _SEMVER.fullmatch(version)
+    return tuple(int(part) for part in match.groups()) if match else (0, 0, 0)
 
 
 def _strategy(value: str, field: str) -> list[statuses.Cause]:
-    """Strategies are one of Kubernetes' or a qualified name of somebody's own."""
-    if "/" in value:
-        domain = value.partition("/")[0]
-        if domain.endswith(_STRATEGY_DOMAIN):
-            return [causes.invalid(field, value, "should be one of ['OldestEmulationVersion']")]
-        return []
-    return rules.one_of(value, field, ("OldestEmulationVersion",))
+    """Strategies are Kubernetes' own or a qualified name; the path repeats itself, as there."""
+    at = f"{field}.strategy"
+    if "/" not in value:
+        return [] if value == _OLDEST else [causes.unsupported(at, value, (_OLDEST,))]
+    return causes.complaints(at, value, names.qualified_name(value))

@@ -5,13 +5,15 @@ Source: pkg/apis/resource/{v1,validation}, pkg/registry/resource @1.36.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar
 
 from understudy.kapi.resources import strategies
-from understudy.kapi.resources.kinds import rules
+from understudy.kapi.resources.kinds import gotypes, requirements, rules, scheduling, sources
 from understudy.kube import causes, names, objects, statuses
 
-_DEVICES_MAX = 32
+_TYPES = "io.k8s.api.resource.v1."
+_DEVICES_MAX, _FIRST_MAX, _PARAMETER_BYTES_MAX = 32, 8, 10 * 1024
 _ALLOCATION_MODES = ("All", "ExactCount")
 
 
@@ -32,7 +34,7 @@ class ResourceClaim(rules.Kind):
 
     returns_object_on_delete: ClassVar[bool] = True
     status_is_separate: ClassVar[bool] = True
-    unconditional_update: ClassVar[bool] = True
+    resets_metadata: ClassVar[bool] = True
 
     def default(self, obj: objects.Object) -> None:
         default_devices((obj.get("spec") or {}).get("devices"))
@@ -45,7 +47,10 @@ class ResourceClaim(rules.Kind):
     def validate_update(
         self, obj: objects.Object, old: objects.Object, context: strategies.WriteContext
     ) -> list[statuses.Cause]:
-        return rules.immutable(obj.get("spec"), old.get("spec"), "spec")
+        if context.subresource == "status" or rules.same(obj.get("spec"), old.get("spec")):
+            return []
+        shown = gotypes.internal(obj.get("spec") or {}, f"{_TYPES}ResourceClaimSpec")
+        return [causes.invalid("spec", shown, causes.IMMUTABLE)]
 
 
 class ResourceClaimTemplate(rules.Kind):
@@ -64,7 +69,11 @@ class ResourceClaimTemplate(rules.Kind):
     def validate_update(
         self, obj: objects.Object, old: objects.Object, context: strategies.WriteContext
     ) -> list[statuses.Cause]:
-        return rules.immutable(obj.get("spec"), old.get("spec"), "spec")
+        if rules.same(obj.get("spec"), old.get("spec")):
+            return []
+        spec = objects.lookup(obj, ("spec", "spec")) or {}
+        shown = {"Spec": gotypes.internal(spec, f"{_TYPES}ResourceClaimSpec")}
+        return [causes.invalid("spec", shown, causes.IMMUTABLE)]
 
 
 class DeviceClass(rules.Kind):
@@ -76,7 +85,15 @@ class DeviceClass(rules.Kind):
     def validate_create(
         self, obj: objects.Object, context: strategies.WriteContext
     ) -> list[statuses.Cause]:
-        return _selectors((obj.get("spec") or {}).get("selectors"), "spec.selectors")
+        spec = obj.get("spec") or {}
+        out = _selectors(spec.get("selectors"), "spec.selectors")
+        for index, config in enumerate(spec.get("config") or ()):
+            out += _configuration(config, f"spec.config[{index}]")
+        name = spec.get("extendedResourceName")
+        if name is not None and not requirements.is_extended(name):
+            text = "must be a valid extended resource name"
+            out.append(causes.invalid("spec.extendedResourceName", name, text))
+        return out
 
     def validate_update(
         self, obj: objects.Object, old: objects.Object, context: strategies.WriteContext
@@ -102,29 +119,10 @@ class ResourceSlice(rules.Kind):
         self, obj: objects.Object, context: strategies.WriteContext
     ) -> list[statuses.Cause]:
         spec = obj.get("spec") or {}
-        out: list[statuses.Cause] = []
-        chosen = [
-            key
-            for key in ("nodeName", "nodeSelector", "allNodes", "perDeviceNodeSelection")
-            if spec.get(key)
-        ]
-        text = (
-            "exactly one of `nodeName`, `nodeSelector`, `allNodes`, `perDeviceNodeSelection` is "
-            "required"
-        )
-        if not chosen and not spec.get("sharedCounters"):
-            out.append(causes.required("spec", text))
-        elif len(chosen) > 1:
-            shown = "{" + ", ".join(f"`{key}`" for key in chosen) + "}"
-            out.append(causes.invalid("spec", shown, text))
-        driver = spec.get("driver") or ""
-        if not driver:
-            out.append(causes.required("spec.driver"))
-        else:
-            out += rules.checked(driver, "spec.driver", names.dns_subdomain)
+        out = sources.csi_driver_name(spec.get("driver") or "", "spec.driver")
+        out += _nodes(spec)
         pool = spec.get("pool") or {}
-        if not pool.get("name"):
-            out.append(causes.required("spec.pool.name"))
+        out += _pool_name(pool.get("name") or "", "spec.pool.name")
         if (pool.get("resourceSliceCount") or 0) <= 0:
             out.append(
                 causes.invalid(
@@ -158,66 +156,142 @@ class ResourceSlice(rules.Kind):
         return out + rules.immutable(pools[0], pools[1], "spec.pool.name")
 
 
+def _pool_name(name: str, field: str) -> list[statuses.Cause]:
+    if not name:
+        return [causes.required(field)]
+    out = [causes.too_long(field, 253)] if names.size(name) > 253 else []
+    for part in name.split("/"):
+        out += causes.complaints(field, part, names.dns_subdomain(part))
+    return out
+
+
+def _nodes(spec: objects.Object) -> list[statuses.Cause]:
+    """Check that a slice says in exactly one way which nodes have its devices."""
+    out: list[statuses.Cause] = []
+    chosen: list[str] = []
+    name, selector = spec.get("nodeName"), spec.get("nodeSelector")
+    if name:
+        chosen.append("`nodeName`")
+        out += causes.complaints("spec.nodeName", name, names.dns_subdomain(name))
+    elif name is not None:
+        text = "must be either unset or set to a non-empty string"
+        out.append(causes.invalid("spec.nodeName", name, text))
+    if selector is not None:
+        chosen.append("`nodeSelector`")
+        out += scheduling.node_selector(selector, "spec.nodeSelector")
+        terms = selector.get("nodeSelectorTerms")
+        if len(terms or ()) != 1:
+            text = "must have exactly one node selector term"
+            out.append(causes.invalid("spec.nodeSelector.nodeSelectorTerms", terms, text))
+    for key in ("allNodes", "perDeviceNodeSelection"):
+        if spec.get(key):
+            chosen.append(f"`{key}`")
+        elif spec.get(key) is not None:
+            text = "must be either unset or set to true"
+            out.append(causes.invalid(f"spec.{key}", spec[key], text))
+    text = (
+        "exactly one of `nodeName`, `nodeSelector`, `allNodes`, `perDeviceNodeSelection` is "
+        "required"
+    )
+    if not chosen:
+        out.append(causes.required("spec", text))
+    elif len(chosen) > 1:
+        shown = "{" + ", ".join(chosen) + "}"
+        out.append(causes.invalid("spec", shown, f"{text}, but multiple fields are set"))
+    return out
+
+
 def claim_spec(spec: objects.Object, field: str) -> list[statuses.Cause]:
     """Check the devices that a claim asks for."""
     devices, at = spec.get("devices") or {}, f"{field}.devices"
-    out: list[statuses.Cause] = []
-    requests = devices.get("requests") or []
-    if len(requests) > _DEVICES_MAX:
-        out.append(causes.too_many(f"{at}.requests", len(requests), _DEVICES_MAX))
-    seen: set[str] = set()
-    for index, request in enumerate(requests):
-        out += _request(request, f"{at}.requests[{index}]", seen)
-    for index, constraint in enumerate(devices.get("constraints") or ()):
+    requests, constraints, configs = (
+        devices.get(key) or [] for key in ("requests", "constraints", "config")
+    )
+    out = _named(requests, f"{at}.requests", _DEVICES_MAX, _request)
+    known: set[str] = set()
+    for request in requests:
+        name = request.get("name") or ""
+        subs = {f"{name}/{one.get('name')}" for one in request.get("firstAvailable") or ()}
+        known |= {name, *subs}
+    if len(constraints) > _DEVICES_MAX:
+        out.append(causes.too_many(f"{at}.constraints", len(constraints), _DEVICES_MAX))
+    for index, constraint in enumerate(constraints):
         where = f"{at}.constraints[{index}]"
-        out += _references(constraint.get("requests"), f"{where}.requests", seen)
-        if not constraint.get("matchAttribute") and not constraint.get("distinctAttribute"):
-            text = "exactly one of `matchAttribute` or `distinctAttribute` is required"
-            out.append(causes.required(where, text))
-    for index, config in enumerate(devices.get("config") or ()):
+        out += _references(constraint.get("requests") or [], f"{where}.requests", known)
+        out += _attribute(constraint, where)
+    if len(configs) > _DEVICES_MAX:
+        out.append(causes.too_many(f"{at}.config", len(configs), _DEVICES_MAX))
+    for index, config in enumerate(configs):
         where = f"{at}.config[{index}]"
-        out += _references(config.get("requests"), f"{where}.requests", seen)
-        opaque = config.get("opaque")
-        if opaque is None:
-            out.append(causes.required(f"{where}.opaque", "exactly one of `opaque` is required"))
-        elif not opaque.get("driver"):
-            out.append(causes.required(f"{where}.opaque.driver"))
+        out += _references(config.get("requests") or [], f"{where}.requests", known)
+        out += _configuration(config, where)
     return out
 
 
-def _request(request: objects.Object, field: str, seen: set[str]) -> list[statuses.Cause]:
+def _named(
+    values: list[objects.Object],
+    field: str,
+    limit: int,
+    check: Callable[[objects.Object, str], list[statuses.Cause]],
+) -> list[statuses.Cause]:
+    """Check a list whose items have names of their own."""
     out: list[statuses.Cause] = []
-    name = request.get("name") or ""
-    if not name:
-        out.append(causes.required(f"{field}.name"))
-    else:
-        out += rules.checked(name, f"{field}.name", names.dns_label)
+    if len(values) > limit:
+        out.append(causes.too_many(field, len(values), limit))
+    seen: set[str] = set()
+    for index, one in enumerate(values):
+        at, name = f"{field}[{index}]", one.get("name") or ""
+        out += causes.complaints(f"{at}.name", name, names.dns_label(name))
+        out += check(one, at)
+        if name in seen:
+            out.append(causes.duplicate(at, name))
+        seen.add(name)
+    return out
+
+
+def _attribute(constraint: objects.Object, field: str) -> list[statuses.Cause]:
+    for key in ("matchAttribute", "distinctAttribute"):
+        name = constraint.get(key)
+        if name is None:
+            continue
+        domain, slash, identifier = name.rpartition("/")
+        out = [] if slash else [causes.invalid(f"{field}.{key}", name, "must include a domain")]
+        if slash:
+            out += causes.complaints(f"{field}.{key}", domain, names.dns_subdomain(domain))
+        return out + causes.complaints(f"{field}.{key}", identifier, names.c_identifier(identifier))
+    text = (
+        'exactly one of "matchAttribute" or "distinctAttribute" is required, but multiple fields'
+        " are set"
+    )
+    return [causes.required(field, text)]
+
+
+def _configuration(config: objects.Object, field: str) -> list[statuses.Cause]:
+    opaque, at = config.get("opaque"), f"{field}.opaque"
+    if opaque is None:
+        return [causes.required(at)]
+    out = sources.csi_driver_name(opaque.get("driver") or "", f"{at}.driver")
+    parameters = opaque.get("parameters")
+    if parameters is None:
+        out.append(causes.required(f"{at}.parameters"))
+    elif not isinstance(parameters, dict):
+        text = "must be a JSON object"
+        out.append(causes.invalid(f"{at}.parameters", "<value omitted>", text))
+    elif names.size(causes.printed(parameters)) > _PARAMETER_BYTES_MAX:
+        out.append(causes.too_long(f"{at}.parameters", _PARAMETER_BYTES_MAX))
+    return out
+
+
+def _request(request: objects.Object, field: str) -> list[statuses.Cause]:
     exactly, first = request.get("exactly"), request.get("firstAvailable")
     text = "exactly one of `exactly` or `firstAvailable` is required"
     if exactly is None and not first:
-        out.append(causes.required(field, text))
-    elif exactly is not None and first:
-        out.append(causes.invalid(field, "{`exactly`, `firstAvailable`}", text))
-    elif exactly is not None:
-        out += _wanted(exactly, f"{field}.exactly")
-    else:
-        known: set[str] = set()
-        for index, one in enumerate(first or ()):
-            at = f"{field}.firstAvailable[{index}]"
-            sub = one.get("name") or ""
-            out += (
-                rules.checked(sub, f"{at}.name", names.dns_label)
-                if sub
-                else [causes.required(f"{at}.name")]
-            )
-            out += _wanted(one, at)
-            if sub in known:
-                out.append(causes.duplicate(at, sub))
-            known.add(sub)
-    if name in seen:
-        out.append(causes.duplicate(field, name))
-    seen.add(name)
-    return out
+        return [causes.required(field, text)]
+    if exactly is not None and first:
+        return [causes.invalid(field, None, f"{text}, but multiple fields are set")]
+    if exactly is not None:
+        return _wanted(exactly, f"{field}.exactly")
+    return _named(first or [], f"{field}.firstAvailable", _FIRST_MAX, _wanted)
 
 
 def _wanted(one: objects.Object, field: str) -> list[statuses.Cause]:
@@ -250,13 +324,19 @@ def _selectors(selectors: list[objects.Object] | None, field: str) -> list[statu
     return out
 
 
-def _references(requests: list[str] | None, field: str, known: set[str]) -> list[statuses.Cause]:
+def _references(requests: list[str], field: str, known: set[str]) -> list[statuses.Cause]:
     text = (
         "must be the name of a request in the claim or the name of a request and a subrequest "
         "separated by '/'"
     )
-    return [
-        causes.invalid(f"{field}[{index}]", name, text)
-        for index, name in enumerate(requests or ())
-        if name.partition("/")[0] not in known
-    ]
+    out: list[statuses.Cause] = []
+    for index, name in enumerate(requests):
+        at, parts = f"{field}[{index}]", name.split("/")
+        if len(parts) <= 2:
+            for part in parts:
+                out += causes.complaints(at, part, names.dns_label(part))
+        if name not in known:
+            out.append(causes.invalid(at, name, text))
+        if name in requests[:index]:
+            out.append(causes.duplicate(at, name))
+    return out

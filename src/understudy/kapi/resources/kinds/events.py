@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from understudy.kapi.resources import strategies
-from understudy.kapi.resources.kinds import rules
+from understudy.kapi.resources.kinds import gotypes, rules
 from understudy.kube import causes, names, objects, statuses
 
 Causes = list[statuses.Cause]
@@ -29,6 +29,9 @@ _FROZEN = (
     "involvedObject", "reason", "message", "source", "firstTimestamp", "lastTimestamp", "count",
     "reportingComponent", "reportingInstance", "action", "related", "type",
 )  # fmt: skip
+_STRUCTS = {
+    "involvedObject": "ObjectReference", "related": "ObjectReference", "source": "EventSource",
+}  # fmt: skip
 _CLUSTER_NAMESPACES = frozenset({"", "default", "kube-system"})
 
 
@@ -64,7 +67,10 @@ class Event(rules.PathNamed):
         out += _strict(obj)
         for key in _FROZEN:
             new, before = obj.get(key), old.get(key)
-            out += rules.immutable(new, before, key)
+            if not rules.same(new, before):
+                kind = _STRUCTS.get(key)
+                shown = gotypes.internal(new, kind) if kind and new is not None else new
+                out.append(causes.invalid(key, shown, causes.IMMUTABLE))
         if not _same_micros(obj.get("eventTime"), old.get("eventTime")):
             out.append(causes.invalid("eventTime", obj.get("eventTime"), causes.IMMUTABLE))
         return out

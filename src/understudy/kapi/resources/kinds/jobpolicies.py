@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from understudy.kapi.resources.kinds import gotypes
 from understudy.kube import causes, names, objects, statuses
 
 Causes = list[statuses.Cause]
@@ -68,13 +69,13 @@ def failure(policy: objects.Object, spec: objects.Object, field: str) -> Causes:
             out += _exit_codes(codes, containers, f"{path}.onExitCodes")
         if conditions:
             out += _conditions(conditions, f"{path}.onPodConditions")
-        shown = {"Action": action}
-        if codes is not None and conditions:
-            text = "specifying both OnExitCodes and OnPodConditions is not supported"
-            out.append(causes.invalid(path, shown, text))
-        if codes is None and not conditions:
+        if (codes is not None) != bool(conditions):
+            continue
+        shown = gotypes.internal(rule, "io.k8s.api.batch.v1.PodFailurePolicyRule")
+        text = "specifying both OnExitCodes and OnPodConditions is not supported"
+        if codes is None:
             text = "specifying one of OnExitCodes and OnPodConditions is required"
-            out.append(causes.invalid(path, shown, text))
+        out.append(causes.invalid(path, shown, text))
     return out
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 
+from understudy.kapi.resources.kinds import gotypes
 from understudy.kube import causes, objects, statuses
 
 Causes = list[statuses.Cause]
@@ -141,7 +142,8 @@ def _counts(status: objects.Object, spec: objects.Object) -> Causes:
     uncounted = status.get("uncountedTerminatedPods") or {}
     if finished and (uncounted.get("succeeded") or uncounted.get("failed")):
         text = "uncountedTerminatedPods needs to be empty for finished job"
-        out.append(causes.invalid("status.uncountedTerminatedPods", uncounted, text))
+        shown = gotypes.internal(uncounted, "io.k8s.api.batch.v1.UncountedTerminatedPods")
+        out.append(causes.invalid("status.uncountedTerminatedPods", shown, text))
     indexed = spec.get("completionMode") == "Indexed"
     for key in ("completedIndexes", "failedIndexes"):
         if status.get(key) and not indexed:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from understudy.kapi.resources import strategies
-from understudy.kapi.resources.kinds import rules
+from understudy.kapi.resources.kinds import gotypes, requirements, rules, scheduling
 from understudy.kube import causes, names, objects, statuses
 
 
@@ -24,13 +24,17 @@ class RuntimeClass(rules.Kind):
     ) -> list[statuses.Cause]:
         handler = obj.get("handler") or ""
         out = [causes.invalid("handler", handler, text) for text in names.dns_label(handler)]
-        scheduling = obj.get("scheduling") or {}
-        selector = scheduling.get("nodeSelector") or {}
+        if overhead := (obj.get("overhead") or {}).get("podFixed"):
+            out += requirements.requirements({"limits": overhead}, "overhead")
+        wanted = obj.get("scheduling") or {}
+        selector = wanted.get("nodeSelector") or {}
         out += names.validate_labels(selector, "scheduling.nodeSelector")
-        tolerations = scheduling.get("tolerations") or []
+        tolerations = wanted.get("tolerations") or []
+        out += scheduling.tolerations(tolerations, "scheduling.tolerations")
         for index, toleration in enumerate(tolerations):
             if toleration in tolerations[:index]:
-                out.append(causes.duplicate(f"scheduling.tolerations[{index}]", toleration))
+                shown = gotypes.internal(toleration, "Toleration")
+                out.append(causes.duplicate(f"scheduling.tolerations[{index}]", shown))
         return out
 
     def validate_update(

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from understudy.kapi.resources import strategies
 from understudy.kapi.resources.kinds import (
+    gotypes,
     persistentvolumes,
     podwarnings,
     requirements,
@@ -363,7 +364,9 @@ class VolumeAttachment(rules.Kind):
     ) -> list[statuses.Cause]:
         out = _attachment(obj) * 2
         if not rules.same(obj.get("spec"), old.get("spec")):
-            out.append(causes.invalid("spec", obj.get("spec"), causes.IMMUTABLE))
+            kind = "io.k8s.api.storage.v1.VolumeAttachmentSpec"
+            shown = gotypes.internal(obj.get("spec") or {}, kind)
+            out.append(causes.invalid("spec", shown, causes.IMMUTABLE))
         return out
 
 
