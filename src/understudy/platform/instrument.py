@@ -1,0 +1,71 @@
+"""Durations of a platform's calls, for Prometheus."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Collection, Iterable
+from typing import TypeVar
+
+import prometheus_client
+
+from understudy.platform import protocol, records
+
+T = TypeVar("T")
+BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1200)
+"""Up to twenty minutes: syncs take minutes, and what is beyond the last bucket is not seen."""
+
+
+class Instrument:
+    """A platform that measures another one; results and errors pass through as they are.
+
+    Metric: `understudy_platform_request_duration_seconds{method, success}`; `success` is `false`
+    for every error, partial failures too.
+    """
+
+    def __init__(
+        self,
+        platform: protocol.Platform,
+        registry: prometheus_client.CollectorRegistry = prometheus_client.REGISTRY,
+    ) -> None:
+        self._platform = platform
+        self._durations = prometheus_client.Histogram(
+            "understudy_platform_request_duration_seconds",
+            "Time of calls to a cluster.",
+            ("method", "success"),
+            buckets=BUCKETS_S,
+            registry=registry,
+        )
+
+    async def _timed(self, method: str, call: Awaitable[T]) -> T:
+        start = time.monotonic()
+        success = "false"
+        try:
+            result = await call
+            success = "true"
+            return result
+        finally:
+            elapsed_s = time.monotonic() - start
+            self._durations.labels(method, success).observe(elapsed_s)
+
+    async def all_services(
+        self, namespace: str = "", ignored: Collection[str] = ()
+    ) -> list[records.Service]:
+        return await self._timed("all_services", self._platform.all_services(namespace, ignored))
+
+    async def some_services(self, ids: Collection[str]) -> list[records.Service]:
+        return await self._timed("some_services", self._platform.some_services(ids))
+
+    async def apply(self, definitions: Iterable[records.ServiceDefinition]) -> None:
+        await self._timed("apply", self._platform.apply(definitions))
+
+    async def sync(self, definition: records.SyncDef) -> records.SyncResult:
+        return await self._timed("sync", self._platform.sync(definition))
+
+    async def export(self) -> str:
+        return await self._timed("export", self._platform.export())
+
+    async def ping(self) -> None:
+        await self._timed("ping", self._platform.ping())
+
+    async def version(self) -> str:
+        return await self._timed("version", self._platform.version())

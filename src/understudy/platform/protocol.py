@@ -1,0 +1,45 @@
+"""The `Platform` protocol: one cluster, seen from delivery's distance."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import Protocol
+
+from understudy.platform import records
+
+METHODS = ("all_services", "some_services", "apply", "sync", "export", "ping", "version")
+"""Every method, by the name under which it is carried and counted."""
+
+
+class Platform(Protocol):
+    """A cluster. Every method raises `errors.PlatformError`, and nothing else."""
+
+    async def all_services(
+        self, namespace: str = "", ignored: Collection[str] = ()
+    ) -> list[records.Service]:
+        """Return the workloads of a namespace (`""`: of all), but for those ignored."""
+        ...
+
+    async def some_services(self, ids: Collection[str]) -> list[records.Service]:
+        """Return the workloads named; those that do not exist are left out."""
+        ...
+
+    async def apply(self, definitions: Iterable[records.ServiceDefinition]) -> None:
+        """Apply definitions; ApplyError names those that failed."""
+        ...
+
+    async def sync(self, definition: records.SyncDef) -> records.SyncResult:
+        """Carry out actions in order; SyncError names those that failed, the rest is done."""
+        ...
+
+    async def export(self) -> str:
+        """Return the cluster's objects as YAML documents, clean and in a fixed order."""
+        ...
+
+    async def ping(self) -> None:
+        """Return if the cluster answers."""
+        ...
+
+    async def version(self) -> str:
+        """Return the version of whoever answers for the cluster."""
+        ...

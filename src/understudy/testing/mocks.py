@@ -1,0 +1,86 @@
+"""A platform that answers as it is told, for tests of what carries calls."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+
+from understudy.kube import objects
+from understudy.platform import records
+
+Check = objects.Json
+"""A function of the method's arguments."""
+
+
+@dataclass(slots=True)
+class Told:
+    """What one method does.
+
+    Attributes:
+        check: Called with the arguments first; what it raises is raised.
+        answer: Returned.
+        error: Raised instead, if given.
+        delay_s: Seconds to wait before either; forever where it is negative.
+        calls: How often the method was called.
+    """
+
+    check: Check | None = None
+    answer: objects.Json = None
+    error: Exception | None = None
+    delay_s: float = 0.0
+    calls: int = 0
+
+    async def do(self, *arguments: object) -> objects.Json:
+        """Do as told."""
+        self.calls += 1
+        if self.check is not None:
+            self.check(*arguments)
+        if self.delay_s < 0:
+            await asyncio.Event().wait()
+        if self.delay_s:
+            await asyncio.sleep(self.delay_s)
+        if self.error is not None:
+            raise self.error
+        return self.answer
+
+
+@dataclass(slots=True)
+class MockPlatform:
+    """A Platform whose methods do as they are told: `mock.sync.error = SyncError(...)`."""
+
+    on_all_services: Told = field(default_factory=lambda: Told(answer=[]))
+    on_some_services: Told = field(default_factory=lambda: Told(answer=[]))
+    on_apply: Told = field(default_factory=Told)
+    on_sync: Told = field(default_factory=lambda: Told(answer=records.SyncResult()))
+    on_export: Told = field(default_factory=lambda: Told(answer=""))
+    on_ping: Told = field(default_factory=Told)
+    on_version: Told = field(default_factory=lambda: Told(answer="mock"))
+
+    async def all_services(
+        self, namespace: str = "", ignored: Collection[str] = ()
+    ) -> list[records.Service]:
+        found: list[records.Service] = await self.on_all_services.do(namespace, set(ignored))
+        return found
+
+    async def some_services(self, ids: Collection[str]) -> list[records.Service]:
+        found: list[records.Service] = await self.on_some_services.do(list(ids))
+        return found
+
+    async def apply(self, definitions: Iterable[records.ServiceDefinition]) -> None:
+        await self.on_apply.do(list(definitions))
+
+    async def sync(self, definition: records.SyncDef) -> records.SyncResult:
+        result: records.SyncResult = await self.on_sync.do(definition)
+        return result
+
+    async def export(self) -> str:
+        text: str = await self.on_export.do()
+        return text
+
+    async def ping(self) -> None:
+        await self.on_ping.do()
+
+    async def version(self) -> str:
+        text: str = await self.on_version.do()
+        return text
