@@ -23,6 +23,11 @@ _TAG = "tag:yaml.org,2002:"
 NODES_MAX = 1_000_000
 """Values built from one document, aliases expanded; more is refused as an expansion attack."""
 
+DEPTH_MAX = 256
+"""Deepest nesting of a document. libyaml composes recursively, and would overflow the C stack."""
+
+_DEEP_PREFIX = re.compile(rf"^[ \-?\t]{{{DEPTH_MAX // 2},}}", re.MULTILINE)
+
 _WORDS: dict[str, objects.Json] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL")),
     **dict.fromkeys(
@@ -61,6 +66,7 @@ def load(text: bytes | str) -> tuple[objects.Json, list[str]]:
     if isinstance(text, bytes):
         text = text.decode("utf-8", "replace")
     try:
+        _check_depth(text)
         loader = _Loader(text)
         try:
             node = loader.get_node() if loader.check_node() else None
@@ -77,6 +83,21 @@ def load(text: bytes | str) -> tuple[objects.Json, list[str]]:
     if not builder.repeated:
         return value, []
     return value, ["yaml: unmarshal errors:\n" + "\n".join(builder.repeated)]
+
+
+def _check_depth(text: str) -> None:
+    """Refuse what is nested too deeply, by its events where brackets or indents leave a doubt."""
+    if text.count("[") + text.count("{") <= DEPTH_MAX // 2 and not _DEEP_PREFIX.search(text):
+        return
+    depth = 0
+    for event in yaml.parse(text, Loader=_SafeLoader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > DEPTH_MAX:
+                line = event.start_mark.line + 1
+                raise YamlError(f"yaml: line {line}: exceeded max depth of {DEPTH_MAX}")
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
 
 
 class _Builder:

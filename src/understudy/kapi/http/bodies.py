@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 import orjson
 
 from understudy.kapi.http import negotiation
@@ -24,14 +27,15 @@ def parse_object(
         UnsupportedMediaTypeError: The format is not read here. BadRequestError: it does not parse.
     """
     media_type = negotiation.body_type(content_type)
-    if media_type == JSON:
-        parsed, duplicates = decoding.parse_json(body, kind)
-    elif media_type == YAML:
-        parsed, duplicates = decoding.parse_yaml(body, kind)
-    elif media_type == negotiation.PROTOBUF and not custom:
-        return _protobuf(body), ()
-    else:
-        raise negotiation.unsupported_body(custom=custom)
+    with _parsing(depth_max):
+        if media_type == JSON:
+            parsed, duplicates = decoding.parse_json(body, kind)
+        elif media_type == YAML:
+            parsed, duplicates = decoding.parse_yaml(body, kind)
+        elif media_type == negotiation.PROTOBUF and not custom:
+            return _protobuf(body), ()
+        else:
+            raise negotiation.unsupported_body(custom=custom)
     if custom and not parsed.get("kind"):
         shown = body.decode("utf-8", "replace")
         raise statuses.BadRequestError(
@@ -40,6 +44,21 @@ def parse_object(
         )
     check_depth(body, parsed, depth_max)
     return parsed, tuple(duplicates)
+
+
+@contextlib.contextmanager
+def _parsing(depth_max: int) -> Iterator[None]:
+    """Refuse what is nested too deeply even for a parser."""
+    try:
+        yield
+    except (RecursionError, orjson.JSONEncodeError) as error:
+        raise _too_deep(depth_max) from error
+
+
+def _too_deep(depth_max: int) -> statuses.BadRequestError:
+    return statuses.BadRequestError(
+        f"the body of the request is nested more than {depth_max} levels deep"
+    )
 
 
 def _protobuf(body: bytes) -> objects.Object:
@@ -61,9 +80,7 @@ def check_depth(body: bytes, value: objects.Json, depth_max: int) -> None:
     while level:
         depth += 1
         if depth > depth_max:
-            raise statuses.BadRequestError(
-                f"the body of the request is nested more than {depth_max} levels deep"
-            )
+            raise _too_deep(depth_max)
         below: list[objects.Json] = []
         for item in level:
             inner = item.values() if isinstance(item, dict) else item
@@ -79,6 +96,11 @@ def parse_patch(body: bytes, patch_type: str, *, depth_max: int) -> tuple[object
     Raises:
         BadRequestError: It does not parse.
     """
+    with _parsing(depth_max):
+        return _parse_patch(body, patch_type, depth_max)
+
+
+def _parse_patch(body: bytes, patch_type: str, depth_max: int) -> tuple[objects.Json, list[str]]:
     if patch_type == negotiation.APPLY_PATCH:
         return _parse_apply(body, depth_max)
     prefix = "" if patch_type == negotiation.STRATEGIC_MERGE_PATCH else "error decoding patch: "
@@ -128,14 +150,15 @@ def parse_delete_options(
     if not body:
         return None
     media_type = negotiation.body_type(content_type)
-    if media_type == JSON:
-        options, _ = decoding.parse_json(body)
-    elif media_type == YAML:
-        options, _ = decoding.parse_yaml(body)
-    elif media_type == negotiation.PROTOBUF:
-        options = _protobuf(body)
-    else:
-        raise negotiation.unsupported_body(custom=False)
+    with _parsing(depth_max):
+        if media_type == JSON:
+            options, _ = decoding.parse_json(body)
+        elif media_type == YAML:
+            options, _ = decoding.parse_yaml(body)
+        elif media_type == negotiation.PROTOBUF:
+            options = _protobuf(body)
+        else:
+            raise negotiation.unsupported_body(custom=False)
     check_depth(body, options, depth_max)
     kind, version = options.get("kind") or "DeleteOptions", options.get("apiVersion") or "v1"
     if kind != "DeleteOptions":
