@@ -6,6 +6,7 @@ import pytest
 
 from understudy.kapi.resources.kinds import allocations
 from understudy.kapi.views import options
+from understudy.kube import statuses
 
 
 def service(*ports, **spec):
@@ -132,3 +133,18 @@ def test_several_ports_need_names(bench):
         "spec.ports[0].name: Required value",
         "spec.ports[1].name: Required value",
     ]
+
+
+def test_a_deleted_address_is_free_again_in_every_sort_of_fork(bench):
+    bench.create("services", service(clusterIP="10.96.0.20"))
+    pinned, following = bench.view.fork("pinned"), bench.view.fork("following", follow=True)
+    wanted = named("b", service(clusterIP="10.96.0.20"))
+    for view in (pinned, following):
+        with pytest.raises(statuses.InvalidError):
+            view.create("services", wanted, "default")
+    bench.view.delete("services", "a", "default")
+    assert following.create("services", wanted, "default").created
+    with pytest.raises(statuses.InvalidError):
+        pinned.create("services", wanted, "default")
+    pinned.delete("services", "a", "default")
+    assert pinned.create("services", wanted, "default").created

@@ -12,7 +12,7 @@ rest, always on a private, mutable copy of the object in its *storage* version, 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, NamedTuple, Protocol
 
@@ -40,8 +40,11 @@ class Reader(Protocol):
         """
         ...
 
-    def each_fields(self, resource: str) -> Iterable[dict[str, str]]:
-        """Yield `Strategy.selectable_fields` of every object of a resource; each computed once."""
+    def tally(self, resource: str, field: str) -> Mapping[str, int]:
+        """Count the comma-separated words of a selectable field over all objects of a resource.
+
+        Costs what changed since the last call. The value holds until the next write.
+        """
         ...
 
 

@@ -8,7 +8,7 @@ different stores; isolation is the store's.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -65,6 +65,23 @@ class _Derived(NamedTuple):
 
     tree: object
     value: objects.Json
+
+
+class _Tally(NamedTuple):
+    """How often words occur, in the objects of a tree, as of a revision."""
+
+    tree: object
+    revision: int
+    counts: dict[str, int]
+
+
+def _count(counts: dict[str, int], words: str, change: int) -> None:
+    for word in words.split(",") if words else ():
+        number = counts.get(word, 0) + change
+        if number:
+            counts[word] = number
+        else:
+            counts.pop(word, None)
 
 
 class View:
@@ -189,13 +206,39 @@ class View:
             for entry in self.entries(resource, namespace):
                 yield entry.object(resource)
 
-    def each_fields(self, ref: str) -> Iterator[dict[str, str]]:
-        """Yield the selectable fields of every object of a resource; entries remember them."""
+    def tally(self, ref: str, field: str) -> Mapping[str, int]:
+        """Count the comma-separated words of a selectable field over all objects of a resource.
+
+        Kept up to date by the events since the last call, so that it costs what changed.
+        """
         resource = self.catalogue.named(ref)
-        if resource is not None:
-            compute = resource.strategy.selectable_fields
-            for entry in self.entries(resource):
-                yield entry.fields(compute)
+        if resource is None:
+            return {}
+        tree = self.store.tree(resource.storage)
+        key = f"tally {ref} {field}"
+        known = self.caches.get(key)
+        if known is None and self.parent is not None:
+            above = self.parent.caches.get(key)
+            if isinstance(above, _Tally) and above.tree is tree:
+                known = _Tally(tree, above.revision, dict(above.counts))
+        if isinstance(known, _Tally) and known.tree is tree:
+            return known.counts
+        compute, counts = resource.strategy.selectable_fields, {}
+        events = None
+        if isinstance(known, _Tally):
+            counts = known.counts
+            events = self.store.events_after(resource.storage, known.revision)
+        if events is None:
+            counts = {}
+            for entry in tree.values(""):
+                _count(counts, entry.fields(compute).get(field, ""), 1)
+        for event in events or ():
+            if event.previous is not None:
+                _count(counts, event.previous.fields(compute).get(field, ""), -1)
+            if event.type != "DELETED":
+                _count(counts, event.entry.fields(compute).get(field, ""), 1)
+        self.caches[key] = _Tally(tree, self.store.counter.current, counts)
+        return counts
 
     def derived(
         self, resource: str, purpose: str, compute: Callable[[], objects.Json]

@@ -1,8 +1,8 @@
 """Cluster IPs, node ports and health check ports: who has which, and the next free one.
 
 What is taken is derived from the services of the view at hand, so forks and restored states need
-no bookkeeping. Each service's share is computed once per version of it (`TAKEN` among its
-selectable fields), so a scan costs well under a microsecond per service.
+no bookkeeping: the view counts the words of a field (`TAKEN`) that each service has beside its
+selectable ones, and keeps the count up to date by what changes.
 
 Source: pkg/registry/core/service/{ipallocator,portallocator,storage} @1.36.
 """
@@ -53,18 +53,16 @@ def held_by(service: objects.Object) -> str:
 class Ledger:
     """What is taken at the moment of one write, and what that write takes besides."""
 
-    __slots__ = ("_context", "_dry_port", "_taken")
+    __slots__ = ("_context", "_counts", "_dry_port", "_released", "_taken")
 
     def __init__(
         self, context: strategies.WriteContext, released: objects.Object | None = None
     ) -> None:
         self._context = context
         self._dry_port = _DRY_PORT
-        self._taken: set[str] = {str(SERVICE_NETWORK[0]), str(SERVICE_NETWORK[-1])}
-        for fields in context.reader.each_fields("services"):
-            self._taken.update(fields.get(TAKEN, "").split(","))
-        if released is not None:
-            self._taken.difference_update(held_by(released).split(","))
+        self._taken = {str(SERVICE_NETWORK[0]), str(SERVICE_NETWORK[-1])}
+        self._counts = context.reader.tally("services", TAKEN)
+        self._released = set(held_by(released).split(",")) if released is not None else set()
 
     def take_ip(self, text: str) -> None:
         """Take a certain address, or raise NotFreeError."""
@@ -81,11 +79,11 @@ class Ledger:
         size = SERVICE_NETWORK.num_addresses
         for _ in range(_TRIES_MAX):
             text = str(SERVICE_NETWORK[self._context.ids.integer(_STATIC_IPS + 1, size - 2)])
-            if text not in self._taken:
+            if not self._is_taken(text):
                 self._taken.add(text)
                 return text
         for address in SERVICE_NETWORK.hosts():
-            if str(address) not in self._taken:
+            if not self._is_taken(str(address)):
                 self._taken.add(str(address))
                 return str(address)
         raise statuses.InternalError(
@@ -109,18 +107,21 @@ class Ledger:
         low, high = NODE_PORTS
         for _ in range(_TRIES_MAX):
             port = self._context.ids.integer(low + _STATIC_PORTS, high)
-            if str(port) not in self._taken:
+            if not self._is_taken(str(port)):
                 self._taken.add(str(port))
                 return port
         for port in range(low, high + 1):
-            if str(port) not in self._taken:
+            if not self._is_taken(str(port)):
                 self._taken.add(str(port))
                 return port
         raise statuses.InternalError(
             "Internal error occurred: failed to allocate a nodePort: range is full"
         )
 
+    def _is_taken(self, text: str) -> bool:
+        return text in self._taken or self._counts.get(text, 0) > (text in self._released)
+
     def _take(self, text: str, complaint: str) -> None:
-        if text in self._taken:
+        if self._is_taken(text):
             raise NotFreeError(complaint)
         self._taken.add(text)
