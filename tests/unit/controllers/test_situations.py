@@ -325,3 +325,35 @@ def test_a_load_balancer_has_an_address_as_long_as_it_is_one(world) -> None:
     world.view.patch("services", "a", {"spec": {"type": "ClusterIP"}}, "default")
     world.settle()
     assert world.view.get("services", "a", "default")["status"]["loadBalancer"] == {}
+
+
+def test_a_stateful_set_mounts_the_claims_it_makes(world) -> None:
+    world.view.create("storageclasses.storage.k8s.io", storage_class("WaitForFirstConsumer"))
+    mounts = {"volumeMounts": [{"name": "data", "mountPath": "/data"}]}
+    template = {"metadata": {"labels": {"app": "db"}}, "spec": pod(container=mounts)["spec"]}
+    sets = {
+        "metadata": {"name": "db"},
+        "spec": {"replicas": 2, "serviceName": "db", "selector": {"matchLabels": {"app": "db"}},
+                 "template": template, "volumeClaimTemplates": [claim(storageClassName="fast")]},
+    }  # fmt: skip
+    world.view.create("statefulsets.apps", sets, "default")
+    world.settle()
+    found = world.view.get("statefulsets.apps", "db", "default")
+    assert found["status"]["readyReplicas"] == 2
+    claims = world.view.each("persistentvolumeclaims", "default")
+    assert {one["metadata"]["name"]: one["status"]["phase"] for one in claims} == {
+        "data-db-0": "Bound", "data-db-1": "Bound",
+    }  # fmt: skip
+
+
+def test_a_second_deletion_leaves_a_lingering_pod_less_time(world) -> None:
+    rehearsal = running.Rehearsal(world.view, "all", SIMULATED, world.clock, everything=True)
+    world.view.create("pods", pod(image="linger"), "default")
+    rehearsal.rest()
+    for grace_s, count in ((300, 1), (1, 0)):
+        world.view.delete(
+            "pods", "one", "default", options=options.DeleteOptions(grace_period_s=grace_s)
+        )
+        rehearsal.rest(limit_s=10)
+        assert len(world.pods()) == count
+    rehearsal.close()

@@ -187,8 +187,10 @@ class SimulatedKubelet:
         if move is None:
             self._due.pop(change.entry.uid, None)
             return
-        if self._due.get(change.entry.uid, ("", 0.0))[0] != move.stage:
-            due = self.cluster.clock.monotonic() + move.delay_s
+        due = self.cluster.clock.monotonic() + move.delay_s
+        stage, known = self._due.get(change.entry.uid, ("", 0.0))
+        # The same move may be due earlier than thought: a second deletion leaves less time.
+        if stage != move.stage or due < known:
             self._due[change.entry.uid] = (move.stage, due)
             queue.add_after(change.key, move.delay_s)
 
