@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from understudy.aio import clocks, ids
 from understudy.client import views as view_clients
-from understudy.controllers import clusters, running
+from understudy.controllers import clusters, registry, running
+from understudy.controllers.knative import installing, settings as knative_settings, worlds
 from understudy.controllers.runtime import settings as runtimes
 from understudy.delivery import journal, stage as stages
 from understudy.kapi import settings, views
@@ -54,8 +55,13 @@ async def start_controllers(
     if runtime not in {"none", "simulated"}:
         raise settings.SettingsError(f"runtime {runtime}: use none or simulated")
     kind = runtimes.Runtime(kind="simulated" if runtime == "simulated" else "none")
+    more: list[registry.Factory] = []
+    if controllers != "none":
+        config = knative_settings.KnativeSettings()
+        installing.install(server.base, config)
+        more = installing.controllers(config, worlds.steady())
     try:
-        return running.start(server.base, controllers, kind, on_failure=_report)
+        return running.start(server.base, controllers, kind, more=more, on_failure=_report)
     except ValueError as error:
         raise settings.SettingsError(str(error)) from error
 

@@ -18,6 +18,7 @@ class Place(NamedTuple):
 COMMANDS: dict[str, Place] = {
     "serve": Place("understudy.cli.serve:serve", "Run the embedded Kubernetes API server."),
     "sandbox": Place("understudy.cli.sandbox:sandbox", "Fork an embedded server's state."),
+    "app": Place("understudy.cli.apps:app", "Deploy and look after web apps (Knative)."),
     "plan": Place("understudy.cli.delivery:plan", "Rehearse a delivery; change nothing."),
     "deliver": Place("understudy.cli.delivery:deliver", "Rehearse, ask, and deliver."),
     "rollback": Place("understudy.cli.delivery:rollback", "Deliver an old revision again."),
