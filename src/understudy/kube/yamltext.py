@@ -94,8 +94,9 @@ def _check_depth(text: str) -> None:
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > DEPTH_MAX:
-                line = event.start_mark.line + 1
-                raise YamlError(f"yaml: line {line}: exceeded max depth of {DEPTH_MAX}")
+                mark = event.start_mark
+                where = f"line {mark.line + 1}: " if mark else ""
+                raise YamlError(f"yaml: {where}exceeded max depth of {DEPTH_MAX}")
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
 

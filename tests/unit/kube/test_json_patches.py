@@ -153,6 +153,27 @@ def test_too_many_operations_are_413():
     )
 
 
+REJECTED = "the server rejected our request due to an error in our request"
+
+
+def test_copies_cannot_double_a_document_for_ever():
+    text = {"op": "add", "path": "/data/x", "value": "y" * 100_000}
+    doubling = [{"op": "copy", "from": "/data", "path": f"/data/{n}"} for n in range(40)]
+    with pytest.raises(statuses.InvalidError, match=REJECTED):
+        apply(text, *doubling)
+
+
+def test_moves_cannot_nest_a_document_for_ever():
+    nesting = []
+    for n in range(2_000):
+        nesting += [
+            {"op": "add", "path": f"/data/{n + 1}", "value": {}},
+            {"op": "move", "from": f"/data/{n}", "path": f"/data/{n + 1}/x"},
+        ]
+    with pytest.raises(statuses.InvalidError, match=REJECTED):
+        apply({"op": "add", "path": "/data/0", "value": {}}, *nesting)
+
+
 def test_unknown_fields_of_operations_are_complained_about():
     patch = [{"op": "add", "path": "/a", "value": 1}, {"op": "add", "path": "/b", "extra": 1}]
     assert patches.complaints(patches.JSON_PATCH, patch) == ['json patch unknown field "[1].extra"']

@@ -12,10 +12,18 @@ from __future__ import annotations
 import re
 from typing import TypeAlias
 
+import orjson
+
 from understudy.kube import objects, statuses
 
 OPERATIONS_MAX = 10_000
 """Operations allowed in one patch."""
+
+COPIED_BYTES_MAX = 3 * 1024 * 1024
+"""Bytes of JSON that one patch may copy: each copy can double a document."""
+
+DEPTH_MAX = 128
+"""Deepest nesting of a result: moves can nest a document in itself."""
 
 _INDEX = re.compile(r"[+-]?[0-9]+")
 _GO_NAMES = {str: "string", dict: "object", list: "array", bool: "bool"}
@@ -41,11 +49,25 @@ def apply(obj: objects.Object, patch: objects.Json) -> objects.Object:
     try:
         for operation in operations:
             _carry_out(draft, operation)
-    except DoesNotApplyError as error:
+        _check_depth(draft.root)
+    except (DoesNotApplyError, RecursionError) as error:
         raise statuses.InvalidError(
             "the server rejected our request due to an error in our request", details={}
         ) from error
     return draft.root
+
+
+def _check_depth(root: objects.Json) -> None:
+    level = [root]
+    for _ in range(DEPTH_MAX):
+        below: list[objects.Json] = []
+        for item in level:
+            inner = item.values() if isinstance(item, dict) else item
+            below += [one for one in inner if isinstance(one, (dict, list))]
+        if not below:
+            return
+        level = below
+    raise DoesNotApplyError(f"nested more than {DEPTH_MAX} levels deep")
 
 
 def _operations(patch: objects.Json) -> list[objects.Object]:
@@ -80,10 +102,11 @@ def _go_name(value: objects.Json) -> str:
 class _Draft:
     """A document of which each container is copied when it is first changed."""
 
-    __slots__ = ("_own", "root")
+    __slots__ = ("_copied_bytes", "_own", "root")
 
     def __init__(self, root: objects.Object) -> None:
         self.root = root
+        self._copied_bytes = 0
         # Copies made here, by identity; holding them keeps their identities from being reused.
         self._own: dict[int, Container] = {}
 
@@ -105,6 +128,20 @@ class _Draft:
                 put(holder, key, found)
             holder = found
         return holder, _unescaped(steps[-1])
+
+    def copied(self, value: objects.Json) -> objects.Json:
+        """Return a copy of its own: later operations may change one of the two places."""
+        if not isinstance(value, (dict, list)):
+            size = len(value) if isinstance(value, str) else 8
+        else:
+            try:
+                size = len(orjson.dumps(value))
+            except orjson.JSONEncodeError as error:
+                raise DoesNotApplyError(f"nested too deeply: {error}") from error
+        self._copied_bytes += size
+        if self._copied_bytes > COPIED_BYTES_MAX:
+            raise DoesNotApplyError(f"copies more than {COPIED_BYTES_MAX} bytes")
+        return objects.copy(value)
 
     def _mine(self, container: objects.Json) -> objects.Json:
         if id(container) in self._own:
@@ -156,8 +193,7 @@ def _transfer(draft: _Draft, operation: objects.Object, path: str, *, moved: boo
     if moved:
         remove(holder, key)
     else:
-        # A copy of its own: later operations may change one of the two places.
-        value = objects.copy(value)
+        value = draft.copied(value)
     add(*draft.container(path, write=True), value)
 
 
