@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import gzip
+import io
 import json
 
 from understudy.apps import keys, records
@@ -35,7 +36,8 @@ def decode(text: str | None) -> records.Spec | None:
     try:
         body = base64.b64decode(text, validate=True)
         if body.startswith(_GZIP):
-            body = gzip.decompress(body)
+            with gzip.GzipFile(fileobj=io.BytesIO(body)) as packed:
+                body = packed.read(DECODED_BYTES_MAX + 1)  # a few bytes may stand for gigabytes
         if len(body) > DECODED_BYTES_MAX or not body.startswith(b"{"):
             return None
         return codec.from_json(records.Spec, json.loads(body))

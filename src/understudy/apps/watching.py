@@ -149,9 +149,8 @@ class Subscription(AsyncIterator[records.WatchResponse]):
             return records.WatchResponse(marker=records.Marker.RESYNC)
         while self._news:
             name = next(iter(self._news))
+            del self._news[name]  # before it is looked at: a second life of the name comes back
             response = self._difference(name)
-            if name not in self._told or response is None or not response.delete_event:
-                self._news.pop(name, None)
             if response is not None:
                 return response
         return None
