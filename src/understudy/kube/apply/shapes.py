@@ -259,7 +259,11 @@ def _one_key_maker(name: str, default: objects.Json) -> KeyMaker:
         if type(item) is not dict:
             raise _no_item(item)
         if name in item:
-            return step(item[name])
+            try:
+                return step(item[name])
+            except TypeError:
+                # Not hashable: an object that validation will refuse.
+                return f"{prefix}{fieldsets.scalar_text(item[name])}}}"
         if default is None:
             raise _keys_missing((name,))
         return step(default)

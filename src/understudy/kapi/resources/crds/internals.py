@@ -116,6 +116,8 @@ def _schema(schema: objects.Object | None) -> objects.Json:
 
 def _part(word: str, value: objects.Json) -> objects.Json:
     match word:
+        case "items" if isinstance(value, list):
+            return {"Schema": None, "JSONSchemas": [_schema(item) for item in value]}
         case "items":
             return {"Schema": _schema(value), "JSONSchemas": None}
         case "allOf" | "oneOf" | "anyOf":

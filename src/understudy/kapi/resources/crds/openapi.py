@@ -25,6 +25,10 @@ _TYPES = ("array", "boolean", "integer", "number", "object", "string")
 _REASONS = (
     "FieldValueDuplicate", "FieldValueForbidden", "FieldValueInvalid", "FieldValueRequired",
 )  # fmt: skip
+_UNTYPED = (
+    "internal error: failed to construct type information for x-kubernetes-validations rules: "
+    "unable to convert structural schema to CEL declarations"
+)
 _LINE_BREAK = re.compile(r"[\n\r]")
 _ALLOWED_AT_ROOT = (
     "Description", "Type", "Format", "Title", "Maximum", "ExclusiveMaximum", "Minimum",
@@ -185,8 +189,12 @@ class _Walk:
     def _compile(
         self, entries: list[objects.Object], path: str, place: _Position, rules: rulechecks.Rules
     ) -> Iterator[statuses.Cause]:
+        path = paths.child(path, "x-kubernetes-validations")
+        if rules.declared is None:
+            yield causes.internal(path, _UNTYPED)
+            return
         for position, entry in enumerate(entries):
-            here = paths.index(paths.child(path, "x-kubernetes-validations"), position)
+            here = paths.index(path, position)
             compiled = rules.compile(entry)
             where = paths.child(here, "rule")
             cost = rules.total(compiled.cost)

@@ -121,15 +121,14 @@ class Rules:
         times = self.cardinality
         if times is None:
             declared = self.declared
-            assert declared is not None, "only rules that compiled have a cost"
+            assert declared is not None, "what has no type is not compiled"
             times = declarations.REQUEST_BYTES_MAX // (declared.bytes_min + 1)
         return min(cost * times, 2**64 - 1)
 
     def compile(self, entry: objects.Object) -> Compiled:
         """Compile one rule and its message."""
         declared = self.declared
-        if declared is None:
-            return Compiled(error="failed to convert to declType for CEL validation rules")
+        assert declared is not None, "what has no type is not compiled"
         optional = bool(entry.get("optionalOldSelf"))
         environment = environment_of(declared, optional=optional)
         out = Compiled()
