@@ -62,7 +62,8 @@ class ApiError(Exception):
     """An answer other than success from a Kubernetes API, or one that the embedded API will give.
 
     `details` is the `v1.StatusDetails` mapping (name, group, kind, uid, causes,
-    retryAfterSeconds) or None. `warnings` are texts for Warning headers, gathered before the refusal.
+    retryAfterSeconds) or None. `warnings` are texts for Warning headers, gathered before the
+    refusal.
     """
 
     default_code: ClassVar[int] = 500
