@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from understudy.aio import clocks
@@ -134,6 +134,15 @@ class Cluster:
         """Return an object's entry (uid, labels and revision without parsing), or None."""
         resource = self.view.catalogue.named(ref)
         return self.view.entry(resource, namespace, name) if resource is not None else None
+
+    def labelled(self, ref: str, namespace: str, labels: Mapping[str, str]) -> list[entries.Entry]:
+        """Return the entries of a namespace that have all these labels (some), ordered by name."""
+        found = []
+        for name in self.indexes.labels.having_all(ref, namespace, labels):
+            entry = self.entry(ref, namespace, name)
+            if entry is not None and labels.items() <= entry.labels.items():
+                found.append(entry)
+        return found
 
     def entries(self, ref: str, namespace: str = "") -> list[entries.Entry]:
         """Return the entries of a resource, of one namespace or of all, ordered by key."""

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import orjson
 
-from understudy.controllers import changes
+from understudy.controllers import changes, pairs
 from understudy.kapi.resources import catalogue
 from understudy.kapi.store import entries
 from understudy.kapi.views import view as views
@@ -77,11 +77,16 @@ def _remove(index: dict[str, set[str]], uid: str, name: str) -> None:
 class Indexes:
     """Answers by owner and by node. Objects handed out are shared: read, never change them."""
 
-    __slots__ = ("_known", "_nodes", "_pod_nodes", "_shelves", "_view", "_wide", "parsed")
+    __slots__ = (
+        "_known", "_nodes", "_pod_nodes", "_shelves", "_view", "_wide", "labels", "parsed",
+        "selectors",
+    )  # fmt: skip
 
     def __init__(self, view: views.View, parsed: changes.Parsed) -> None:
         self._view = view
         self.parsed = parsed
+        self.labels = pairs.Pairs(view, pairs.of_labels)
+        self.selectors = pairs.Pairs(view, pairs.of_selector(parsed))
         self._shelves: dict[tuple[str, str], _Shelf] = {}
         self._wide: set[str] = set()
         self._nodes: dict[str, dict[str, None]] | None = None
@@ -126,6 +131,8 @@ class Indexes:
 
     def apply(self, change: changes.Change) -> None:
         """Take a change into what is already known; costs nothing for what nobody asked."""
+        self.labels.apply(change)
+        self.selectors.apply(change)
         shelf = self._shelves.get((change.ref, change.entry.namespace))
         if shelf is None and change.ref in self._wide:
             shelf = self._shelves[change.ref, change.entry.namespace] = _Shelf()

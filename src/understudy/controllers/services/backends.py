@@ -75,8 +75,7 @@ def matching(cluster: clusters.Cluster, service: objects.Object) -> list[objects
     selector = (service.get("spec") or {}).get("selector") or {}
     return [
         cluster.parsed.load(entry)
-        for entry in cluster.entries("pods", objects.namespace_of(service))
-        if selects(selector, entry.labels)
+        for entry in cluster.labelled("pods", objects.namespace_of(service), selector)
     ]
 
 
@@ -91,7 +90,14 @@ def observe_pod(cluster: clusters.Cluster, change: changes.Change, queue: reacto
     relabelled = before is not None and before.labels != change.entry.labels
     if change.type == "MODIFIED" and not relabelled and not _is_news(change):
         return
-    for service in cluster.each("services", change.entry.namespace):
+    namespace, labels = change.entry.namespace, dict(change.entry.labels)
+    worn = cluster.indexes.selectors.having_any("services", namespace, labels)
+    shed = before.labels if before is not None and relabelled else {}
+    worn += cluster.indexes.selectors.having_any("services", namespace, shed)
+    for name in sorted(set(worn)):
+        service = cluster.peek("services", namespace, name)
+        if service is None:
+            continue
         selector = (service.get("spec") or {}).get("selector") or {}
         if selects(selector, change.entry.labels) or (
             before is not None and selects(selector, before.labels)

@@ -40,10 +40,9 @@ class Mirrors:
     def reconcile(self, key: reactor.Key) -> float | None:
         namespace, name = key
         present = [
-            objects.copy(one)
-            for one in self.cluster.each(slices.REF, namespace)
-            if objects.labels_of(one).get(slices.SERVICE_NAME) == name
-            and objects.labels_of(one).get(slices.MANAGED_BY) == CONTROLLER
+            entry.load()
+            for entry in self.cluster.labelled(slices.REF, namespace, {slices.SERVICE_NAME: name})
+            if entry.labels.get(slices.MANAGED_BY) == CONTROLLER
         ]
         endpoints = self.cluster.peek("endpoints", namespace, name)
         service = self.cluster.peek("services", namespace, name)

@@ -50,11 +50,10 @@ class Slices:
             return None
         found = backends.matching(self.cluster, service)
         slices = [
-            objects.copy(one)
-            for one in self.cluster.each(REF, namespace)
-            if objects.labels_of(one).get(SERVICE_NAME) == name
-            and objects.labels_of(one).get(MANAGED_BY) == CONTROLLER
-            and not one["metadata"].get("deletionTimestamp")
+            one
+            for entry in self.cluster.labelled(REF, namespace, {SERVICE_NAME: name})
+            if entry.labels.get(MANAGED_BY) == CONTROLLER
+            and not (one := entry.load())["metadata"].get("deletionTimestamp")
         ]
         trigger = self._triggers.take(service, found)
         for family in spec.get("ipFamilies") or ["IPv4"]:
