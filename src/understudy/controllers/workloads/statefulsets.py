@@ -29,7 +29,7 @@ class StatefulSets:
     """Reconciles StatefulSets."""
 
     name = "statefulset-controller"
-    watched = (REF, "pods", histories.REF)
+    watched = (REF, "pods")
 
     def __init__(self, shared: clusters.Shared) -> None:
         self.cluster = clusters.Cluster(shared, "statefulset-controller")
@@ -38,14 +38,10 @@ class StatefulSets:
     def observe(self, change: changes.Change, queue: reactor.Queue) -> None:
         if change.ref == REF:
             queue.add(change.key)
-        elif change.ref == "pods":
+        else:
             replicasets.observe_pod(
                 self.cluster, change, queue, "StatefulSet", "apps", REF, _selector
             )
-        elif change.deleted:
-            key = claims.controller_key(change.object, "StatefulSet", "apps")
-            if key is not None:
-                queue.add(key)
 
     def reconcile(self, key: reactor.Key) -> float | None:
         owner = self.cluster.find(REF, *key)

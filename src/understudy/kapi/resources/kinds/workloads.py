@@ -97,7 +97,10 @@ def _template(spec: objects.Object, *, what: str) -> Causes:
         matcher = None
     if matcher is not None and not matcher.empty and not matcher.matches(labels or {}):
         out.append(causes.invalid("spec.template.metadata.labels", labels, _MISMATCH))
-    out += podspecs.validate_template(template, "spec.template")
+    # Kubernetes does not look at the pods of a StatefulSet, whose volumes are not yet known.
+    out += podspecs.validate_template(
+        template, "spec.template", metadata_only=what == "StatefulSet"
+    )
     pod = template.get("spec") or {}
     if pod.get("restartPolicy") != "Always":
         at = "spec.template.spec.restartPolicy"
