@@ -115,8 +115,8 @@ class Kubectl:
 
     def table(self, command) -> list[list[str]]:
         """Return what a printed table says: its cells, the heading first."""
-        lines = self(command).splitlines()
-        return [re.split(r"\s{2,}", line.strip()) for line in lines]
+        lines = [line.strip() for line in self(command).splitlines()]
+        return [re.split(r"\s{2,}", line) for line in lines if line]
 
     @contextmanager
     def following(self, command):

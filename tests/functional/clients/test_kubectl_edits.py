@@ -8,14 +8,14 @@ pytestmark = pytest.mark.kubectl
 
 
 @pytest.fixture
-def kubectl(any_kubectl):
-    """Each kubectl, in a namespace with a deployment `web` of two containers and a configmap `c`."""
+def kubectl(kubectl):
+    """kubectl in a namespace with a deployment `web` of two containers and a configmap `c`."""
     containers = [
         {"name": "app", "image": "app:1", "ports": [{"containerPort": 80}]},
         {"name": "side", "image": "side:1"},
     ]
     template = {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": containers}}
-    any_kubectl(
+    kubectl(
         "create -f -",
         [
             {
@@ -36,7 +36,7 @@ def kubectl(any_kubectl):
             },
         ],
     )
-    return any_kubectl
+    return kubectl
 
 
 @pytest.fixture

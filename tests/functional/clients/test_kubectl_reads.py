@@ -20,12 +20,12 @@ def _config_map(name, **more):
 
 
 @pytest.fixture
-def three(any_kubectl):
+def three(kubectl):
     """A kubectl in a namespace with three configmaps: a and b of the tier front, c of back."""
     tiers = {"a": "front", "b": "front", "c": "back"}
     maps = [_config_map(name, labels={"tier": tier}) for name, tier in tiers.items()]
-    any_kubectl("create -f -", maps)
-    return any_kubectl
+    kubectl("create -f -", maps)
+    return kubectl
 
 
 def _names(kubectl, command):
