@@ -82,6 +82,52 @@ def test_a_stateful_set_may_change_little(bench):
     assert cause.startswith("spec: Forbidden: updates to statefulset spec for fields other than ")
 
 
+def mounting(name):
+    container = {
+        "name": "c",
+        "image": "a",
+        "volumeMounts": [{"name": name, "mountPath": "/data"}],
+    }
+    return {"metadata": {"labels": {"app": "a"}}, "spec": {"containers": [container]}}
+
+
+def claim(**spec):
+    return {"metadata": {"name": "data"}, "spec": spec}
+
+
+SIZE = {"requests": {"storage": "1Gi"}}
+
+
+def test_the_pods_of_a_stateful_set_mount_its_claims(bench):
+    listed = [claim(accessModes=["ReadWriteOnce"], resources=SIZE)]
+    body = workload(serviceName="a", template=mounting("data"), volumeClaimTemplates=listed)
+    made = bench.made("statefulsets.apps", body)
+    assert "volumes" not in made["spec"]["template"]["spec"]
+
+
+def test_the_pods_of_a_stateful_set_mount_nothing_else(bench):
+    listed = [claim(accessModes=["ReadWriteOnce"], resources=SIZE)]
+    body = workload(serviceName="a", template=mounting("logs"), volumeClaimTemplates=listed)
+    assert bench.refused("statefulsets.apps", body) == [
+        'spec.template.spec.containers[0].volumeMounts[0].name: Not found: "logs"'
+    ]
+
+
+def test_the_claims_of_a_stateful_set_are_whole(bench):
+    body = workload(serviceName="a", volumeClaimTemplates=[claim(resources=SIZE)])
+    assert bench.refused("statefulsets.apps", body) == [
+        "spec.volumeClaimTemplates[0].spec.accessModes: Required value:"
+        " at least 1 access mode is required"
+    ]
+
+
+def test_the_pods_of_a_stateful_set_stay_valid(bench):
+    bench.create("statefulsets.apps", workload(serviceName="a"))
+    change = {"spec": {"template": {"spec": {"containers": [{"name": "c", "image": ""}]}}}}
+    (cause,) = bench.patch_refused("statefulsets.apps", change)
+    assert cause == "spec.template.spec.containers[0].image: Required value"
+
+
 def test_a_daemon_set_counts_its_templates(bench):
     key = "deprecated.daemonset.template.generation"
     made = bench.made("daemonsets.apps", workload())

@@ -78,10 +78,8 @@ def default_template(template: objects.Object) -> None:
     default(template["spec"])
 
 
-def validate_template(
-    template: objects.Object, field: str, *, metadata_only: bool = False
-) -> Causes:
-    """Return every reason why a pod template is not valid, or only those in its metadata."""
+def validate_template(template: objects.Object, field: str) -> Causes:
+    """Return every reason why a pod template is not valid."""
     meta, spec = template.get("metadata") or {}, template.get("spec") or {}
     out: Causes = []
     if labels := meta.get("labels"):
@@ -90,8 +88,6 @@ def validate_template(
     if annotations:
         out += names.validate_annotations(annotations, f"{field}.annotations")
         out += validate_annotations(annotations, spec, f"{field}.annotations")
-    if metadata_only:
-        return out
     out += validate(spec, f"{field}.spec")
     if annotations:
         out += podsystems.profiles_match(annotations, spec, f"{field}.spec")

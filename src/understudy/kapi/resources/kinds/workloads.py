@@ -84,8 +84,8 @@ def _selector(spec: objects.Object, what: str) -> Causes:
     return out
 
 
-def _template(spec: objects.Object, *, what: str) -> Causes:
-    """Check spec.template against the selector, and that its pods restart always."""
+def _template(spec: objects.Object, *, what: str, pods: bool = True) -> Causes:
+    """Check spec.template against the selector, its pods, and that these restart always."""
     template = spec.get("template") or {}
     labels = (template.get("metadata") or {}).get("labels")
     selector = spec.get("selector")
@@ -97,10 +97,8 @@ def _template(spec: objects.Object, *, what: str) -> Causes:
         matcher = None
     if matcher is not None and not matcher.empty and not matcher.matches(labels or {}):
         out.append(causes.invalid("spec.template.metadata.labels", labels, _MISMATCH))
-    # Kubernetes does not look at the pods of a StatefulSet, whose volumes are not yet known.
-    out += podspecs.validate_template(
-        template, "spec.template", metadata_only=what == "StatefulSet"
-    )
+    if pods:
+        out += podspecs.validate_template(template, "spec.template")
     pod = template.get("spec") or {}
     if pod.get("restartPolicy") != "Always":
         at = "spec.template.spec.restartPolicy"
@@ -111,7 +109,9 @@ def _template(spec: objects.Object, *, what: str) -> Causes:
     return out
 
 
-def _replica_counts(status: objects.Object, keys: tuple[str, ...]) -> Causes:
+def _replica_counts(
+    status: objects.Object, keys: tuple[str, ...], *, ready_name: str = "readyReplicas"
+) -> Causes:
     """Check that no part is greater than the whole."""
     total, ready = status.get("replicas") or 0, status.get("readyReplicas") or 0
     out = [
@@ -121,7 +121,7 @@ def _replica_counts(status: objects.Object, keys: tuple[str, ...]) -> Causes:
     ]
     available = status.get("availableReplicas") or 0
     if available > ready:
-        text = "cannot be greater than readyReplicas"
+        text = f"cannot be greater than {ready_name}"
         out.append(causes.invalid("status.availableReplicas", available, text))
     return out
 
@@ -199,7 +199,7 @@ class Deployment(Workload):
         status = obj.get("status") or {}
         out = self.validate_counts(obj)
         keys = ("updatedReplicas", "readyReplicas", "availableReplicas")
-        out += _replica_counts(status, keys)
+        out += _replica_counts(status, keys, ready_name="status.readyReplicas")
         return out + rules.decremented(obj, old)
 
 
@@ -359,10 +359,11 @@ class StatefulSet(Workload):
         strategy = spec.get("updateStrategy") or {}
         if not strategy.get("type"):
             strategy["type"] = "RollingUpdate"
-        if strategy["type"] == "RollingUpdate":
-            rolling = strategy.get("rollingUpdate") or {}
+            if strategy.get("rollingUpdate") is None:
+                strategy["rollingUpdate"] = {}
+        rolling = strategy.get("rollingUpdate")
+        if strategy["type"] == "RollingUpdate" and rolling is not None:
             _absent(rolling, "partition", 0)
-            strategy["rollingUpdate"] = rolling
         spec["updateStrategy"] = strategy
         retention = spec.get("persistentVolumeClaimRetentionPolicy") or {}
         for key in ("whenDeleted", "whenScaled"):
@@ -386,7 +387,7 @@ class StatefulSet(Workload):
     def validate_create(
         self, obj: objects.Object, context: strategies.WriteContext
     ) -> list[statuses.Cause]:
-        return self._validate(obj["spec"])
+        return self._validate(obj["spec"], None)
 
     def validate_update(
         self, obj: objects.Object, old: objects.Object, context: strategies.WriteContext
@@ -396,14 +397,15 @@ class StatefulSet(Workload):
         spec, before = obj["spec"], old["spec"]
         if spec == before:
             return []
-        out = self._validate(spec)
+        out = self._validate(spec, before)
         rest = {key: value for key, value in spec.items() if key not in _STATEFUL_MUTABLE}
         kept = {key: value for key, value in before.items() if key not in _STATEFUL_MUTABLE}
         if not rules.same(rest, kept):
             out.append(causes.forbidden("spec", _STATEFUL_FORBIDDEN))
         return out
 
-    def _validate(self, spec: objects.Object) -> Causes:
+    def _validate(self, spec: objects.Object, old: objects.Object | None) -> Causes:
+        """Check a spec; what cannot change, or was wrong before, is not looked at again."""
         out: Causes = []
         policy = spec.get("podManagementPolicy") or ""
         if policy not in {"OrderedReady", "Parallel"}:
@@ -411,14 +413,20 @@ class StatefulSet(Workload):
             out.append(causes.invalid("spec.podManagementPolicy", policy, text))
         out += _update_strategy(spec.get("updateStrategy") or {})
         retention = spec.get("persistentVolumeClaimRetentionPolicy") or {}
-        for key in ("whenScaled", "whenDeleted"):
+        for key in ("whenDeleted", "whenScaled"):
             value = retention.get(key) or ""
             if value not in {"Retain", "Delete"}:
                 at = f"spec.persistentVolumeClaimRetentionPolicy.{key}"
-                out.append(causes.unsupported(at, value, ("Delete", "Retain")))
+                out.append(causes.unsupported(at, value, ("Retain", "Delete")))
+        if old is None:
+            for number, template in enumerate(spec.get("volumeClaimTemplates") or ()):
+                path = f"spec.volumeClaimTemplates[{number}].spec"
+                out += claims.validate_spec(template.get("spec") or {}, path)
         out += _numbers(spec, "replicas", "minReadySeconds")
         start = (spec.get("ordinals") or {}).get("start")
         out += rules.nonnegative(start, "spec.ordinals.start")
+        if old is None and (name := spec.get("serviceName")):
+            out += causes.complaints("spec.serviceName", name, names.dns_label(name))
         selector = spec.get("selector")
         if selector is None:
             out.append(causes.required("spec.selector"))
@@ -427,11 +435,9 @@ class StatefulSet(Workload):
             if not selector.get("matchLabels") and not selector.get("matchExpressions"):
                 text = "empty selector is invalid for statefulset"
                 out.append(causes.invalid("spec.selector", {}, text))
-        out += _template(spec, what="StatefulSet")
-        out += _numbers(spec, "revisionHistoryLimit")
-        if name := spec.get("serviceName"):
-            out += causes.complaints("spec.serviceName", name, names.dns_subdomain(name))
-        return out
+        pods = old is None or _template_is_news(spec, old)
+        out += _template(_with_claims(spec), what="StatefulSet", pods=pods)
+        return out + _numbers(spec, "revisionHistoryLimit")
 
     def _validate_status(self, obj: objects.Object, old: objects.Object) -> Causes:
         status = obj.get("status") or {}
@@ -439,6 +445,31 @@ class StatefulSet(Workload):
         keys = ("readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas")
         out += _replica_counts(status, keys)
         return out + rules.decremented(obj, old)
+
+
+def _with_claims(spec: objects.Object) -> objects.Object:
+    """Return the spec with its claims as volumes of the pods, before those of the same names."""
+    claimed = [
+        (template.get("metadata") or {}).get("name") or ""
+        for template in spec.get("volumeClaimTemplates") or ()
+    ]
+    if not claimed:
+        return spec
+    template = spec.get("template") or {}
+    pod = template.get("spec") or {}
+    volumes: list[objects.Json] = [
+        {"name": name, "persistentVolumeClaim": {"claimName": name}}
+        for name in dict.fromkeys(claimed)
+    ]
+    volumes += [one for one in pod.get("volumes") or () if one.get("name") not in claimed]
+    return {**spec, "template": {**template, "spec": {**pod, "volumes": volumes}}}
+
+
+def _template_is_news(spec: objects.Object, old: objects.Object) -> bool:
+    """Tell whether the template changed, and was valid before."""
+    if spec.get("template") == old.get("template"):
+        return False
+    return not podspecs.validate_template(_with_claims(old).get("template") or {}, "spec.template")
 
 
 def _update_strategy(strategy: objects.Object) -> Causes:
