@@ -14,7 +14,7 @@ from understudy.aio import clocks
 from understudy.kapi.http import auth, rbac, tokens
 from understudy.kapi.resources import catalogue, strategies
 from understudy.kapi.views import options as opts, view as views
-from understudy.kube import apply as fields, objects, schemas, statuses
+from understudy.kube import apply as fields, decoding, objects, schemas, statuses
 
 AUTHORIZATION = "authorization.k8s.io"
 AUTHENTICATION = "authentication.k8s.io"
@@ -157,10 +157,19 @@ class Reviews:
         """Answer a TokenRequest for a ServiceAccount.
 
         Raises:
+            BadRequestError: A field has another type.
             InvalidError: The duration or the name is not allowed.
             NotFoundError: The object to bind to does not exist. ConflictError: its uid differs.
         """
         name, namespace = objects.name_of(account), objects.namespace_of(account)
+        decoding.decode(
+            request,
+            schema,
+            mode=options.field_validation,
+            api_version=f"{AUTHENTICATION}/v1",
+            kind="TokenRequest",
+            duplicates=options.duplicates,
+        )
         spec = request.setdefault("spec", {})
         if spec.get("expirationSeconds") is None:
             spec["expirationSeconds"] = TOKEN_SECONDS_DEFAULT

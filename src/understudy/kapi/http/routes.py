@@ -410,9 +410,9 @@ class Api:
                     "pods",
                     obj,
                     call.namespace,
-                    name=objects.name_of(obj),
                     subresource="binding",
                     options=options,
+                    owned=True,
                 ),
             )
         return self._written(

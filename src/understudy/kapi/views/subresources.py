@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING
 from understudy.kapi.resources import catalogue
 from understudy.kapi.store import entries
 from understudy.kapi.views import deletion, options as opts, ownership, results, writes
-from understudy.kube import identities, objects, patches, schemas, selectors, statuses
+from understudy.kube import (
+    decoding,
+    identities,
+    objects,
+    patches,
+    schemas,
+    selectors,
+    statuses,
+)
 
 if TYPE_CHECKING:
     from understudy.kapi.views import view as views
@@ -35,6 +43,30 @@ SCALE_SCHEMA = schemas.Schema(
         ),
     },
 )
+
+
+SCALE = identities.GroupVersionKind("autoscaling", "v1", "Scale")
+
+
+def decode_body(
+    view: views.View,
+    kind: identities.GroupVersionKind,
+    body: objects.Object,
+    options: opts.WriteOptions,
+) -> list[str]:
+    """Normalise a subresource's own kind in place, as any object is; return warnings.
+
+    Raises:
+        BadRequestError: A field has another type.
+    """
+    return decoding.decode(
+        body,
+        view.catalogue.schema_of(kind),
+        mode=options.field_validation,
+        api_version=kind.api_version,
+        kind=kind.kind,
+        duplicates=options.duplicates,
+    )
 
 
 # ---------------------------------------------------------------------- scale
@@ -96,8 +128,11 @@ def update_scale(
 ) -> results.Written:
     """Set an object's replicas to those of a Scale; everything else of it stays."""
     entry = _entry(view, resource, namespace, name)
+    warnings = decode_body(view, SCALE, scale, options)
     _check_scale(scale, name)
-    return _set_scale(view, resource, entry, scale, options)
+    written = _set_scale(view, resource, entry, scale, options)
+    written.warnings[:0] = warnings
+    return written
 
 
 def patch_scale(
@@ -128,6 +163,10 @@ def patch_scale(
             "ScaleSpec.spec.replicas of type int32",
         )
         raise statuses.invalid("", "", "", [cause])
+    try:
+        decode_body(view, SCALE, scale, options)
+    except statuses.BadRequestError as error:
+        raise patches.refusal(patch_type, patch, scale, SCALE_SCHEMA, error) from None
     _check_scale(scale, name)
     return _set_scale(view, resource, entry, scale, options)
 
@@ -194,15 +233,21 @@ def post(
     subresource: str,
     options: opts.WriteOptions,
 ) -> results.Written:
-    """Post to a subresource.
+    """Post to a subresource; without a name, to that of the object that the body names.
 
     Raises:
         NotFoundError: The resource has no such subresource, or the object does not exist.
     """
-    if resource.storage == PODS and subresource == "binding":
-        return _bind(view, resource, body, namespace, name, options)
-    if resource.storage == PODS and subresource == "eviction":
-        return _evict(view, resource, body, namespace, name, options)
+    post_to = _POSTED.get(subresource) if resource.storage == PODS else None
+    if post_to is not None:
+        kind = resource.subresources[subresource].kind
+        warnings = decode_body(view, kind, body, options)
+        said = objects.name_of(body)
+        if said and name and said != name:
+            raise statuses.BadRequestError(f"name in URL does not match name in {kind.kind} object")
+        written = post_to(view, resource, body, namespace, name or said, options)
+        written.warnings[:0] = warnings
+        return written
     if subresource in resource.subresources:
         raise statuses.MethodNotAllowedError(
             "the server does not allow this method on the requested resource"
@@ -222,9 +267,6 @@ def _bind(
     options: opts.WriteOptions,
 ) -> results.Written:
     """Give a pod its node, once: a second binding is a Conflict."""
-    said = objects.name_of(binding)
-    if said and said != name:
-        raise statuses.BadRequestError("name in URL does not match name in Binding object")
     target = binding.get("target") or {}
     kind = target.get("kind") or ""
     if kind not in {"", "Node"}:
@@ -302,9 +344,6 @@ def _evict(
         TooManyRequestsError: The budget has no disruption left (429).
         InternalError: More than one budget selects the pod.
     """
-    said = objects.name_of(eviction)
-    if said and said != name:
-        raise statuses.BadRequestError("name in URL does not match name in Eviction object")
     entry = _entry(view, resource, namespace, name)
     pod = entry.load()
     asked = eviction.get("deleteOptions") or {}
@@ -419,3 +458,6 @@ def _entry(
     view: views.View, resource: catalogue.Resource, namespace: str, name: str
 ) -> entries.Entry:
     return view.get_entry(resource, name, namespace)
+
+
+_POSTED = {"binding": _bind, "eviction": _evict}
