@@ -14,7 +14,7 @@ import click
 import orjson
 
 from understudy.cli import sessions
-from understudy.delivery import deliveries, errors, plans, render
+from understudy.delivery import deliveries, errors, plans, reasons, render
 from understudy.kube import objects
 
 CHANGED, BLOCKED = 2, 3
@@ -344,6 +344,18 @@ def _condition(condition: deliveries.Condition) -> objects.Object:
         "reason": condition.health.reason,
         "message": condition.health.message,
         "reasons": list(condition.reasons),
+        "children": [_child(child) for child in condition.children],
+    }
+
+
+def _child(child: reasons.Child) -> objects.Object:
+    return {
+        "kind": child.kind,
+        "name": child.name,
+        "health": str(child.health.state),
+        "reason": child.health.reason,
+        "message": child.health.message,
+        "children": [_child(one) for one in child.children],
     }
 
 

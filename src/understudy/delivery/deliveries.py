@@ -460,8 +460,14 @@ class Deliveries:
         unready = {
             c.entry.ref: c.obj for c in found if c.obj is not None and not c.health.is_settled
         }
-        why = await reasons.read(self.client, unready, self._clock)
-        return [dataclasses.replace(c, reasons=tuple(why.get(c.entry.ref, ()))) for c in found]
+        present = {c.entry.ref: c.obj for c in found if c.obj is not None}
+        below = await reasons.read(self.client, present, unready, self._clock)
+        nothing = reasons.Below()
+        return [
+            dataclasses.replace(c, reasons=known.reasons, children=known.children)
+            for c in found
+            for known in (below.get(c.entry.ref, nothing),)
+        ]
 
     async def _revision(self, owner: targets.Owner, name: str) -> revisions.Revision:
         targets.check_owner(owner)
@@ -473,11 +479,17 @@ class Deliveries:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Condition:
-    """One object of an application as it is now; `reasons` are its pods' and events' words."""
+    """One object of an application as it is now.
+
+    Attributes:
+        reasons: The words of its pods and of events, where it is not healthy.
+        children: What controllers made for it: ReplicaSets, Pods, Jobs.
+    """
 
     entry: trackers.Entry
     obj: objects.Object | None
     health: health.Health
+    children: tuple[reasons.Child, ...] = ()
     reasons: tuple[str, ...] = ()
 
 

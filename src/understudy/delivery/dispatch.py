@@ -499,9 +499,9 @@ class Dispatcher:
             limit=self._settings.parallel,
             clock=self._clock,
         )
-        why = await reasons.read(self._client, found, self._clock)
+        why = await reasons.read(self._client, found, found, self._clock)
         return [
-            "; ".join([f"{ref}: {verdict}", *why.get(ref, [])])
+            "; ".join([f"{ref}: {verdict}", *why.get(ref, reasons.Below()).reasons])
             for ref, verdict in unhealthy.items()
         ]
 

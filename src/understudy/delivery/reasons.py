@@ -1,4 +1,4 @@
-"""Why a workload is not ready: read from its pods and from what was told about them.
+"""What stands below a workload, and why it is not ready: its pods, and what was told about them.
 
 A Deployment only says "1 of 2 replicas are ready"; the reason stands at a pod (its image cannot be
 pulled), or at nobody's pod yet, in an event (a quota refuses to create it).
@@ -7,6 +7,7 @@ pulled), or at nobody's pod yet, in an event (a quota refuses to create it).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from understudy.aio import clocks
 from understudy.client import protocol
@@ -14,26 +15,49 @@ from understudy.delivery import calling, refs
 from understudy.kube import health, objects, statuses
 
 _SHOWN_MAX = 3
-_WORKLOADS = {"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job", "Service"}
+_WORKLOADS = {
+    "Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job", "CronJob", "Service", "Revision",
+}  # fmt: skip
+_OWNED = ("pods", "replicasets.apps", "jobs.batch")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Child:
+    """An object that controllers made for one of an application's, and what is below it."""
+
+    kind: str
+    name: str
+    health: health.Health
+    children: tuple[Child, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Below:
+    """What was found below an object: what it owns, and why it is not ready."""
+
+    children: tuple[Child, ...] = ()
+    reasons: tuple[str, ...] = ()
 
 
 async def read(
     client: protocol.Client,
+    present: Mapping[refs.Ref, objects.Object],
     unready: Mapping[refs.Ref, objects.Object],
     clock: clocks.Clock,
-) -> dict[refs.Ref, list[str]]:
-    """Return the reasons that can be found for objects that are not ready, none where none can."""
-    found: dict[refs.Ref, list[str]] = {}
-    spaces = sorted({ref.namespace for ref in unready if ref.kind in _WORKLOADS and ref.namespace})
-    for space in spaces:
-        members = {r: o for r, o in unready.items() if r.namespace == space}
+) -> dict[refs.Ref, Below]:
+    """Return what is below objects, and the reasons that can be found where one is not ready."""
+    found: dict[refs.Ref, Below] = {}
+    workloads = {ref: obj for ref, obj in present.items() if ref.kind in _WORKLOADS}
+    for space in sorted({ref.namespace for ref in workloads if ref.namespace}):
+        members = {r: o for r, o in present.items() if r.namespace == space}
         try:
             family = await _family(client, space, clock)
         except statuses.ApiError:
             continue  # Not allowed to look at pods: the object's own words must do.
         for ref, obj in members.items():
-            if told := family.reasons(objects.uid_of(obj)):
-                found[ref] = told
+            uid = objects.uid_of(obj)
+            told = tuple(family.reasons(uid)) if ref in unready else ()
+            found[ref] = Below(children=family.below(uid), reasons=told)
     return found
 
 
@@ -57,6 +81,22 @@ class _Family:
                 text = event.get("message") or event.get("note") or event.get("reason")
                 self._warnings.setdefault(str(about.get("uid")), []).append(str(text))
         self._facts = health.Facts(now=clock.now())
+
+    def below(self, uid: str) -> tuple[Child, ...]:
+        """Return what an object owns; without the empty ReplicaSets of earlier revisions."""
+        children = []
+        for obj in sorted(self._children.get(uid, ()), key=_place):
+            if obj.get("kind") == "ReplicaSet" and not (obj.get("spec") or {}).get("replicas"):
+                continue
+            children.append(
+                Child(
+                    kind=str(obj.get("kind")),
+                    name=objects.name_of(obj),
+                    health=health.assess(obj, self._facts),
+                    children=self.below(objects.uid_of(obj)),
+                )
+            )
+        return tuple(children)
 
     def reasons(self, uid: str) -> list[str]:
         """Return the reasons below an object, pods' own words first."""
@@ -84,9 +124,13 @@ async def _family(client: protocol.Client, space: str, clock: clocks.Clock) -> _
         listing = await calling.patiently(lambda: client.list(resource, namespace=space), clock)
         return listing.items
 
-    owned = [*await listed("pods"), *await listed("replicasets.apps")]
+    owned = [obj for resource in _OWNED for obj in await listed(resource)]
     try:
         events = await listed("events")
     except statuses.ApiError:
         events = []
     return _Family(owned, events, clock)
+
+
+def _place(obj: objects.Object) -> tuple[str, str]:
+    return str(obj.get("kind")), objects.name_of(obj)

@@ -17,6 +17,7 @@ from understudy.delivery import (
     diffs,
     outcomes,
     plans,
+    reasons,
     refs,
     trackers,
     waiting,
@@ -39,6 +40,7 @@ _SIGNS = {
     outcomes.Op.UNCHANGED: ("", "dim"),
 }
 _SHOWN_CHARACTERS_MAX = 120
+_HEALTHY_SHOWN_MAX = 10
 _HIDDEN = {outcomes.Op.UNCHANGED, outcomes.Op.GONE}
 
 
@@ -300,7 +302,27 @@ def status(conditions: Sequence[deliveries.Condition], paint: Paint = plain) -> 
                 extra = f"  [{condition.entry.state}: {condition.entry.reason}]"
             line = f"  {sign} {condition.entry.ref.kind} {condition.entry.ref.name}"
             yield paint(f"{line}: {condition.health}{extra}", colour)
-            yield from (f"      {text}" for text in condition.reasons)
+            yield from _children(condition.children, "      ", paint)
+            # A pod that is shown has said it already.
+            shown = (text for text in condition.reasons if not text.startswith("pod "))
+            yield from (
+                f"      {text}" for text in (shown if condition.children else condition.reasons)
+            )
+
+
+def _children(children: Sequence[reasons.Child], indent: str, paint: Paint) -> Iterator[str]:
+    """Yield what is below an object; healthy ones beyond a few are only counted."""
+    healthy = 0
+    for child in children:
+        if child.health.is_settled and not child.children:
+            healthy += 1
+            if healthy > _HEALTHY_SHOWN_MAX:
+                continue
+        sign, colour = _MARKS.get(child.health.state, ("*", "yellow"))
+        yield paint(f"{indent}{sign} {child.kind} {child.name}: {child.health}", colour)
+        yield from _children(child.children, indent + "    ", paint)
+    if healthy > _HEALTHY_SHOWN_MAX:
+        yield f"{indent}and {healthy - _HEALTHY_SHOWN_MAX} more that are healthy"
 
 
 def _by_kind(ref: refs.Ref) -> tuple[str, str]:
