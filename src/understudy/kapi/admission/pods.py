@@ -34,7 +34,7 @@ def bounded_namespaces(reader: strategies.Reader, resource: str) -> frozenset[st
     """Return the namespaces that have any object of a resource."""
     found: frozenset[str] = reader.derived(
         resource,
-        f"namespaces with {resource}",
+        resource,
         lambda: frozenset(objects.namespace_of(one) for one in reader.each(resource)),
     )
     return found

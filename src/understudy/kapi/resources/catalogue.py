@@ -84,7 +84,7 @@ class Catalogue:
     """
 
     __slots__ = (
-        "_by_gvk", "_by_path", "_preferred", "derived", "facts", "origin", "resources"
+        "_by_gvk", "_by_path", "_by_text", "_preferred", "derived", "facts", "origin", "resources"
     )  # fmt: skip
 
     def __init__(
@@ -100,6 +100,7 @@ class Catalogue:
         self.derived: dict[str, objects.Json] = {}
         self._by_path = {(r.group, r.version, r.plural): r for r in self.resources}
         self._by_gvk = {(r.group, r.version, r.kind): r for r in self.resources}
+        self._by_text: dict[str, Resource] = {}
         self._preferred: dict[tuple[str, str], Resource] = {}
         for resource in self.resources:
             self._preferred.setdefault((resource.group, resource.plural), resource)
@@ -115,10 +116,18 @@ class Catalogue:
 
     def named(self, text: str) -> Resource | None:
         """Return the resource of kubectl's notation (`pods`, `jobs.batch`, `jobs.v1.batch`)."""
+        known = self._by_text.get(text)
+        if known is not None:
+            return known
         group, version, plural = identities.parse_resource(text)
         if version:
-            return self.find(group, version, plural)
-        return self._preferred.get((group, plural))
+            found = self.find(group, version, plural)
+        else:
+            found = self._preferred.get((group, plural))
+        if found is not None:
+            # At most a few notations for each resource: what is not found is not kept.
+            self._by_text[text] = found
+        return found
 
     def siblings(self, resource: Resource) -> list[Resource]:
         """Return the resources through which the same objects are served, this one among them."""

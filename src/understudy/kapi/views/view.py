@@ -61,8 +61,9 @@ class Shared:
 
 
 class _Derived(NamedTuple):
-    """A value and the tree it was made from."""
+    """A value and the tree of the resource it was made from."""
 
+    storage: identities.GroupResource
     tree: object
     value: objects.Json
 
@@ -106,6 +107,7 @@ class View:
         self.parent = parent
         self.children: dict[str, View] = {}
         self.caches: dict[str, object] = {}
+        self._derivations: dict[str, _Derived] = {}
         self._watches: set[watches.Watch] = set()
 
     # ------------------------------------------------------------------ facts
@@ -247,14 +249,13 @@ class View:
 
         Forks that share the objects do not share the value: it is kept with the view.
         """
-        found = self.catalogue.named(resource)
-        tree = self.store.tree(found.storage) if found is not None else None
-        key = f"derived {purpose}"
-        cached = self.caches.get(key)
-        if isinstance(cached, _Derived) and cached.tree is tree:
+        cached = self._derivations.get(purpose)
+        if cached is not None and self.store.tree(cached.storage) is cached.tree:
             return cached.value
+        found = self.resolve(resource)
+        tree = self.store.tree(found.storage)
         value = compute()
-        self.caches[key] = _Derived(tree, value)
+        self._derivations[purpose] = _Derived(found.storage, tree, value)
         return value
 
     def entries(self, resource: catalogues.Resource, namespace: str = "") -> EntryList:
