@@ -30,7 +30,7 @@ CHANGED, BLOCKED = 2, 3
     "--filename",
     "files",
     multiple=True,
-    help="File, directory or - for standard input; may be repeated.",
+    help="File, directory, kustomization, chart, or - for standard input; may be repeated.",
 )
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Save the plan.")
 @click.option("--rollback", is_flag=True, help="Rehearse going back to the previous revision.")
@@ -61,7 +61,7 @@ def plan(
         if rollback:
             made = await session.deliveries.plan_rollback(owner, options=options)
         else:
-            made = await session.deliveries.plan(owner, sessions.read(files), options)
+            made = await session.deliveries.plan(owner, sessions.read(files, owner), options)
         session.show(made)
         if output == "json":
             sessions.print_json(made.as_dict())
@@ -133,7 +133,8 @@ def deliver(
             rollback_on_failure=rollback_on_failure,
             session=session,
         )
-        owner, given = session.owner(name), sessions.read(files)
+        owner = session.owner(name)
+        given = sessions.read(files, owner)
         done = await session.deliveries.deliver(owner, given, options, saved=saved)
         return _conclude(session, done, f"{owner.application} is delivered")
 

@@ -22,6 +22,7 @@ from understudy.delivery import (
     deliveries,
     dispatch,
     errors,
+    generating,
     guards,
     holders,
     manifests,
@@ -89,7 +90,7 @@ FILES = click.option(
     "files",
     multiple=True,
     required=True,
-    help="File, directory or - for standard input; may be repeated.",
+    help="File, directory, kustomization, chart, or - for standard input; may be repeated.",
 )
 
 
@@ -251,9 +252,10 @@ def paint(text: str, colour: str) -> str:
     return click.style(text, fg=colour)
 
 
-def read(files: Iterable[str]) -> list[manifests.Manifest]:
-    """Read the manifests given with -f."""
-    return manifests.load(list(files), read_stdin=sys.stdin.buffer.read)
+def read(files: Iterable[str], owner: targets.Owner) -> list[manifests.Manifest]:
+    """Read the manifests given with -f; charts are rendered for the application."""
+    release = generating.Release(name=owner.application, namespace=owner.namespace)
+    return manifests.load(list(files), read_stdin=sys.stdin.buffer.read, release=release)
 
 
 def options(

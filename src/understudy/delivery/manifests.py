@@ -1,8 +1,9 @@
 """Manifests from files, directories and standard input; every mistake in one go.
 
 A source is a YAML file (any number of documents), a JSON file, a directory (all `*.yaml`, `*.yml`
-and `*.json` below it, in the order of their paths) or `-` for standard input. Lists (`kind: List`)
-are opened. What comes out is read, not yet resolved against a cluster: see `targets`.
+and `*.json` below it, in the order of their paths), a kustomization or a Helm chart (see
+`generating`), or `-` for standard input. Lists (`kind: List`) are opened. What comes out is read,
+not yet resolved against a cluster: see `targets`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import orjson
 
-from understudy.delivery import errors
+from understudy.delivery import errors, generating
 from understudy.kube import objects, yamltext
 
 SUFFIXES = (".yaml", ".yml", ".json")
@@ -24,7 +25,7 @@ FILE_BYTES_MAX = 64 << 20
 
 _SEPARATOR = re.compile(r"^---(?=\s|$)", re.MULTILINE)
 _LINE = re.compile(r"line (\d+)")
-_KUSTOMIZATIONS = ("kustomization.yaml", "kustomization.yml", "Kustomization")
+UNNAMED = generating.Release(name="release", namespace="default")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +53,27 @@ class Manifest:
     source: Source
 
 
-def load(paths: Sequence[str], *, read_stdin: Callable[[], bytes]) -> list[Manifest]:
-    """Read manifests from files, directories and (`-`) standard input.
+def load(
+    paths: Sequence[str],
+    *,
+    read_stdin: Callable[[], bytes],
+    release: generating.Release = UNNAMED,
+) -> list[Manifest]:
+    """Read manifests from files, directories, generators and (`-`) standard input.
+
+    `release` is what charts are rendered for.
 
     Raises:
         ManifestError: With every mistake found: no such file, no manifest in a directory, text
-            that is not YAML, a document without apiVersion, kind or name.
+            that is not YAML, a document without apiVersion, kind or name, a tool that failed.
     """
     found: list[Manifest] = []
     complaints: list[str] = []
     for path in paths:
         try:
-            texts = [("standard input", read_stdin())] if path == "-" else list(_files(path))
+            texts = (
+                [("standard input", read_stdin())] if path == "-" else list(_files(path, release))
+            )
         except errors.ManifestError as error:
             complaints += error.complaints
             continue
@@ -78,8 +88,11 @@ def load(paths: Sequence[str], *, read_stdin: Callable[[], bytes]) -> list[Manif
     return found
 
 
-def _files(path: str) -> Iterator[tuple[str, bytes]]:
+def _files(path: str, release: generating.Release) -> Iterator[tuple[str, bytes]]:
     root = Path(path)
+    if root.exists() and generating.is_generated(root):
+        yield path, generating.generate(root, release)
+        return
     if root.is_dir():
         paths = sorted(
             file
@@ -89,10 +102,10 @@ def _files(path: str) -> Iterator[tuple[str, bytes]]:
         if not paths:
             raise errors.ManifestError([f"{path}: no manifest (*.yaml, *.yml, *.json) in it"])
         for file in paths:
-            if file.name in _KUSTOMIZATIONS:
+            if file.name in (*generating.KUSTOMIZATIONS, generating.CHART):
                 raise errors.ManifestError(
-                    [f"{file}: is a kustomization; render it first: kubectl kustomize "
-                     f"{file.parent} | understudy ... -f -"]
+                    [f"{file}: stands within a folder of manifests; give its own folder: -f "
+                     f"{file.parent}"]
                 )  # fmt: skip
     elif root.exists():
         paths = [root]
