@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from understudy.aio import clocks, ids
 from understudy.client import views as view_clients
 from understudy.controllers import clusters, registry, running
-from understudy.controllers.knative import installing, settings as knative_settings, worlds
+from understudy.controllers.knative import configmaps, installing, worlds
 from understudy.controllers.runtime import settings as runtimes
 from understudy.delivery import journal, stage as stages
 from understudy.kapi import settings, views
@@ -57,7 +57,9 @@ async def start_controllers(
     kind = runtimes.Runtime(kind="simulated" if runtime == "simulated" else "none")
     more: list[registry.Factory] = []
     if controllers != "none":
-        config = knative_settings.KnativeSettings()
+        config = configmaps.read(
+            lambda name: server.base.find("configmaps", installing.SYSTEM_NAMESPACE, name)
+        )
         installing.install(server.base, config)
         more = installing.controllers(config, worlds.steady())
     try:
@@ -92,6 +94,7 @@ class ForkStage:
         self._unknown = tuple(unknown)
         self._client = ViewClient(self._view)
         self._rehearsal: running.Rehearsal | None = None
+        self._more = installing.rehearsed(self._view) if self.has_controllers else []
 
     @property
     def client(self) -> ViewClient:
@@ -121,7 +124,7 @@ class ForkStage:
             return stages.Rest()
         if self._rehearsal is None:
             self._rehearsal = running.Rehearsal(
-                self._view, self._controllers, self._runtime, self._clock
+                self._view, self._controllers, self._runtime, self._clock, more=self._more
             )
         rest = self._rehearsal.rest()
         unsettled = ""
@@ -195,6 +198,7 @@ class LoadingStages:
         view = views.new_view(clock=clocks.ManualClock(self._clock.now()), ids=ids.SeededIds())
         known, unknown = _sorted_out(view, copy.objects)
         view.load(known)
+        installing.complete(view)
         return ForkStage(
             view, controllers=self._controllers, runtime=self._runtime, unknown=unknown
         )

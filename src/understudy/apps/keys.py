@@ -22,6 +22,7 @@ STOPPED_AT = "understudy.dev/stopped-at"
 UPDATED_AT = "understudy.dev/updated-at"
 PARKED_TEMPLATE = "understudy.dev/parked-template"
 VISIBILITY_BEFORE = "understudy.dev/visibility-before-stop"
+URL_BEFORE = "understudy.dev/url-before-stop"
 REASON = "understudy.dev/reason"
 PARKED = "understudy.dev/parked"
 PARKED_IMAGE = "parked.understudy.invalid/stopped:latest"
@@ -29,5 +30,5 @@ PARKED_IMAGE = "parked.understudy.invalid/stopped:latest"
 OWN_LABELS = (MANAGED, PROJECT, DOMAIN, APP_NAME, STOPPED)
 OWN_ANNOTATIONS = (
     SPEC_SHA, APP_ID, APP_ORG, SPEC, DEPLOYMENT_ID, STARTED_AT, STOPPED_AT, UPDATED_AT,
-    PARKED_TEMPLATE, VISIBILITY_BEFORE, REASON,
+    PARKED_TEMPLATE, VISIBILITY_BEFORE, URL_BEFORE, REASON,
 )  # fmt: skip

@@ -60,7 +60,7 @@ def deployed_stopped(
         labels = service["metadata"]["labels"]
         labels[keys.STOPPED] = "true"
         labels[knative.VISIBILITY] = knative.CLUSTER_LOCAL
-        _keep(service, live, keys.VISIBILITY_BEFORE, keys.STOPPED_AT)
+        _keep(service, live, keys.VISIBILITY_BEFORE, keys.URL_BEFORE, keys.STOPPED_AT)
         if _same(service, live):
             return None
     else:
@@ -102,7 +102,9 @@ def restored(live: objects.Object, now: str) -> objects.Object | None:
     _restore_visibility(service, live, None)
     labels, notes = service["metadata"]["labels"], service["metadata"]["annotations"]
     labels.pop(keys.STOPPED, None)
-    for key in (keys.PARKED_TEMPLATE, keys.STOPPED_AT, keys.VISIBILITY_BEFORE):
+    for key in (
+        keys.PARKED_TEMPLATE, keys.STOPPED_AT, keys.VISIBILITY_BEFORE, keys.URL_BEFORE,
+    ):  # fmt: skip
         notes.pop(key, None)
     notes[keys.STARTED_AT] = notes[keys.UPDATED_AT] = now
     return service
@@ -150,6 +152,8 @@ def _park(service: objects.Object, now: str) -> None:
     notes = service["metadata"]["annotations"]
     notes[keys.VISIBILITY_BEFORE] = labels.get(knative.VISIBILITY, "")
     notes[keys.STOPPED_AT] = now
+    if url := objects.lookup(service, ("status", "url")):
+        notes[keys.URL_BEFORE] = url  # what Knative shows while it is private is not its address
     labels[keys.STOPPED] = "true"
     labels[knative.VISIBILITY] = knative.CLUSTER_LOCAL
     service["spec"]["template"] = specs.park(service["spec"]["template"])

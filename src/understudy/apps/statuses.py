@@ -294,6 +294,8 @@ def _ingress(observed: Observed, config: settings.AppSettings) -> records.Ingres
     public = names.public_ingress(app_id, config)
     url = public.public_url if public is not None else ""
     own = str((observed.service.get("status") or {}).get("url") or "")
+    if is_stopped(observed.service):
+        own = objects.annotations_of(observed.service).get(keys.URL_BEFORE, "")
     cname = next(
         (
             str(objects.lookup(mapping, ("status", "url")) or "")

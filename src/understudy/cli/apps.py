@@ -1,31 +1,42 @@
 """`understudy app`: web apps as Knative Services, in the manner of `kn`.
 
-Exit codes: 0; 1 error.
+Exit codes: 0; 1 error, nothing or not everything was done; 6 deployed, but it failed to become
+ready or did not in time.
 """
 
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 import click
-import orjson
 import yaml
 
 from understudy.aio import clocks
-from understudy.apps import client as app_clients, errors, names, records, settings
+from understudy.apps import (
+    client as app_clients,
+    clusters,
+    errors,
+    names,
+    records,
+    settings,
+)
+from understudy.cli import appviews
 from understudy.client import connections, errors as client_errors
-from understudy.kube import objects, records as json_records
+from understudy.kube import objects, records as codec, yamltext
 
 T = TypeVar("T")
 APP_FILE = "app.yaml"
-_LOOK_S = 0.2
-_CLOCK = clocks.SystemClock()
+EXIT_NOT_READY = 6
+LOOK_S = 0.2
+"""Between two looks at an app that is waited for."""
+FAILED_WINDOW_S = 2.0
+"""How long an app must stay failed: Knative says so for a moment while a route is made."""
+_PARTS_MAX = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,10 +49,25 @@ class Where:
     project: str
     domain: str
     output: str
+    clock: clocks.Clock
+
+    @property
+    def is_text(self) -> bool:
+        """Whether a person reads along."""
+        return self.output == "text"
 
     def id(self, name: str) -> records.Identifier:
-        """Return the identity of an app by its name."""
+        """Return the identity of an app by its name, or by `project/domain/name`."""
+        parts = name.split("/")
+        if len(parts) == _PARTS_MAX and all(parts):
+            return records.Identifier(project=parts[0], domain=parts[1], name=parts[2])
+        if len(parts) != 1 or not name:
+            _fail(f"{name!r} is neither an app's name nor project/domain/name")
         return records.Identifier(project=self.project, domain=self.domain, name=name)
+
+
+class NotReadyError(Exception):
+    """Deployed, but it does not serve."""
 
 
 @click.group()
@@ -51,7 +77,12 @@ class Where:
 @click.option("--project", default="default", show_default=True, help="Project of the app.")
 @click.option("--domain", default="development", show_default=True, help="Domain of the app.")
 @click.option(
-    "-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True
+    "-o",
+    "--output",
+    type=click.Choice(appviews.FORMATS),
+    default="text",
+    show_default=True,
+    help="For people, as one JSON document, or as lines of JSON.",
 )
 @click.pass_context
 def app(
@@ -72,83 +103,162 @@ def app(
         project=project,
         domain=domain,
         output=output,
+        clock=clocks.SystemClock(),
     )
 
 
 def _run(where: Where, work: Callable[[app_clients.KnativeAppClient], Awaitable[T]]) -> T:
-    """Do something with a client; errors become one line and exit code 1."""
+    """Do something with a client; errors become one line and an exit code."""
 
     async def body() -> T:
         access = connections.connect(kubeconfig=where.kubeconfig, context=where.context)
-        namespace = where.namespace or access.access.namespace
-        client = app_clients.KnativeAppClient(access, settings.AppSettings(namespace=namespace))
         try:
-            return await work(client)
+            config = settings.AppSettings(
+                namespace=where.namespace or access.access.namespace,
+                limits=await clusters.read_limits(access),
+            )
+            client = app_clients.KnativeAppClient(access, config)
+            try:
+                return await work(client)
+            finally:
+                await client.close()
         finally:
-            await client.close()
             await access.close()
 
     try:
         return asyncio.run(body())
-    except (errors.AppError, client_errors.TransportError, client_errors.KubeconfigError) as error:
+    except NotReadyError as error:
         click.echo(f"error: {error}", err=True)
-        sys.exit(1)
+        sys.exit(EXIT_NOT_READY)
+    except (errors.AppError, client_errors.TransportError, client_errors.KubeconfigError) as error:
+        _fail(str(error))
 
 
-def _json(record: object) -> str:
-    return orjson.dumps(json_records.to_json(record), option=orjson.OPT_INDENT_2).decode()
+def _fail(message: str) -> NoReturn:
+    click.echo(f"error: {message}", err=True)
+    sys.exit(1)
 
 
 # ---------------------------------------------------------------------- deploy
 
 
+def _timeout(_: click.Context, __: click.Parameter, value: str) -> float:
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            seconds = codec.parse_duration(value).total_seconds()
+        except ValueError:
+            raise click.BadParameter(f"{value!r} is neither seconds nor like 90s or 10m") from None
+    if seconds < 0:
+        raise click.BadParameter(f"{value!r} is negative")
+    return seconds
+
+
 @app.command()
 @click.argument("source", type=click.Path(path_type=Path))
 @click.option("--no-wait", is_flag=True, help="Do not wait until it serves.")
-@click.option("--timeout", default=600.0, show_default=True, help="Seconds to wait.")
+@click.option(
+    "--timeout", default="10m", show_default=True, callback=_timeout, help="How long to wait."
+)
 @click.option("--dry-run", is_flag=True, help="Let the cluster check it and keep nothing.")
+@click.option("--reason", default="", help="Kept with the app.")
 @click.pass_obj
-def deploy(where: Where, source: Path, no_wait: bool, timeout: float, dry_run: bool) -> None:
+def deploy(
+    where: Where, source: Path, no_wait: bool, timeout: float, dry_run: bool, reason: str
+) -> None:
     """Make the app that SOURCE (a directory with app.yaml, or a file) describes."""
-    wanted = _read(source)
+    wanted = _read(where, source)
 
-    async def work(client: app_clients.KnativeAppClient) -> records.App:
-        service = names.kservice_name(wanted.id)
-        before = await _existing(client, wanted.id)
-        text = where.output == "text"
-        if text:
-            verb = "Creating" if before is None else "Updating"
-            click.echo(f"{verb} app '{wanted.id.name}' (service '{service}'):\n")
-        started_s = _CLOCK.monotonic()
-        made = await client.deploy(wanted, dry_run=dry_run)
-        if not no_wait and not dry_run:
-            made = await _serving(client, wanted.id, timeout, started_s, shown=text)
-        if text:
-            _tell_deployed(wanted.id, before, made, started_s)
-        return made
+    async def work(client: app_clients.KnativeAppClient) -> None:
+        await _deploy(where, client, wanted, timeout_s=timeout, wait=not no_wait, dry_run=dry_run,
+                      reason=reason)  # fmt: skip
 
-    made = _run(where, work)
+    _run(where, work)
+
+
+async def _deploy(
+    where: Where,
+    client: app_clients.KnativeAppClient,
+    wanted: records.App,
+    *,
+    timeout_s: float,
+    wait: bool,
+    dry_run: bool,
+    reason: str,
+) -> None:
+    service = names.kservice_name(wanted.id)
+    before = await _existing(client, wanted.id)
+    if where.is_text:
+        verb = "Creating" if before is None else "Updating"
+        click.echo(f"{verb} service '{service}' in namespace '{client.settings.namespace}':\n")
+    started_s = where.clock.monotonic()
+    made = await client.deploy(wanted, dry_run=dry_run, reason=reason)
+    if dry_run:
+        if where.is_text:
+            click.echo(f"Service '{service}' would be accepted; nothing was kept.")
+        else:
+            _done(where, "accepted", made)
+        return
+    unchanged = before is not None and before.metadata.revision == made.metadata.revision
+    stopped = wanted.spec is not None and (
+        wanted.spec.desired_state is records.DesiredState.STOPPED
+    )
+    if wait and not stopped:
+        made = await _serving(where, client, wanted.id, timeout_s, started_s)
+    if not where.is_text:
+        _done(where, "deployed", made)
+        return
+    if made.phase is records.DeploymentStatus.ACTIVE and not unchanged:
+        click.echo(f"{where.clock.monotonic() - started_s:7.3f}s Ready to serve.\n")
+    click.echo(_closing(service, made, created=before is None, unchanged=unchanged))
+
+
+def _done(where: Where, what: str, made: records.App) -> None:
+    """Print the app: as the document, or as the last of the lines."""
     if where.output == "json":
-        click.echo(_json(made))
+        click.echo(appviews.document(made))
+    else:
+        click.echo(appviews.line({"type": what, "app": made}))
 
 
-def _read(source: Path) -> records.App:
+def _closing(service: str, made: records.App, *, created: bool, unchanged: bool) -> str:
+    status = made.status or records.Status()
+    if made.phase is records.DeploymentStatus.STOPPED:
+        return f"Service '{service}' is deployed and stopped."
+    revision = status.latest_ready_revision or status.latest_created_revision
+    if made.phase is not records.DeploymentStatus.ACTIVE:
+        return f"Service '{service}' {'created' if created else 'updated'}; not waited for."
+    if unchanged:
+        how = f"with latest revision '{revision}' (unchanged)"
+    else:
+        how = f"{'created' if created else 'updated'} to latest revision '{revision}'"
+    return f"Service '{service}' {how} is available at URL:\n{appviews.url(made)}"
+
+
+def _read(where: Where, source: Path) -> records.App:
+    """Read an app's file; project and domain may be left to the command line."""
     path = source / APP_FILE if source.is_dir() else source
     try:
-        document: objects.Json = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return json_records.from_json(records.App, document)
+        document, repeated = yamltext.load(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         _fail(f"{path}: {(error.strerror or str(error)).lower()}")
-    except yaml.YAMLError as error:
+    except UnicodeDecodeError as error:
+        _fail(f"{path}: is not UTF-8 text (byte {error.start})")
+    except (yamltext.YamlError, yaml.YAMLError) as error:
         _fail(f"{path}: is not YAML: " + " ".join(str(error).split()))
-    except json_records.RecordError as error:
+    if repeated:
+        _fail(f"{path}: " + " ".join(repeated[0].split()))
+    if not isinstance(document, dict):
+        _fail(f"{path}: must be an object with metadata and spec")
+    identity = objects.lookup(document, ("metadata", "id"))
+    if isinstance(identity, dict):
+        identity.setdefault("project", where.project)
+        identity.setdefault("domain", where.domain)
+    try:
+        return codec.from_json(records.App, document)
+    except codec.RecordError as error:
         _fail(f"{path}: {error}")
-    raise AssertionError("_fail does not return")
-
-
-def _fail(message: str) -> None:
-    click.echo(f"error: {message}", err=True)
-    sys.exit(1)
 
 
 async def _existing(
@@ -161,57 +271,57 @@ async def _existing(
 
 
 async def _serving(
+    where: Where,
     client: app_clients.KnativeAppClient,
     app_id: records.Identifier,
     timeout_s: float,
     started_s: float,
-    *,
-    shown: bool,
 ) -> records.App:
-    """Wait until an app serves, printing what changes; fails with its reason.
+    """Wait until an app serves, telling what changes.
 
     Raises:
-        AppTimeoutError: It does not in time. AppPreconditionError: it failed.
+        NotReadyError: It failed and stayed so, or time is up.
     """
-    last = ""
+    last, failed_s = "", None
+    state = records.DeploymentStatus
     while True:
         found = await client.get(app_id)
-        verdict = found.status.verdict if found.status is not None else None
-        message = verdict.message if verdict is not None else "The cluster has not looked at it yet"
-        elapsed_s = _CLOCK.monotonic() - started_s
-        if found.phase is records.DeploymentStatus.ACTIVE:
+        verdict = (found.status or records.Status()).verdict
+        elapsed_s = where.clock.monotonic() - started_s
+        if found.phase is state.ACTIVE:
             return found
-        if found.phase is records.DeploymentStatus.FAILED:
-            raise errors.AppPreconditionError(f"app {app_id.name} failed: {message}")
-        if shown and message and message != last:
-            click.echo(f"{elapsed_s:7.3f}s {message}")
+        message = " ".join(verdict.message.split()) or "waiting for Knative"
+        if message != last:
+            _tell(where, elapsed_s, verdict, message)
             last = message
-        if elapsed_s > timeout_s:
-            raise errors.AppTimeoutError(
-                f"app {app_id.name} does not serve after {timeout_s:g} s: {message}"
+        if found.phase is not state.FAILED:
+            failed_s = None
+        elif failed_s is None:
+            failed_s = elapsed_s
+        elif elapsed_s - failed_s >= FAILED_WINDOW_S:
+            raise NotReadyError(f"app {app_id} failed: {message}")
+        if elapsed_s >= timeout_s:
+            raise NotReadyError(
+                f"app {app_id} does not serve after {timeout_s:g} s: {message}; it is left as it is"
             )
-        await _CLOCK.sleep(_LOOK_S)
+        await where.clock.sleep(min(LOOK_S, max(0.01, timeout_s - elapsed_s)))
 
 
-def _tell_deployed(
-    app_id: records.Identifier, before: records.App | None, made: records.App, started_s: float
-) -> None:
-    status = made.status
-    revision = (status.latest_ready_revision if status else "") or "-"
-    was = before.status.latest_ready_revision if before and before.status else ""
-    if made.phase is records.DeploymentStatus.ACTIVE:
-        click.echo(f"{_CLOCK.monotonic() - started_s:7.3f}s Ready to serve.\n")
-    how = "created to latest revision"
-    if before is not None:
-        how = "updated to latest revision" if revision != was else "with latest revision"
-    unchanged = " (unchanged)" if before is not None and revision == was else ""
-    click.echo(f"App '{app_id.name}' {how} '{revision}'{unchanged} is available at URL:")
-    click.echo(_url(made))
-
-
-def _url(found: records.App) -> str:
-    ingress = found.status.ingress if found.status is not None else None
-    return ingress.public_url if ingress is not None and ingress.public_url else "-"
+def _tell(where: Where, elapsed_s: float, verdict: records.Condition, message: str) -> None:
+    if where.is_text:
+        click.echo(f"{elapsed_s:7.3f}s {message}")
+    elif where.output == "jsonl":
+        click.echo(
+            appviews.line(
+                {
+                    "type": "progress",
+                    "elapsedS": round(elapsed_s, 3),
+                    "phase": verdict.deployment_status.value,
+                    "substate": verdict.substate.value,
+                    "message": message,
+                }
+            )
+        )
 
 
 # ---------------------------------------------------------------------- reading
@@ -224,51 +334,15 @@ def list_(where: Where, everything: bool) -> None:
     """List apps with their URLs and conditions."""
     project, domain = ("", "") if everything else (where.project, where.domain)
     page = _run(where, lambda client: client.list(project=project, domain=domain))
-    if where.output == "json":
-        click.echo(
-            orjson.dumps(
-                [json_records.to_json(one) for one in page.apps], option=orjson.OPT_INDENT_2
-            ).decode()
-        )
+    if not where.is_text:
+        appviews.show(where.output, page.apps)
         return
+    for name in page.skipped:
+        click.echo(f"warning: service {name} is marked as an app but carries no identity", err=True)
     if not page.apps:
         click.echo("No apps found.")
         return
-    rows: list[tuple[str, ...]] = [("NAME", "URL", "LATEST", "AGE", "STATUS", "REASON")]
-    rows += [_row(one) for one in page.apps]
-    _table(rows)
-
-
-def _row(one: records.App) -> tuple[str, ...]:
-    status = one.status
-    verdict = status.verdict if status is not None else None
-    created = status.created_at if status is not None else None
-    reason = verdict.message if verdict is not None and verdict.message else ""
-    return (
-        one.id.name,
-        _url(one),
-        (status.latest_ready_revision if status else "") or "-",
-        _age(created),
-        str(one.phase),
-        "" if one.phase is records.DeploymentStatus.ACTIVE else reason,
-    )
-
-
-def _age(created: dt.datetime | None) -> str:
-    if created is None:
-        return "-"
-    seconds = int((_CLOCK.now() - created).total_seconds())
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
-        if seconds >= 2 * size:
-            return f"{seconds // size}{unit}"
-    return f"{max(0, seconds)}s"
-
-
-def _table(rows: list[tuple[str, ...]]) -> None:
-    widths = [max(len(row[at]) for row in rows) + 3 for at in range(len(rows[0]))]
-    for row in rows:
-        line = "".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        click.echo(line.rstrip())
+    click.echo(appviews.listing(page.apps, where.clock, everything=everything))
 
 
 @app.command()
@@ -277,60 +351,60 @@ def _table(rows: list[tuple[str, ...]]) -> None:
 def get(where: Where, name: str) -> None:
     """Show one app."""
     found = _run(where, lambda client: client.get(where.id(name)))
-    if where.output == "json":
-        click.echo(_json(found))
-        return
-    status = found.status or records.Status()
-    click.echo(f"Name:      {found.id.name}")
-    click.echo(f"Project:   {found.id.project}")
-    click.echo(f"Domain:    {found.id.domain}")
-    click.echo(f"URL:       {_url(found)}")
-    click.echo(f"Status:    {found.phase}")
-    click.echo(f"Replicas:  {status.current_replicas}")
-    click.echo("Revisions:")
-    for target in status.traffic:
-        latest = "@latest " if target.latest_revision else ""
-        click.echo(f"  {target.percent:>3}%  {latest}({target.revision_name})")
-    click.echo("Conditions:")
-    for condition in status.conditions:
-        since = _age(condition.last_transition_time)
-        click.echo(f"  {condition.deployment_status:<10} {since:>5}  {condition.message}")
+    if where.is_text:
+        click.echo(appviews.described(found, where.clock))
+    else:
+        appviews.show(where.output, found)
 
 
 @app.command()
 @click.argument("name")
+@click.option("--delete", "ended", metavar="REPLICA", help="End this replica; another may start.")
+@click.option("--force", is_flag=True, help="With --delete: without grace.")
 @click.pass_obj
-def replicas(where: Where, name: str) -> None:
-    """List an app's replicas."""
-    found = _run(where, lambda client: client.replicas(where.id(name)))
-    if where.output == "json":
-        shown = [json_records.to_json(one) for one in found]
-        click.echo(orjson.dumps(shown, option=orjson.OPT_INDENT_2).decode())
+def replicas(where: Where, name: str, ended: str | None, force: bool) -> None:
+    """List an app's replicas of every revision, or end one."""
+    app_id = where.id(name)
+    if ended:
+        replica = records.ReplicaIdentifier(app_id=app_id, name=ended)
+        _run(where, lambda client: client.delete_replica(replica, force=force))
+        if where.is_text:
+            click.echo(f"Replica '{ended}' of app '{app_id.name}' deleted.")
         return
-    if not found:
+    found = _run(where, lambda client: client.replicas(app_id))
+    if not where.is_text:
+        appviews.show(where.output, found)
+    elif found:
+        click.echo(appviews.replicas(found, where.clock))
+    else:
         click.echo("No replicas.")
-        return
-    rows: list[tuple[str, ...]] = [("NAME", "STATUS", "REASON")]
-    rows += [
-        (one.metadata.id.name, str(one.status.deployment_status), one.status.reason or "")
-        for one in found
-    ]
-    _table(rows)
 
 
 @app.command()
 @click.argument("name", required=False)
+@click.option("--all", "everything", is_flag=True, help="Of every project and domain.")
 @click.option("--until-synced", is_flag=True, help="End once everything present was shown.")
 @click.pass_obj
-def watch(where: Where, name: str | None, until_synced: bool) -> None:
-    """Follow an app, or all: a line for each change."""
+def watch(where: Where, name: str | None, everything: bool, until_synced: bool) -> None:
+    """Follow an app, or all: a line for each change, until interrupted."""
+    scope: records.Identifier | str = f"{where.project}/{where.domain}"
+    if name:
+        scope = where.id(name)
+    elif everything:
+        scope = ""
 
     async def work(client: app_clients.KnativeAppClient) -> None:
-        scope = where.id(name) if name else f"{where.project}/{where.domain}"
         async with client.subscribe(scope) as subscription:
             async for response in subscription:
-                click.echo(orjson.dumps(json_records.to_json(response)).decode())
-                if until_synced and "SYNCED" in str(response):
+                text = (
+                    appviews.event(response, where.clock)
+                    if where.is_text
+                    else appviews.line(response)
+                )
+                if text:
+                    click.echo(text)
+                    sys.stdout.flush()
+                if until_synced and response.marker is records.Marker.SYNCED:
                     return
 
     _run(where, work)
@@ -341,26 +415,60 @@ def watch(where: Where, name: str | None, until_synced: bool) -> None:
 
 @app.command()
 @click.argument("name")
+@click.option("--reason", default="", help="Kept with the app.")
 @click.pass_obj
-def stop(where: Where, name: str) -> None:
+def stop(where: Where, name: str, reason: str) -> None:
     """Stop an app so that no request wakes it."""
-    _run(where, lambda client: client.stop(where.id(name)))
-    click.echo(f"App '{name}' stopped.")
+    app_id = where.id(name)
+
+    async def work(client: app_clients.KnativeAppClient) -> records.App | None:
+        await client.stop(app_id, reason=reason)
+        return await _existing(client, app_id)
+
+    found = _run(where, work)
+    if not where.is_text:
+        if found is not None:
+            appviews.show(where.output, found)
+    elif found is None:
+        click.echo(f"App '{app_id.name}' does not exist; there is nothing to stop.")
+    else:
+        click.echo(f"App '{app_id.name}' stopped; start it again: understudy app start {name}")
 
 
 @app.command()
 @click.argument("name")
+@click.option("--no-wait", is_flag=True, help="Do not wait until it serves.")
+@click.option(
+    "--timeout", default="10m", show_default=True, callback=_timeout, help="How long to wait."
+)
 @click.pass_obj
-def start(where: Where, name: str) -> None:
+def start(where: Where, name: str, no_wait: bool, timeout: float) -> None:
     """Start a stopped app as it was."""
-    found = _run(where, lambda client: client.start(where.id(name)))
-    click.echo(f"App '{name}' started; it is available at URL:\n{_url(found)}")
+    app_id = where.id(name)
+
+    async def work(client: app_clients.KnativeAppClient) -> records.App:
+        started_s = where.clock.monotonic()
+        found = await client.start(app_id)
+        if no_wait:
+            return found
+        return await _serving(where, client, app_id, timeout, started_s)
+
+    found = _run(where, work)
+    if where.is_text:
+        click.echo(f"App '{app_id.name}' started; it is available at URL:\n{appviews.url(found)}")
+    else:
+        appviews.show(where.output, found)
 
 
 @app.command()
 @click.argument("name")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask, even on a terminal.")
 @click.pass_obj
-def delete(where: Where, name: str) -> None:
+def delete(where: Where, name: str, yes: bool) -> None:
     """Delete an app; one that does not exist is no error."""
-    _run(where, lambda client: client.delete(where.id(name)))
-    click.echo(f"App '{name}' deleted.")
+    app_id = where.id(name)
+    if not yes and sys.stdin.isatty() and not click.confirm(f"Delete app '{app_id}'?"):
+        _fail("nothing was deleted")
+    _run(where, lambda client: client.delete(app_id))
+    if where.is_text:
+        click.echo(f"App '{app_id.name}' deleted.")

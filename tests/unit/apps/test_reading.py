@@ -102,7 +102,7 @@ async def test_replicas_of_every_revision_are_shown(cluster, apps):
     assert replica.node
     assert replica.metadata.id.app_id == app().id
 
-    await apps.deploy(app(image="never-ready"))
+    await apps.deploy(app(image="unready:v1"))
     await until(lambda: len(cluster.pods("hello-shop-dev")) == 2)
     both = await apps.replicas(app().id)
     assert {one.knative_revision for one in both} == {

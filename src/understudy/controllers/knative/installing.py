@@ -10,6 +10,7 @@ from understudy.controllers import registry
 from understudy.controllers.knative import (
     autoscalers,
     collection,
+    configmaps,
     configurations,
     crds,
     gateways,
@@ -25,6 +26,7 @@ from understudy.controllers.knative import (
 )
 from understudy.controllers.knative.settings import KnativeSettings
 from understudy.kapi.views import view as views
+from understudy.kube import objects
 
 SYSTEM_NAMESPACE = "knative-serving"
 
@@ -56,6 +58,29 @@ def controllers(config: KnativeSettings, world: worlds.World) -> list[registry.F
         lambda shared: gateways.Ingresses(shared, config, world),
         lambda shared: mappings.DomainMappings(shared, config),
     ]
+
+
+def rehearsed(view: views.View) -> list[registry.Factory]:
+    """Prepare a rehearsal's own view, which may come from a real cluster; return its controllers.
+
+    Empty where the view serves no Knative Services. The cluster's own ConfigMaps decide on URLs,
+    limits and scale; whatever is asked for is there, and nothing goes idle.
+    """
+    if not is_installed(view):
+        return []
+
+    def find(name: str) -> objects.Object | None:
+        return view.find("configmaps", SYSTEM_NAMESPACE, name)
+
+    config = configmaps.read(find)
+    webhook.install(view, config)
+    return controllers(config, worlds.steady())
+
+
+def complete(view: views.View) -> None:
+    """Give a view loaded with a real cluster's Knative the internal resources it lacks."""
+    if is_installed(view):
+        crds.install(view)
 
 
 def is_installed(view: views.View) -> bool:
