@@ -19,6 +19,8 @@ COMMANDS: dict[str, Place] = {
     "serve": Place("understudy.cli.serve:serve", "Run the embedded Kubernetes API server."),
     "sandbox": Place("understudy.cli.sandbox:sandbox", "Fork an embedded server's state."),
     "app": Place("understudy.cli.apps:app", "Deploy and look after web apps (Knative)."),
+    "export": Place("understudy.cli.transfer:export", "Write a cluster's objects as manifests."),
+    "import": Place("understudy.cli.transfer:import_", "Apply the manifests of a file."),
     "plan": Place("understudy.cli.delivery:plan", "Rehearse a delivery; change nothing."),
     "deliver": Place("understudy.cli.delivery:deliver", "Rehearse, ask, and deliver."),
     "rollback": Place("understudy.cli.delivery:rollback", "Deliver an old revision again."),
@@ -27,4 +29,5 @@ COMMANDS: dict[str, Place] = {
     "status": Place("understudy.cli.delivery:status", "Show an application's objects."),
     "list": Place("understudy.cli.delivery:list_", "Show the applications."),
     "drift": Place("understudy.cli.delivery:drift", "Show what differs from the revision."),
+    "watch": Place("understudy.cli.watching:watch", "Look for drift again and again; correct it."),
 }
