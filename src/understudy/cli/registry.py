@@ -19,6 +19,7 @@ COMMANDS: dict[str, Place] = {
     "serve": Place("understudy.cli.serve:serve", "Run the embedded Kubernetes API server."),
     "sandbox": Place("understudy.cli.sandbox:sandbox", "Fork an embedded server's state."),
     "app": Place("understudy.cli.apps:app", "Deploy and look after web apps (Knative)."),
+    "diff": Place("understudy.cli.sandbox:diff_between", "Compare two revisions of a view."),
     "export": Place("understudy.cli.transfer:export", "Write a cluster's objects as manifests."),
     "import": Place("understudy.cli.transfer:import_", "Apply the manifests of a file."),
     "plan": Place("understudy.cli.delivery:plan", "Rehearse a delivery; change nothing."),

@@ -118,6 +118,29 @@ def diff(access: tuple[Path | None, str | None], name: str, output: str) -> None
         sys.exit(DIFFERENT)
 
 
+@click.command("diff")
+@click.argument("view", default="base")
+@click.option("--from", "start", required=True, type=click.IntRange(1), help="resourceVersion.")
+@click.option("--to", "end", type=click.IntRange(1), help="resourceVersion; now unless given.")
+@click.option("--kubeconfig", type=click.Path(path_type=Path), help="As kubectl's.")
+@click.option("--context", "context_name", help="As kubectl's.")
+@output
+def diff_between(
+    view: str,
+    start: int,
+    end: int | None,
+    kubeconfig: Path | None,
+    context_name: str | None,
+    output: str,
+) -> None:
+    """Show what changed in VIEW between two revisions; exit code 2 where something did."""
+    asked = f"/views/{view}/diff?from={start}" + (f"&to={end}" if end is not None else "")
+    found = _call((kubeconfig, context_name), "GET", asked)
+    _show(found, output, lambda: "\n".join(_change_text(change) for change in found["changes"]))
+    if found["changes"]:
+        sys.exit(DIFFERENT)
+
+
 @sandbox.command()
 @click.argument("name")
 @output

@@ -5,6 +5,7 @@ POST   /views                 {"name": "trial", "of": "base", "follow": true} ->
 GET    /views/NAME            one of the above
 DELETE /views/NAME            a v1.Status
 GET    /views/NAME/diff       {"name", "of", "changes": [{"operation", "before", "after", ...}]}
+       ?from=REV&to=REV       the same between two kept revisions of one view; `to` is the present
 POST   /views/NAME/promote    the same, of what was carried over; 409 with every conflict
 POST   /views/NAME/reset      the view, back at its parent's present
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import parse_qs
 
 import orjson
 
@@ -62,7 +64,7 @@ class ViewsApi:
             return responses.page_not_found()
         if method != wanted:
             raise _not_allowed()
-        return self._act(action, name)
+        return self._act(action, name, request)
 
     def _one(self, method: str, name: str) -> responses.Response:
         if method == "GET":
@@ -95,8 +97,11 @@ class ViewsApi:
         view = self._registry.create(name, of=parent, follow=follow)
         return responses.json_response(self._show(view), 201)
 
-    def _act(self, action: str, name: str) -> responses.Response:
+    def _act(self, action: str, name: str, request: protocol.Request) -> responses.Response:
         view = self._registry.get(name)
+        query = parse_qs(request.target.partition(b"?")[2].decode("latin-1"))
+        if action == "diff" and "from" in query:
+            return responses.json_response(_between(view, query))
         if action == "reset":
             return responses.json_response(self._show(self._registry.reset(name)))
         found = view.promote() if action == "promote" else view.diff()
@@ -115,6 +120,23 @@ class ViewsApi:
             "resourceVersion": str(view.revision),
             "changes": view.change_count,
         }
+
+
+def _between(view: views.View, query: dict[str, list[str]]) -> objects.Object:
+    """Return what changed in a view between two of its revisions."""
+    revisions: list[int] = []
+    for key in ("from", "to"):
+        text = query.get(key, [str(view.revision)])[0]
+        if not text.isascii() or not text.isdigit():
+            raise statuses.BadRequestError(f"{key}: {text!r} is no resourceVersion: give a number")
+        revisions.append(int(text))
+    before, after = (view.at(revision) for revision in revisions)
+    return {
+        "name": view.name,
+        "from": str(revisions[0]),
+        "to": str(revisions[1]),
+        "changes": [show_change(change) for change in before.compare(after)],
+    }
 
 
 def _not_allowed() -> statuses.MethodNotAllowedError:
