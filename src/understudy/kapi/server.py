@@ -23,6 +23,7 @@ from understudy.kapi.admission import chains
 from understudy.kapi.bootstrap import populating
 from understudy.kapi.http import (
     auth,
+    escalation,
     health,
     kubeconfigs,
     metrics,
@@ -70,6 +71,8 @@ class Server:
 
         self._authorizer = self._chosen_authorizer()
         chain = chains.default_chain(authorize=auth.for_policies(self._authorizer))
+        if isinstance(self._authorizer, rbac.RbacAuthorizer):
+            chain.plugins = (escalation.Permissions(self._authorizer), *chain.plugins)
 
         def fresh() -> view_room.View:
             return base or view_room.new_view(

@@ -75,6 +75,14 @@ class Rules:
                 )
             )
 
+    def of_role(
+        self, view: views.View, kind: str, namespace: str, name: str
+    ) -> tuple[objects.Object, ...] | None:
+        """Return the rules of a Role or ClusterRole; None where there is none."""
+        if kind == "ClusterRole":
+            return self._rules(view, "clusterroles", "", name)
+        return self._rules(view, "roles", namespace, name)
+
     def _rules(
         self, view: views.View, plural: str, namespace: str, name: str
     ) -> tuple[objects.Object, ...] | None:

@@ -220,7 +220,8 @@ class Api:
             return answer
         if text == "/metrics":
             return responses.Response(200, self._metrics.text().encode(), metrics.CONTENT_TYPE)
-        if text == "/views" or text.startswith("/views/"):
+        # Only under the base: a sandbox's own rules say nothing about other views.
+        if not path.view and (text == "/views" or text.startswith("/views/")):
             return self._sandboxes.answer(request, text)
         return self._documents.answer(request, path, query, view)
 
