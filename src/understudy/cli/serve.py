@@ -148,6 +148,8 @@ async def _serve(chosen: settings.ServerSettings, controllers: str, runtime: str
     server = servers.Server(chosen)
     for message in server.messages:
         click.echo(message, err=True)
+    if chosen.auth != "none" and not chosen.tls:
+        click.echo("kubectl sends credentials over HTTPS only: add --tls to use it here", err=True)
     await server.start()
     running: Running | None = None
     try:

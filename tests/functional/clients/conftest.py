@@ -173,6 +173,18 @@ def kubectl(home, kubeconfig, namespace) -> Kubectl:
     return Kubectl(KUBECTLS[0], home, kubeconfig, namespace)
 
 
+@pytest.fixture
+def kubectl_for(tmp_path):
+    """Make a kubectl for a server of the test's own, in the namespace default."""
+
+    def make(cluster) -> Kubectl:
+        if not KUBECTLS:
+            pytest.skip(ABSENT)
+        return Kubectl(KUBECTLS[0], tmp_path, cluster.kubeconfig, "default")
+
+    return make
+
+
 @pytest.fixture(params=KUBECTLS or [None], ids=lambda path: path.name if path else "none")
 def any_kubectl(request, home, kubeconfig, namespace) -> Kubectl:
     """Each kubectl of the matrix in turn: the one on PATH, the oldest and the newest found."""
