@@ -166,6 +166,8 @@ def test_views_refuse_what_makes_no_sense(make_cluster):
         assert base.put("/views").status_code == 405
         assert base.get("/views/one/promote").status_code == 405
         assert base.get("/views/one/nope").status_code == 404
+        # A sandbox's own permissions say nothing about other views.
+        assert base.get("/one/views").status_code == 404
 
 
 def test_secrets_are_masked_in_comparisons(make_cluster):
