@@ -291,3 +291,31 @@ def test_a_deliverer_killed_in_the_middle_leaves_nothing_that_the_next_cannot_me
     ).stdout.split()  # fmt: skip
     ours = {name.removeprefix("configmap/") for name in listed if "/k" in name}
     assert ours - {"kube-root-ca.crt"} == set(final)
+
+
+def test_watch_corrects_drift_but_not_what_is_ignored(run: Run, server: Path) -> None:
+    def change(value: str) -> None:
+        patch = f'{{"data":{{"v":"{value}"}}}}'
+        subprocess.run(
+            ["kubectl", "patch", "configmap", "w1", "--type=merge", "-p", patch],
+            env={**os.environ, "KUBECONFIG": str(server)}, check=True, capture_output=True,
+        )  # fmt: skip
+
+    assert run("deliver", "watched", "-f", "-", "--yes", stdin=config("w1")).code == 0
+    calm = run("watch", "watched", "--once")
+    assert (calm.code, calm.out) == (0, "watched: no drift\n")
+    change("2")
+    for rule in ("/data/v", "ConfigMap:/data/v", "ConfigMap/w1:/data/v"):
+        assert run("watch", "watched", "--once", "--correct", "--ignore", rule).code == 0
+        assert run("drift", "watched", "--ignore", rule).code == 0
+    assert run("watch", "watched", "--once", "--ignore", "ConfigMap/other:/data/v").code == 2
+    found = run("watch", "watched", "--once")
+    assert found.code == 2
+    assert "data.v: 2 -> 1  # drift: changed by kubectl-patch" in found.out
+    assert run("drift", "watched").code == 2, "looking corrects nothing"
+    corrected = run("watch", "watched", "--once", "--correct")
+    assert (corrected.code, "watched is corrected" in corrected.out) == (0, True)
+    assert run("drift", "watched").code == 0
+    assert len(run("history", "watched", "-o", "jsonl").lines) == 1, "no new revision"
+    wrong = run("watch", "watched", "--once", "--ignore", "spec.replicas")
+    assert (wrong.code, "--ignore spec.replicas: is no rule" in wrong.err) == (1, True)

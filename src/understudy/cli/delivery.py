@@ -394,10 +394,12 @@ def _application(record: objects.Object) -> objects.Object:
 
 @click.command()
 @click.argument("name")
+@sessions.IGNORED
 @sessions.policies
 @sessions.target
 def drift(
     name: str,
+    ignored: tuple[str, ...],
     kubeconfig: str | None,
     context: str | None,
     namespace: str | None,
@@ -410,7 +412,8 @@ def drift(
     )
 
     async def work(session: sessions.Session) -> int:
-        made = await session.deliveries.drift(session.owner(name), sessions.options(flags))
+        options = sessions.options(flags, ignored=ignored)
+        made = await session.deliveries.drift(session.owner(name), options)
         session.show(made)
         if output == "json":
             sessions.print_json(made.as_dict())

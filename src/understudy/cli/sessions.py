@@ -25,6 +25,7 @@ from understudy.delivery import (
     generating,
     guards,
     holders,
+    ignoring,
     manifests,
     outcomes,
     plans,
@@ -52,7 +53,7 @@ class Where:
     output: str
 
 
-def _duration(_context: click.Context, _parameter: click.Parameter, value: str) -> float:
+def duration(_context: click.Context, _parameter: click.Parameter, value: str) -> float:
     """Read a time as Kubernetes writes it: `90s`, `15m`, `1h30m`; as seconds."""
     match = _DURATION.match(value)
     if not value or match is None or not any(match.groups()):
@@ -111,13 +112,22 @@ def policies(command: Callable[P, None]) -> Callable[P, None]:
     return command
 
 
+IGNORED = click.option(
+    "--ignore",
+    "ignored",
+    multiple=True,
+    metavar="[KIND[/NAME]:]POINTER",
+    help="A field that others may change, e.g. Deployment:/spec/replicas; may be repeated.",
+)
+
+
 def going(command: Callable[P, None]) -> Callable[P, None]:
     """Add the options of commands that change a cluster."""
     added = (
         click.option("-y", "--yes", is_flag=True, help="Do not ask."),
         click.option(
             "--timeout",
-            callback=_duration,
+            callback=duration,
             default="15m",
             show_default=True,
             help="How long to wait for health, altogether.",
@@ -266,6 +276,7 @@ def options(
     no_wait: bool = False,
     force_unlock: bool = False,
     rollback_on_failure: bool = False,
+    ignored: Iterable[str] = (),
     session: Session | None = None,
     asked: str = "Continue?",
 ) -> deliveries.Options:
@@ -293,6 +304,7 @@ def options(
             force_conflicts=flags.get("force_conflicts", False),
             recreate=flags.get("recreate", False),
             wait=not no_wait,
+            ignored=ignoring.parse(ignored),
             guards=guards.GuardSettings(
                 allow_empty=flags.get("allow_empty", False),
                 allow_many=flags.get("allow_many_deletions", False),

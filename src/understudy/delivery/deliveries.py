@@ -422,13 +422,24 @@ class Deliveries:
         Raises:
             NoSuchRevisionError: There is no such application.
         """
+        return await self._rehearse(_again(await self._latest(owner)), _forcing(options))
+
+    async def correct(self, owner: targets.Owner, options: Options = DEFAULT) -> Delivery:
+        """Deliver the newest revision again, taking back what others changed; no new revision.
+
+        Raises:
+            NoSuchRevisionError: There is no such application. DeliveryError: As `deliver`.
+        """
+        application, forcing = _again(await self._latest(owner)), _forcing(options)
+        plan = await self._rehearse(application, forcing)
+        return await self._carry_out(application, plan, forcing)
+
+    async def _latest(self, owner: targets.Owner) -> revisions.Revision:
         history = await revisions.History(self.client, owner).read()
         latest = await history.latest()
         if latest is None:
             raise errors.NoSuchRevisionError(f"there is no application {owner}")
-        # A field that somebody else took over has drifted too: it is shown, not refused.
-        seeing = dataclasses.replace(options.dispatch, force_conflicts=True)
-        return await self._rehearse(_again(latest), dataclasses.replace(options, dispatch=seeing))
+        return latest
 
     async def status(self, owner: targets.Owner) -> list[Condition]:
         """Return the objects of an application and their health, in the order of delivery.
@@ -503,6 +514,12 @@ def _again(revision: revisions.Revision) -> applications.Application:
             for position, obj in enumerate(revision.objects)
         ),
     )
+
+
+def _forcing(options: Options) -> Options:
+    """Return options for drift: a field that somebody took over has drifted too, no conflict."""
+    forcing = dataclasses.replace(options.dispatch, force_conflicts=True)
+    return dataclasses.replace(options, dispatch=forcing)
 
 
 def _refuse_blocked(plan: plans.Plan) -> None:

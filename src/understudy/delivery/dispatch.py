@@ -27,6 +27,7 @@ from understudy.delivery import (
     errors,
     fields,
     guards,
+    ignoring,
     manifests,
     marks,
     obstacles,
@@ -55,6 +56,7 @@ class DispatchSettings:
         thorough: Go on after refusals with what does not depend on them.
         wait: Wait for health between waves and at the end (prerequisites are always waited for).
         field_validation: `Strict` refuses misspelt fields, as kubectl does.
+        ignored: Fields that others may change.
     """
 
     adoption: adoptions.Adoption = adoptions.Adoption.MUST_MATCH
@@ -65,6 +67,7 @@ class DispatchSettings:
     thorough: bool = False
     wait: bool = True
     field_validation: str = "Strict"
+    ignored: tuple[ignoring.Rule, ...] = ()
     guards: guards.GuardSettings = field(default_factory=guards.GuardSettings)
 
 
@@ -327,7 +330,7 @@ class Dispatcher:
         if note := marks.is_created_once(target.obj):
             return replace(outcome, note=f"annotation {note}")
         adopted = not self._claims.is_ours(live, entry)
-        wanted = self._owner.marked(target.obj)
+        wanted = self._wanted(target, live)
         if not adopted and fields.is_settled(wanted, live, self._owner.manager):
             return outcome
         if self._policy(target) is marks.Recreate.ALWAYS:
@@ -346,7 +349,7 @@ class Dispatcher:
     async def _send(
         self, target: targets.Target, live: objects.Object | None, *, dry_run: bool = False
     ) -> objects.Object:
-        wanted = self._owner.marked(target.obj)
+        wanted = self._wanted(target, live)
         if live is not None:
             # Whoever made it anew since it was read owns what is there now: it is not touched.
             wanted["metadata"]["uid"] = objects.uid_of(live)
@@ -362,6 +365,14 @@ class Dispatcher:
             ),
             self._clock,
         )
+
+    def _wanted(self, target: targets.Target, live: objects.Object | None) -> objects.Object:
+        """Return what is to be applied, private to the caller."""
+        wanted = self._owner.marked(target.obj)
+        if live is not None and self._settings.ignored:
+            wanted = objects.copy(wanted)
+            ignoring.keep(wanted, live, self._settings.ignored, self._owner.manager)
+        return wanted
 
     async def _migrate(self, target: targets.Target, live: objects.Object) -> None:
         """Make the fields of client-side appliers ours, so that fields removed later really go."""
