@@ -11,8 +11,8 @@ from typing import Literal
 import yaml
 
 from understudy.client import errors as client_errors, protocol as clients
-from understudy.kube import objects, selectors, statuses
-from understudy.platform import errors, records
+from understudy.kube import objects, statuses
+from understudy.platform import errors, matching, records
 
 WORKLOADS = (
     "deployments.apps",
@@ -73,16 +73,13 @@ class KubernetesPlatform:
             if namespace:
                 await self._client.get("namespaces", namespace)
             fronts = (await self._client.list("services", namespace=namespace)).items
-            found: list[records.Service] = []
+            workloads: list[objects.Object] = []
             for resource in WORKLOADS:
-                listing = await self._client.list(resource, namespace=namespace)
-                found += [
-                    _service(workload, fronts)
-                    for workload in listing.items
-                    if _is_service(workload)
-                ]
+                workloads += (await self._client.list(resource, namespace=namespace)).items
         except (statuses.ApiError, client_errors.TransportError) as error:
             raise _translated(error) from error
+        found = [_service(one, fronts) for one in workloads if _is_service(one)]
+        found += matching.alone([one for one in fronts if not _is_own(one)], workloads)
         return sorted(
             (service for service in found if service.id not in ignored), key=lambda one: one.id
         )
@@ -102,14 +99,21 @@ class KubernetesPlatform:
     # ------------------------------------------------------------------ changes
 
     async def apply(self, definitions: Iterable[records.ServiceDefinition]) -> None:
-        actions = tuple(
-            records.SyncAction(resource_id=one.service_id, apply=one.definition)
-            for one in definitions
-        )
+        actions: list[records.SyncAction] = []
+        failed: dict[str, errors.PlatformError] = {}
+        for one in definitions:
+            try:
+                matching.check(one, list(_documents(one.definition)))
+            except errors.PlatformError as error:
+                failed[one.service_id] = error
+            else:
+                actions.append(records.SyncAction(resource_id=one.service_id, apply=one.definition))
         try:
-            await self.sync(records.SyncDef(actions=actions))
+            await self.sync(records.SyncDef(actions=tuple(actions)))
         except errors.SyncError as error:
-            raise errors.ApplyError.of(error.errors) from error
+            failed |= error.errors
+        if failed:
+            raise errors.ApplyError.of(failed)
 
     async def sync(self, definition: records.SyncDef) -> records.SyncResult:
         async with self._syncing:
@@ -305,26 +309,21 @@ def _is_system(obj: objects.Object) -> bool:
     return any(name in objects.annotations_of(obj) for name in automatic)
 
 
+def _is_own(front: objects.Object) -> bool:
+    """Say whether a Service is the cluster's own: the API server's address has no pods."""
+    api = objects.namespace_of(front) == "default" and objects.name_of(front) == "kubernetes"
+    return api or _is_system(front)
+
+
 def _is_service(workload: objects.Object) -> bool:
     owners = objects.metadata(workload).get("ownerReferences") or ()
     return not any(owner.get("controller") for owner in owners) and not _is_system(workload)
 
 
-def _template(workload: objects.Object) -> objects.Object:
-    kind = workload.get("kind")
-    if kind == "Pod":
-        return workload
-    if kind == "CronJob":
-        found = objects.lookup(workload, ("spec", "jobTemplate", "spec", "template"))
-    else:
-        found = objects.lookup(workload, ("spec", "template"))
-    return found or {}
-
-
 def _service(workload: objects.Object, fronts: list[objects.Object]) -> records.Service:
-    meta, template = workload["metadata"], _template(workload)
+    meta, template = workload["metadata"], matching.template_of(workload)
     labels = objects.labels_of(template)
-    front = next((one for one in fronts if _selects(one, meta.get("namespace"), labels)), None)
+    front = next((one for one in fronts if matching.selects(one, meta["namespace"], labels)), None)
     identity = records.ServiceId(meta["namespace"], str(workload["kind"]).lower(), meta["name"])
     rollout = rollout_of(workload)
     return records.Service(
@@ -339,15 +338,6 @@ def _service(workload: objects.Object, fronts: list[objects.Object]) -> records.
         containers=_containers(template),
         rollout=rollout,
         labels=dict(objects.labels_of(workload)),
-    )
-
-
-def _selects(front: objects.Object, namespace: str | None, labels: dict[str, str]) -> bool:
-    selector = objects.lookup(front, ("spec", "selector"))
-    return (
-        bool(selector)
-        and objects.namespace_of(front) == namespace
-        and selectors.from_labels(selector).matches(labels)
     )
 
 

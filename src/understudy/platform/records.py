@@ -74,19 +74,21 @@ class Container:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainersOrExcuse:
-    """A workload's containers, or why they are not known."""
+    """A workload's containers, or why they are not known: an excuse and its error's code."""
 
     containers: tuple[Container, ...] = ()
     excuse: str = ""
+    code: str = ""
 
     def or_none(self) -> tuple[Container, ...] | None:
         """Return the containers, None where there is an excuse."""
         return None if self.excuse else self.containers
 
     def or_raise(self) -> tuple[Container, ...]:
-        """Return the containers, or raise the excuse as a ClusterError."""
+        """Return the containers, or raise the excuse: a ClusterError, of the class it was."""
         if self.excuse:
-            raise errors.ClusterError(self.excuse)
+            code = self.code or errors.ClusterError.default_code
+            raise errors.from_json({"code": code, "message": self.excuse})
         return self.containers
 
 
@@ -107,7 +109,8 @@ class Service:
     """A workload as a deliverer sees it.
 
     Attributes:
-        id: `namespace:kind/name`.
+        id: `namespace:kind/name`; a Service that fronts no workload is of kind `service`, and
+            has an excuse for its containers.
         ip: Cluster IP of the Service that selects it, empty where there is none.
         metadata: created_at, resource_version, uid.
         status: `started`, `updating`, `ready`, `error` or `unknown`.

@@ -5,7 +5,7 @@ import yaml
 
 from understudy.client import views as view_clients
 from understudy.kapi import views
-from understudy.platform import errors, kubernetes, records
+from understudy.platform import errors, kubernetes, matching, records
 
 TEMPLATE = {
     "metadata": {"labels": {"app": "web"}},
@@ -77,9 +77,89 @@ async def test_exports_are_clean_can_be_applied_again_and_keep_secrets_out(view,
 
 
 async def test_apply_names_each_definition_that_failed(platform):
-    good = records.ServiceDefinition(service_id="a", definition=yaml.safe_dump(DEPLOYMENT))
-    bad = records.ServiceDefinition(service_id="b", definition="kind: [")
+    good = definition("default:deployment/web", DEPLOYMENT)
+    bad = records.ServiceDefinition(service_id="default:deployment/b", definition="kind: [")
     with pytest.raises(errors.ApplyError) as caught:
         await platform.apply([good, bad])
-    assert list(caught.value.errors) == ["b"]
+    assert list(caught.value.errors) == ["default:deployment/b"]
     assert [service.id for service in await platform.all_services()] == ["default:deployment/web"]
+
+
+def definition(service_id, *objs):
+    return records.ServiceDefinition(service_id=service_id, definition=yaml.safe_dump_all(objs))
+
+
+STATEFUL = DEPLOYMENT | {"kind": "StatefulSet"}
+OTHER = DEPLOYMENT | {"metadata": {"name": "other", "namespace": "default"}}
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (definition("web", DEPLOYMENT), errors.InvalidRequestError),
+        (definition("default:deployment/web", STATEFUL), errors.WrongResourceKindError),
+        (definition("default:deployment/web", OTHER), errors.NoMatchingServiceError),
+        (
+            definition("default:deployment/web", DEPLOYMENT, DEPLOYMENT),
+            errors.MultipleMatchingError,
+        ),
+    ],
+)
+async def test_a_definition_that_is_not_its_service_is_not_applied(view, platform, given, expected):
+    with pytest.raises(errors.ApplyError) as caught:
+        await platform.apply([given])
+    (error,) = caught.value.errors.values()
+    assert type(error) is expected
+    assert list(view.each("deployments.apps", "default")) == []
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ({"type": "ExternalName", "externalName": "db.example"}, errors.ServiceHasNoSelectorError),
+        ({"ports": [{"port": 80}]}, errors.ServiceHasNoSelectorError),
+        ({"ports": [{"port": 80}], "selector": {"app": "none"}}, errors.MatchError),
+    ],
+)
+async def test_a_service_that_fronts_nothing_has_an_excuse(view, platform, spec, expected):
+    view.create("deployments.apps", DEPLOYMENT, "default")
+    view.create("services", {"metadata": {"name": "f"}, "spec": spec}, "default")
+
+    (service,) = await platform.some_services(["default:service/f"])
+
+    assert service.containers.or_none() is None
+    with pytest.raises(errors.ClusterError) as caught:
+        service.containers.or_raise()
+    assert type(caught.value) is expected
+    again = records.from_json(records.Service, records.to_json(service))
+    assert again == service
+
+
+def test_an_empty_selector_is_told_from_none():
+    front = {"metadata": {"name": "f", "namespace": "d"}, "spec": {"selector": {}}}
+    (service,) = matching.alone([front], [])
+    assert service.containers.code == "empty_selector"
+
+
+def test_images_are_replaced_by_repository():
+    given = definition("default:deployment/web", DEPLOYMENT, {"kind": "ConfigMap"})
+    changed = matching.with_images(given, {"web": "web:2"})
+    (container,) = next(yaml.safe_load_all(changed.definition))["spec"]["template"]["spec"][
+        "containers"
+    ]
+    assert container["image"] == "web:2"
+    with pytest.raises(errors.NoMatchingImagesError, match="none"):
+        matching.with_images(given, {"none": "none:2"})
+
+
+@pytest.mark.parametrize(
+    ("image", "name"),
+    [
+        ("web", "web"),
+        ("web:1", "web"),
+        ("reg:5000/web", "reg:5000/web"),
+        ("reg:5000/web:1@sha256:ab", "reg:5000/web"),
+    ],
+)
+def test_an_image_without_tag_and_digest(image, name):
+    assert matching.repository(image) == name
