@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from understudy.aio import clocks
-from understudy.kapi.bootstrap import roles
+from understudy.kapi.bootstrap import apiservices, roles
 from understudy.kapi.views import options as opts, view as views
 from understudy.kube import objects, statuses
 
@@ -33,6 +33,9 @@ def populate(view: views.View, *, port: int = 6443) -> None:
     for resource, namespace, obj in _objects(port):
         _create(view, resource, obj, namespace)
     _describe_cidr(view)
+    served = [(resource.group, resource.version) for resource in view.shared.builtins.resources]
+    for service in apiservices.local(served, clocks.rfc3339(view.now())):
+        _create(view, "apiservices.apiregistration.k8s.io", service)
     for level in _levels():
         _create(
             view,
