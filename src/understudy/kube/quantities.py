@@ -24,6 +24,12 @@ DECIMAL_EXPONENT = "DecimalExponent"
 NANO = -9
 """Exponent of the finest step."""
 
+DIGITS_MAX = 1024
+"""Longest number of a quantity; Python reads and prints at most 4300 digits."""
+
+EXPONENT_MAX = 1024
+"""Largest exponent; a number written out with a billion zeros would stop everything."""
+
 CACHE_ENTRIES_MAX = 8192
 """Texts whose parsed and canonical forms are kept; clusters use a few hundred different ones."""
 
@@ -198,6 +204,8 @@ def parse(text: str) -> Quantity:
         raise QuantityError(f"quantities must match the regular expression '{_FORMAT}'")
     whole, fraction = match["whole"] or "0", match["fraction"] or ""
     form, exponent = _suffix(match["suffix"])
+    if len(whole) + len(fraction) > DIGITS_MAX:
+        raise QuantityError("unable to parse numeric part of quantity")
     digits = int(whole + fraction)
     kept = _kept_text(text, whole + fraction, len(fraction), form, exponent)
     sign = -1 if match["sign"] == "-" else 1
@@ -235,7 +243,11 @@ def _suffix(suffix: str) -> tuple[str, int]:
     if suffix in _BINARY:
         return BINARY_SI, _BINARY[suffix]
     match = _EXPONENT.fullmatch(suffix)
-    if match is None or len(match[1].lstrip("+-0")) > EXPONENT_DIGITS_MAX:
+    if (
+        match is None
+        or len(match[1].lstrip("+-0")) > EXPONENT_DIGITS_MAX
+        or int(match[1]) > EXPONENT_MAX
+    ):
         raise QuantityError("unable to parse quantity's suffix")
     return DECIMAL_EXPONENT, int(match[1])
 

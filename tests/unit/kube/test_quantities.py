@@ -75,7 +75,7 @@ def test_amounts_compare_whatever_their_suffix():
     assert quantities.parse("1000m") == quantities.parse("1")
     assert quantities.parse("1Gi") > quantities.parse("1G")
     assert quantities.parse("-1") < quantities.parse("1m")
-    assert quantities.parse("1e999999999") > quantities.parse("9E")
+    assert quantities.parse("1e1024") > quantities.parse("9E")
     assert hash(quantities.parse("1000m")) == hash(quantities.parse("1"))
 
 
@@ -92,3 +92,13 @@ def test_whole_and_milli_values_round_away_from_zero():
     assert quantities.parse("-1500m").value == -2
     assert quantities.parse("1u").milli_value == 1
     assert quantities.parse("2Ki").value == 2048
+
+
+@pytest.mark.parametrize("text", ["1e99999999", "1e1025", "9" * 5000, "0." + "0" * 5000 + "1"])
+def test_numbers_too_large_to_write_out_are_refused(text):
+    with pytest.raises(quantities.QuantityError):
+        quantities.canonical(text)
+
+
+def test_the_smallest_exponents_are_one_nano():
+    assert quantities.canonical("1e-999999999") == "1n"

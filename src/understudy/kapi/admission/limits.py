@@ -5,6 +5,7 @@ Source: plugin/pkg/admission/limitranger @1.36.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
@@ -166,8 +167,13 @@ def _ratio(kind: str, key: str, bound: str, usage: Usage) -> list[str]:
         return [f"{start}, but no request is specified or request is 0"]
     if limit is None or quantities.parse(limit) == zero:
         return [f"{start}, but no limit is specified or limit is 0"]
-    ratio = quantities.parse(limit).milli_value / quantities.parse(request).milli_value
-    if ratio > quantities.parse(bound).milli_value / 1000:
+    above = quantities.parse(limit).milli_value
+    below = quantities.parse(request).milli_value
+    if above * 1000 > quantities.parse(bound).milli_value * below:
+        try:
+            ratio = above / below
+        except OverflowError:
+            ratio = math.inf
         return [f"{start}, but provided ratio is {ratio:f}"]
     return []
 
