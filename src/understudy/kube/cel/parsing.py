@@ -87,7 +87,26 @@ def _issues(text: str) -> Iterator[errors.Issue]:
             continue
         line, column = int(found[1]), int(found[2])
         if line < _UNKNOWN_LINE:  # cel-cpp's own follow-up complaints have no place
-            yield errors.Issue(line, column - 1, found[3].partition("\n | ")[0])
+            yield errors.Issue(line, column - 1, _reworded(found[3].partition("\n | ")[0]))
+
+
+def _reworded(text: str) -> str:
+    """Say in cel-go's words what the two parsers say differently."""
+    text = text.replace("'\\u003F'", "'?'")
+    if text == "has() argument must be a field selection":
+        return "invalid argument to has() macro"
+    if found := _MACRO_NAME.fullmatch(text):
+        simple = found[1] in {"all", "exists", "exists_one"}
+        return "argument must be a simple name" if simple else "argument is not an identifier"
+    if _MACRO_RESULT.fullmatch(text):
+        return "iteration variable overwrites accumulator variable"
+    return text
+
+
+_MACRO_NAME = re.compile(
+    r"(all|exists|exists_one|filter|map)\(\) variable name must be a simple identifier"
+)
+_MACRO_RESULT = re.compile(r"\w+\(\) variable name cannot be __result__")
 
 
 # ---------------------------------------------------------------------- protobuf wire format

@@ -165,7 +165,11 @@ def _string_to_timestamp(text: str) -> times.Timestamp:
 
 
 def double_text(value: float) -> str:
-    """Print a double as `string()` does: `1.5`, `1e+06`, `3`."""
+    """Print a double as `string()` does: `1.5`, `1e+06`, `3`, `+Inf`, `NaN`."""
+    if math.isnan(value):
+        return "NaN"
+    if math.isinf(value):
+        return "+Inf" if value > 0 else "-Inf"
     return goformats.plain(value)
 
 
