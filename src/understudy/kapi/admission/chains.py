@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from understudy.kapi.admission import chain, defaults, limits, pods, policies, quotas
+from understudy.kapi.admission import chain, defaults, limits, pods, podsecurity, policies, quotas
 
 
 def default_chain(
@@ -20,6 +20,7 @@ def default_chain(
         plugins.append(pods.ServiceAccount())
     plugins += [
         defaults.TaintNodesByCondition(),
+        podsecurity.PodSecurity(),
         pods.Priority(),
         pods.DefaultTolerationSeconds(),
         defaults.DefaultStorageClass(),

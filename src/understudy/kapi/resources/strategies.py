@@ -31,6 +31,10 @@ class Reader(Protocol):
         """Yield every object of a resource, of one namespace or (`""`) of all, ordered by key."""
         ...
 
+    def labels(self, resource: str, namespace: str, name: str) -> Mapping[str, str]:
+        """Return an object's labels, empty if it is not there; cheaper than `find`."""
+        ...
+
     def derived(
         self, resource: str, purpose: str, compute: Callable[[], objects.Json]
     ) -> objects.Json:

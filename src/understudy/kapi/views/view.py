@@ -208,6 +208,12 @@ class View:
             for entry in self.entries(resource, namespace):
                 yield entry.object(resource)
 
+    def labels(self, ref: str, namespace: str, name: str) -> Mapping[str, str]:
+        """Return an object's labels, empty if it is not there; nothing is decoded."""
+        resource = self.catalogue.named(ref)
+        found = self.entry(resource, namespace, name) if resource is not None else None
+        return found.labels if found is not None else {}
+
     def tally(self, ref: str, field: str) -> Mapping[str, int]:
         """Count the comma-separated words of a selectable field over all objects of a resource.
 
