@@ -357,3 +357,34 @@ async def test_reading_stops_while_too_many_requests_wait():
         release.set()
         for n in range(20):
             assert (await read_answer(reader))[2] == f"GET /{n} ".encode()
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [
+        b"GET /",
+        b"GET / HTTP/1.1\r\nX: ",
+        b"POST / HTTP/1.1\r\nContent-Length: 100000\r\n\r\n",
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nfff\r\n",
+    ],
+)
+async def test_a_request_that_trickles_in_is_cut_off_at_its_time(begun):
+    limits = dataclasses.replace(LIMITS, request_timeout_s=0.3)
+    async with Served(echo, limits) as served, talking_to(served) as (reader, writer):
+        began = asyncio.get_running_loop().time()
+        writer.write(begun)
+
+        async def trickle():
+            with contextlib.suppress(ConnectionError):
+                while True:
+                    await asyncio.sleep(0.1)
+                    writer.write(b"a")
+
+        trickling = asyncio.create_task(trickle())
+        answer = await asyncio.wait_for(reader.readline(), 10)
+        trickling.cancel()
+        assert answer == b"HTTP/1.1 408 Request Timeout\r\n"
+        assert asyncio.get_running_loop().time() - began < 5
+        async with talking_to(served) as (other_reader, other_writer):
+            other_writer.write(b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert (await read_answer(other_reader))[0].startswith("HTTP/1.1 200")
