@@ -15,6 +15,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import cProfile
+import dataclasses
+import gc
 import pstats
 import signal
 import statistics
@@ -27,6 +29,7 @@ from pathlib import Path
 
 from understudy import assembly
 from understudy.aio import clocks
+from understudy.cli import sessions
 from understudy.client import connections, protocol
 from understudy.delivery import deliveries, dispatch, manifests, ordering, refs, targets
 from understudy.kapi import views
@@ -40,6 +43,8 @@ RESOURCES = {
     "Deployment": "deployments.apps",
 }  # fmt: skip
 PARALLEL = 8
+NODES = 4
+"""Enough for a pod of each Deployment, at 110 a node."""
 
 
 def manifest(n: int) -> objects.Object:
@@ -114,7 +119,9 @@ def apply_all(view: views.View, count: int) -> float:
 
 def face(client: protocol.Client, view: views.View, controllers: str) -> deliveries.Deliveries:
     """Return deliveries to a view."""
-    return deliveries.Deliveries(client, assembly.ForkingStages(view, controllers=controllers))
+    runtime = dataclasses.replace(assembly.REHEARSED, nodes_count=NODES)
+    stages = assembly.ForkingStages(view, controllers=controllers, runtime=runtime)
+    return deliveries.Deliveries(client, stages)
 
 
 async def rehearse(count: int, rounds: int) -> None:
@@ -250,6 +257,8 @@ def main() -> None:
     parser.add_argument("--only", default="rehearse,deliver,order")
     parser.add_argument("--profile", action="store_true")
     options = parser.parse_args()
+    gc.freeze()
+    gc.set_threshold(*sessions.GC_THRESHOLDS)  # as the commands do
     if options.profile:
         asyncio.run(profile(options.objects))
         return
