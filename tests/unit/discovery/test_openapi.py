@@ -76,6 +76,22 @@ def test_a_patch_says_which_query_parameters_it_takes():
     assert "application/apply-patch+yaml" in patch["requestBody"]["content"]
 
 
+def test_a_custom_kind_takes_no_strategic_merge(widget):
+    # By this kubectl decides how it applies.
+    more = CATALOGUE.extended([widget()])
+    path = "/apis/stable.example.com/v1/namespaces/{namespace}/widgets/{name}"
+    custom = openapi_v2.document(more).value()["paths"][path]
+    assert custom["patch"]["consumes"] == [
+        "application/apply-patch+yaml",
+        "application/json-patch+json",
+        "application/merge-patch+json",
+    ]
+    assert custom["put"]["consumes"] == ["application/json", "application/yaml"]
+    document = openapi_v3.document(more, "apis/stable.example.com/v1").value()
+    body = document["paths"][path]["patch"]["requestBody"]
+    assert list(body["content"]) == custom["patch"]["consumes"]
+
+
 def test_references_with_siblings_stand_in_all_of():
     schemas = openapi_v3.document(CATALOGUE, "apis/apps/v1").value()["components"]["schemas"]
     strategy = schemas["io.k8s.api.apps.v1.DeploymentSpec"]["properties"]["strategy"]

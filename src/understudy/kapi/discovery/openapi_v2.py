@@ -93,7 +93,7 @@ def _operation(operation: operations.Operation) -> objects.Object:
     if operation.answer:
         answer = {"$ref": f"#/definitions/{operation.answer}"}
     out: objects.Object = {
-        "consumes": list(operations.PATCH_TYPES) if operation.method == "patch" else ["*/*"],
+        "consumes": list(operation.consumes),
         "produces": list(operation.produces),
         "schemes": ["https"],
         "tags": [openapi_v3.tag_of(operation)],

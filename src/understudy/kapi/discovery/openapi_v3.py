@@ -231,9 +231,10 @@ def _operation(operation: operations.Operation) -> objects.Object:
             for name in operation.parameters
         ]
     if operation.body:
-        types = operations.PATCH_TYPES if operation.method == "patch" else ("*/*",)
         schema = {"$ref": _V3_REFERENCE + operation.body}
-        out["requestBody"] = {"content": {media: {"schema": schema} for media in types}}
+        out["requestBody"] = {
+            "content": {media: {"schema": schema} for media in operation.consumes}
+        }
         if operation.method != "delete":
             out["requestBody"]["required"] = True
     answer = {"$ref": _V3_REFERENCE + operation.answer} if operation.answer else {"type": "string"}

@@ -28,6 +28,8 @@ PATCH_TYPES = (
     "application/merge-patch+json",
     "application/strategic-merge-patch+json",
 )
+CUSTOM_PATCH_TYPES = PATCH_TYPES[:-1]
+"""Custom kinds know no strategic merge: kubectl chooses its way to patch by what is named here."""
 
 LIST_PARAMETERS = (
     "allowWatchBookmarks", "continue", "fieldSelector", "labelSelector", "limit",
@@ -83,6 +85,7 @@ class Operation:
         answer: Definition of the answer, empty for plain text.
         codes: Success codes.
         produces: Media types of the answer.
+        consumes: Media types of the request's body.
     """
 
     path: str
@@ -95,6 +98,7 @@ class Operation:
     answer: str = ""
     codes: tuple[int, ...] = (200,)
     produces: tuple[str, ...] = JSON_TYPES
+    consumes: tuple[str, ...] = ("*/*",)
 
 
 def definition_of(catalogue: catalogues.Catalogue, gvk: identities.GroupVersionKind) -> str:
@@ -170,6 +174,8 @@ class _Resource:
         self._kind = definition_of(catalogue, self._gvk)
         self._list = definition_of(catalogue, self._gvk._replace(kind=resource.kind_of_list))
         self._produces = CUSTOM_TYPES if resource.custom else JSON_TYPES
+        self._consumes = CUSTOM_TYPES if resource.custom else ("*/*",)
+        self._patches = CUSTOM_PATCH_TYPES if resource.custom else PATCH_TYPES
         base = root(resource.group, resource.version)
         scope = "/namespaces/{namespace}" if resource.namespaced else ""
         self._all = f"/{resource.plural}"
@@ -214,6 +220,7 @@ class _Resource:
                 answer=self._kind,
                 codes=(200, 201, 202),
                 produces=self._produces,
+                consumes=self._consumes,
             )
         if "deletecollection" in verbs:
             yield Operation(
@@ -226,6 +233,7 @@ class _Resource:
                 body=DELETE_OPTIONS,
                 answer=STATUS,
                 produces=self._produces,
+                consumes=self._consumes,
             )
 
     def _listing(self, path: str, identifier: str) -> Operation:
@@ -239,6 +247,7 @@ class _Resource:
             parameters=LIST_PARAMETERS,
             answer=self._list,
             produces=self._produces + (() if self._resource.custom else streams),
+            consumes=self._consumes,
         )
 
     def _items(self) -> Iterator[Operation]:
@@ -260,6 +269,7 @@ class _Resource:
                 answer=self._kind if returned else STATUS,
                 codes=(200, 202),
                 produces=self._produces,
+                consumes=self._consumes,
             )
 
     def _plain(
@@ -284,6 +294,7 @@ class _Resource:
             answer=kind,
             codes=codes,
             produces=self._produces,
+            consumes=self._patches if verb == "patch" else self._consumes,
         )
 
     def _watches(self) -> Iterator[Operation]:
