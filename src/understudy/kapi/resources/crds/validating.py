@@ -374,10 +374,15 @@ def _compile(node: nodes.Node) -> Check:
     only = nodes.python_type(node)
     if only is not None and not node.nullable:
         return lambda value: type(value) is only or _slow(node, value)
-    if node.types == ("object",) and not _has_logic(node) and not _has_object_bounds(node):
-        return _compile_object(node)
-    if node.types == ("array",) and not _has_logic(node) and not node.format:
-        return _compile_list(node)
+    if not _has_logic(node):
+        if node.types == ("object",) and not _has_object_bounds(node):
+            return _compile_object(node)
+        if node.types == ("array",) and not node.format:
+            return _compile_list(node)
+        if node.types == ("string",):
+            return _compile_string(node)
+        if node.types == ("integer",):
+            return _compile_integer(node)
     return lambda value: _slow(node, value)
 
 
@@ -393,24 +398,43 @@ def _has_object_bounds(node: nodes.Node) -> bool:
 
 
 def _slow(node: nodes.Node, value: objects.Json) -> bool:
-    if type(value) is str and node.types == ("string",) and not _has_logic(node):
-        return _plain_string(node, value)
     return not _explain(node, value, "x", None).errors
 
 
-def _plain_string(node: nodes.Node, value: str) -> bool:
+def _compile_string(node: nodes.Node) -> Check:
+    fewest, most = node.bounds.get("minLength", 0), node.bounds.get("maxLength", math.inf)
+    pattern = node.pattern
+    shape = formats.CHECKS.get(formats.normalized(node.format)) if node.format else None
+
+    def check(value: objects.Json) -> bool:
+        if type(value) is not str:
+            return _slow(node, value)
+        if not fewest <= len(value) <= most:
+            return False
+        if pattern is not None and not pattern(value):
+            return False
+        return shape is None or shape(value)
+
+    return check
+
+
+def _compile_integer(node: nodes.Node) -> Check:
     bounds = node.bounds
-    if bounds:
-        if len(value) > bounds.get("maxLength", math.inf):
-            return False
-        if len(value) < bounds.get("minLength", 0):
-            return False
-    if node.pattern is not None and not node.pattern(value):
-        return False
-    if node.format:
-        check = formats.CHECKS.get(formats.normalized(node.format))
-        return check is None or check(value)
-    return True
+    low, high = (-(2**31), 2**31 - 1) if node.format == "int32" else (-(2**63), 2**63 - 1)
+    if "minimum" in bounds:
+        least = int(numbers.native(0, bounds["minimum"]))
+        low = max(low, least + bool(bounds.get("exclusiveMinimum")))
+    if "maximum" in bounds:
+        most = int(numbers.native(0, bounds["maximum"]))
+        high = min(high, most - bool(bounds.get("exclusiveMaximum")))
+    factor = bounds.get("multipleOf")
+
+    def check(value: objects.Json) -> bool:
+        # What does not fit at once is looked at again, with reasons.
+        fits = type(value) is int and low <= value <= high and factor is None
+        return fits or _slow(node, value)
+
+    return check
 
 
 def _compile_object(node: nodes.Node) -> Check:
