@@ -205,16 +205,16 @@ def user_of_certificate(certificate: protocol.PeerCertificate) -> strategies.Use
 
 # -- impersonation
 
-_IMPERSONATION = (b"impersonate-user", b"impersonate-group", b"impersonate-uid")
+_IMPERSONATION = frozenset({b"impersonate-user", b"impersonate-group", b"impersonate-uid"})
 _EXTRA = b"impersonate-extra-"
 
 
 def is_impersonating(request: protocol.Request) -> bool:
     """Say whether the request asks to be taken as somebody else's."""
-    headers = request.headers
-    if any(name in headers for name in _IMPERSONATION):
-        return True
-    return any(name.startswith(_EXTRA) for name in headers)
+    # One search in all names together: nearly no request does.
+    if b"impersonate-" not in b"\n".join(request.headers):
+        return False
+    return any(name in _IMPERSONATION or name.startswith(_EXTRA) for name in request.headers)
 
 
 def impersonate(

@@ -39,9 +39,8 @@ _NAMED_VERBS = frozenset({"get", "update", "patch", "delete"})
 _COLLECTION_VERBS = frozenset({"list", "watch", "create", "deletecollection"})
 _READS = frozenset({"list", "watch"})
 _DEPRECATED = {
-    ("", "v1", "endpoints"): "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 "
-    "EndpointSlice",
-    ("", "v1", "componentstatuses"): "v1 ComponentStatus is deprecated in v1.19+",
+    "endpoints": "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
+    "componentstatuses": "v1 ComponentStatus is deprecated in v1.19+",
 }
 
 
@@ -101,9 +100,9 @@ class Call:
     def warnings(self) -> list[responses.Header]:
         """Headers that every answer about this resource has."""
         resource = self.resource
-        text = resource.deprecation or _DEPRECATED.get(
-            (resource.group, resource.version, resource.plural)
-        )
+        text = resource.deprecation
+        if not text and not resource.group:
+            text = _DEPRECATED.get(resource.plural, "")
         return [responses.warning(text)] if text else []
 
 
@@ -577,23 +576,21 @@ def _check_method(call: Call) -> None:
     )
     if misplaced:
         raise statuses.NotFoundError(NOT_FOUND, details={})
-    offered: frozenset[str]
     if path.subresource:
         sub = resource.subresources.get(path.subresource)
         if sub is None or (path.rest and path.subresource != "proxy"):
             raise statuses.NotFoundError(NOT_FOUND, details={})
-        offered = frozenset(sub.verbs)
+        offered = verb in sub.verbs
     elif path.name:
-        offered = _NAMED_VERBS & frozenset(resource.verbs)
-        if path.watch and "watch" in resource.verbs:
-            offered |= {"watch"}
-        if not offered:
+        offered = verb in resource.verbs and (
+            verb in _NAMED_VERBS or (path.watch and verb == "watch")
+        )
+        if not offered and _NAMED_VERBS.isdisjoint(resource.verbs):
             raise statuses.NotFoundError(NOT_FOUND, details={})
     else:
-        offered = _COLLECTION_VERBS & frozenset(resource.verbs)
-        if resource.namespaced and not path.namespace:
-            offered &= _READS
-    if verb not in offered or call.request.method in ("HEAD", "OPTIONS"):
+        everywhere = resource.namespaced and not path.namespace
+        offered = verb in resource.verbs and verb in (_READS if everywhere else _COLLECTION_VERBS)
+    if not offered or call.request.method in ("HEAD", "OPTIONS"):
         raise statuses.MethodNotAllowedError(NOT_ALLOWED, details={})
 
 

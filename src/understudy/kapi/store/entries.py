@@ -7,6 +7,7 @@ shares one frame made of them. The parsed form is made anew on each `load`, priv
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import orjson
@@ -15,6 +16,7 @@ from understudy.kapi.resources import catalogue
 from understudy.kube import objects
 
 
+@functools.lru_cache(maxsize=4096)
 def head_of(api_version: str, kind: str) -> bytes:
     """Return what stands before the encoded rest of a built-in object."""
     return b'{"kind":' + orjson.dumps(kind) + b',"apiVersion":' + orjson.dumps(api_version) + b","
