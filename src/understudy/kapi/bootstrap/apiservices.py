@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 
 from understudy.kube import objects
 
+_ITSELF = ("apiregistration.k8s.io", "v1")
 _LABEL = "kube-aggregator.kubernetes.io/automanaged"
 _GROUPS = {
     "": 18_000,
@@ -30,17 +31,23 @@ _GROUPS = {
     "coordination.k8s.io": 16_500,
     "node.k8s.io": 16_300,
     "discovery.k8s.io": 16_200,
+    "resource.k8s.io": 16_200,
     "flowcontrol.apiserver.k8s.io": 16_100,
     "internal.apiserver.k8s.io": 16_000,
-    "resource.k8s.io": 15_900,
+    "storagemigration.k8s.io": 15_800,
 }
-_VERSIONS = {("", "v1"): 1, ("autoscaling", "v2"): 30, ("flowcontrol.apiserver.k8s.io", "v1"): 21}
+_VERSIONS = {
+    ("", "v1"): 1,
+    ("autoscaling", "v2"): 30,
+    ("flowcontrol.apiserver.k8s.io", "v1"): 21,
+    ("resource.k8s.io", "v1"): 20,
+}
 _OTHER_GROUP, _STABLE, _OTHER_VERSION = 1_000, 15, 9
 
 
-def local(versions: Iterable[tuple[str, str]], now: str) -> Iterator[objects.Object]:
-    """Yield the APIService of each (group, version), available since `now`."""
-    for group, version in sorted(set(versions)):
+def local(versions: Iterable[tuple[str, str]]) -> Iterator[objects.Object]:
+    """Yield the APIService of each (group, version), but for that of APIServices."""
+    for group, version in sorted(set(versions) - {_ITSELF}):
         stable = version.lstrip("v").isdigit()
         priority = _VERSIONS.get((group, version), _STABLE if stable else _OTHER_VERSION)
         spec: objects.Object = {
@@ -55,15 +62,4 @@ def local(versions: Iterable[tuple[str, str]], now: str) -> Iterator[objects.Obj
             "kind": "APIService",
             "metadata": {"name": f"{version}.{group}", "labels": {_LABEL: "onstart"}},
             "spec": spec,
-            "status": {
-                "conditions": [
-                    {
-                        "type": "Available",
-                        "status": "True",
-                        "lastTransitionTime": now,
-                        "reason": "Local",
-                        "message": "Local APIServices are always available",
-                    }
-                ]
-            },
         }

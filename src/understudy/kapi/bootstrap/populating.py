@@ -34,7 +34,7 @@ def populate(view: views.View, *, port: int = 6443) -> None:
         _create(view, resource, obj, namespace)
     _describe_cidr(view)
     served = [(resource.group, resource.version) for resource in view.shared.builtins.resources]
-    for service in apiservices.local(served, clocks.rfc3339(view.now())):
+    for service in apiservices.local(served):
         _create(view, "apiservices.apiregistration.k8s.io", service)
     for level in _levels():
         _create(

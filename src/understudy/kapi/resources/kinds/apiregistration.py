@@ -5,12 +5,19 @@ from __future__ import annotations
 import base64
 from typing import ClassVar
 
+from understudy.aio import clocks
 from understudy.kapi.resources import strategies
 from understudy.kapi.resources.kinds import rules
 from understudy.kube import causes, names, objects, statuses
 
 _GROUP_MAX, _VERSION_MAX = 20_000, 1_000
 _STATES = ("True", "False", "Unknown")
+_LOCAL: objects.Object = {
+    "type": "Available",
+    "status": "True",
+    "reason": "Local",
+    "message": "Local APIServices are always available",
+}
 
 
 class ApiService(rules.Kind):
@@ -27,10 +34,12 @@ class ApiService(rules.Kind):
     def validate_name(self, name: str) -> list[str]:
         return names.path_segment(name)
 
-    def initial_status(self, obj: objects.Object) -> objects.Object:
+    def prepare_create(self, obj: objects.Object, context: strategies.WriteContext) -> None:
+        """Reset the status; what the server serves itself is available from the start."""
+        obj["status"] = {}
         if (obj.get("spec") or {}).get("service") is None:
-            return obj.get("status") or {}
-        return {}
+            now = clocks.rfc3339(context.now)
+            obj["status"] = {"conditions": [_LOCAL | {"lastTransitionTime": now}]}
 
     def validate_create(
         self, obj: objects.Object, context: strategies.WriteContext
