@@ -36,7 +36,7 @@ def test_the_past_is_as_it_was(steps):
             change.key for change in past.compare(view) if change.storage.resource == "configmaps"
         }
         now = contents(view)
-        assert told >= {key for key in expected.keys() ^ now.keys()}
+        assert told >= expected.keys() ^ now.keys()
         assert told <= {
             key for key in expected.keys() | now.keys() if expected.get(key) != now.get(key)
         }
