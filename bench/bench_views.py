@@ -17,10 +17,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 from understudy.kapi import views
+from understudy.kube import objects
 
 
-def pod(n: int) -> dict[str, object]:
-    """Return a pod of about 3 KB, as a server would hold it."""
+def pod(template: objects.Object, n: int) -> objects.Object:
+    """Return a pod as a server holds it: like another one, with a name of its own."""
+    made = objects.copy(template)
+    made["metadata"] |= bare_pod(n)["metadata"]
+    made["metadata"].pop("resourceVersion")
+    return made
+
+
+def bare_pod(n: int) -> objects.Object:
+    """Return a pod of about 3 KB as a client sends it."""
     env = [{"name": f"SETTING_{i}", "value": f"value-{n}-{i}" * 3} for i in range(30)]
     return {
         "apiVersion": "v1",
@@ -61,11 +70,13 @@ def main() -> None:
     options = parser.parse_args()
     base = views.new_view()
     # The first patch of a kind also compiles its schema, which is not what is measured here.
-    base.load([pod(options.objects)])
-    base.patch("pods", f"web-{options.objects:06d}", {}, f"team-{options.objects % 50:02d}")
+    last = f"team-{options.objects % 50:02d}"
+    base.create("namespaces", {"metadata": {"name": last}})
+    template = base.create("pods", bare_pod(options.objects), last).object()
+    base.patch("pods", f"web-{options.objects:06d}", {}, last)
     gc.collect()
     before = rss_bytes()
-    base.load(pod(n) for n in range(options.objects))
+    base.load(pod(template, n) for n in range(options.objects))
     gc.collect()
     held = rss_bytes() - before
     entries = base.entries(base.resolve("pods"))
