@@ -151,8 +151,9 @@ def test_a_container_is_refused_for_one_clear_cause(bench, fields, cause):
         ),
         (
             {"tolerations": [{"operator": "Exists", "value": "x", "key": "k"}]},
-            'spec.tolerations[0].operator: Invalid value: "x": value must be empty when `operator` '
-            "is 'Exists'",
+            "spec.tolerations[0].operator: Invalid value:"
+            ' {"Key":"k","Operator":"Exists","Value":"x","Effect":"","TolerationSeconds":null}:'
+            " value must be empty when `operator` is 'Exists'",
         ),
         (
             {"dnsPolicy": "None"},
@@ -219,3 +220,10 @@ def test_old_annotations_and_hostnames_are_warned_about(bench):
         "spec.nodeSelector[beta.kubernetes.io/os]: deprecated since v1.14; use "
         '"kubernetes.io/os" instead'
     )
+
+
+def test_a_pod_keeps_its_quality_of_service(bench):
+    bench.create("pods", pod())
+    asking = {"spec": {"containers": [{"name": "c", "resources": {"requests": {"cpu": "1"}}}]}}
+    found = bench.patch_refused("pods", asking)
+    assert 'metadata: Invalid value: "BestEffort": Pod QoS is immutable' in found

@@ -154,7 +154,7 @@ class Pod(rules.Kind):
         out = _annotation_changes(obj, old)
         if obj.get("spec") == old.get("spec"):
             return out
-        return out + _whole(obj) + _validate_spec_change(obj["spec"], old["spec"])
+        return out + _whole(obj) + _validate_spec_change(obj, old)
 
     def warnings(self, obj: objects.Object, old: objects.Object | None) -> list[str]:
         return podwarnings.of_pod(obj) if old is None else []
@@ -243,18 +243,19 @@ def _annotation_changes(pod: objects.Object, old: objects.Object) -> Causes:
     return out + podspecs.validate_annotations(mine, pod["spec"], "metadata.annotations")
 
 
-def _validate_spec_change(spec: objects.Object, old: objects.Object) -> Causes:
+def _validate_spec_change(pod: objects.Object, old_pod: objects.Object) -> Causes:
+    spec, old = pod["spec"], old_pod["spec"]
     out: Causes = []
     for key in ("containers", "initContainers"):
         new_list, old_list = spec.get(key) or (), old.get(key) or ()
         if len(new_list) != len(old_list):
             text = "pod updates may not add or remove containers"
             return [*out, causes.forbidden(f"spec.{key}", text)]
-        out += [
-            causes.required(f"spec.{key}[{index}].image")
-            for index, one in enumerate(new_list)
-            if not one.get("image")
-        ]
+        for index, one in enumerate(new_list):
+            if not one.get("image"):
+                out.append(causes.required(f"spec.{key}[{index}].image"))
+            # Kubernetes looks at images twice, and so at tolerations.
+            out += containers.untrimmed(one, f"spec.{key}[{index}]")
     deadline, old_deadline = spec.get("activeDeadlineSeconds"), old.get("activeDeadlineSeconds")
     at = "spec.activeDeadlineSeconds"
     if deadline is not None:
@@ -274,6 +275,10 @@ def _validate_spec_change(spec: objects.Object, old: objects.Object) -> Causes:
         if gate.get("name") not in known:
             text = f"only deletion is allowed, but found new scheduling gate '{gate.get('name')}'"
             out.append(causes.forbidden(f"spec.schedulingGates[{index}].name", text))
+    was = (old_pod.get("status") or {}).get("qosClass") or podresources.quality_of_service(old)
+    if podresources.quality_of_service(spec) != was:
+        shown = (pod.get("status") or {}).get("qosClass") or ""
+        out.append(causes.invalid("metadata", shown, "Pod QoS is immutable"))
     return out + _validate_rest(spec, old)
 
 

@@ -5,6 +5,7 @@ Source: pkg/apis/core/validation @1.36.
 
 from __future__ import annotations
 
+from understudy.kapi.resources.kinds import gotypes
 from understudy.kube import causes, names, objects, selectors, statuses
 
 Causes = list[statuses.Cause]
@@ -180,20 +181,23 @@ def tolerations(values: list[objects.Object], field: str) -> Causes:
         if effect != "NoExecute" and one.get("tolerationSeconds") is not None:
             text = "effect must be 'NoExecute' when `tolerationSeconds` is set"
             out.append(causes.invalid(f"{path}.effect", effect, text))
-        out += _toleration_operator(operator, one.get("value") or "", f"{path}.operator")
+        out += _toleration_operator(one, f"{path}.operator")
         if effect and effect not in TAINT_EFFECTS:
             out.append(causes.unsupported(f"{path}.effect", effect, TAINT_EFFECTS))
     return out
 
 
-def _toleration_operator(operator: str, value: str, field: str) -> Causes:
+def _toleration_operator(one: objects.Object, field: str) -> Causes:
+    operator, value = one.get("operator") or "", one.get("value") or ""
     match operator:
         case "Equal" | "":
             complaints = names.label_value(value) if value else []
             return [causes.invalid(field, value, ";".join(complaints))] if complaints else []
         case "Exists":
             text = "value must be empty when `operator` is 'Exists'"
-            return [causes.invalid(field, value, text)] if value else []
+            if not value:
+                return []
+            return [causes.invalid(field, gotypes.internal(one, "Toleration"), text)]
         case _:
             return [causes.unsupported(field, operator, ("Equal", "Exists"))]
 
@@ -285,4 +289,4 @@ def only_added_tolerations(
     if any(bare(one) not in kept for one in old):
         text = "existing toleration can not be modified except its tolerationSeconds"
         return [causes.forbidden(field, text)]
-    return []
+    return tolerations(new, field)

@@ -21,6 +21,7 @@ _WITH_IP = frozenset({"ClusterIP", "NodePort", "LoadBalancer"})
 _FAMILIES = ("IPv4", "IPv6")
 _POLICIES = ("PreferDualStack", "RequireDualStack", "SingleStack")
 _DISTRIBUTIONS = ("PreferClose", "PreferSameZone", "PreferSameNode")
+_KUBELET_PORT = 10250
 _AFFINITY_SECONDS_MAX = 86400
 _SOURCE_RANGES = "service.beta.kubernetes.io/load-balancer-source-ranges"
 _HINTS = "service.kubernetes.io/topology-aware-hints"
@@ -455,6 +456,16 @@ def _validate(obj: objects.Object) -> Causes:
         out.append(causes.invalid(f"metadata.annotations[{_MODE}]", annotations[_MODE], text))
     if not ports and not _headless(spec) and kind != "ExternalName":
         out.append(causes.required("spec.ports"))
+    if kind == "LoadBalancer":
+        out += [
+            causes.invalid(
+                f"spec.ports[{index}]",
+                _KUBELET_PORT,
+                f"may not expose port {_KUBELET_PORT} externally since it is used by kubelet",
+            )
+            for index, port in enumerate(ports)
+            if port.get("port") == _KUBELET_PORT
+        ]
     if kind in {"LoadBalancer", "NodePort"} and _headless(spec):
         text = f"may not be set to 'None' for {kind} services"
         out.append(causes.invalid("spec.clusterIPs[0]", "None", text))
