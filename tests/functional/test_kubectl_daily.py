@@ -257,3 +257,21 @@ def test_pruning_and_kustomize(kubectl, tmp_path):
         stdin=text,
     )
     assert kubectl("get", "cm", "-l", "x=z", "-o", "name") == "configmap/only\n"
+
+
+def test_kubectl_over_tls_as_an_administrator_and_as_a_reader(make_cluster, tmp_path):
+    cluster = make_cluster(auth="rbac", tls=True)
+    kubectl = Kubectl(KUBECTLS[-1], cluster.kubeconfig, tmp_path, "default")
+    kubectl("create", "serviceaccount", "reader")
+    kubectl("create", "rolebinding", "r", "--clusterrole=view", "--serviceaccount=default:reader")
+    token = kubectl("create", "token", "reader").strip()
+    assert kubectl("auth", "whoami", "-o", "jsonpath={.status.userInfo.username}") == "admin"
+    Path(cluster.kubeconfig).write_text(
+        Path(cluster.kubeconfig).read_text().replace(cluster.server.token, token)
+    )
+    kubectl("get", "configmaps")
+    assert "cannot create resource" in kubectl("create", "configmap", "a", code=1)
+    assert "cannot list resource" in kubectl("get", "secrets", code=1)
+    assert kubectl("auth", "can-i", "create", "pods", code=1).strip() == "no"
+    as_masters = ("--as=x", "--as-group=system:masters")
+    assert "cannot impersonate" in kubectl("get", "pods", *as_masters, code=1)
