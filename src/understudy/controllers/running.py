@@ -203,6 +203,11 @@ class Rehearsal:
             waiting=tuple(reactor.waiting()) if why == "time limit" else (),
         )
 
+    def pass_time(self, seconds: float) -> None:
+        """Let simulated time pass, periodic work included, whatever is or is not at rest."""
+        with self._simulated_time():
+            advance(self._reactor, self.clock, seconds)
+
     def close(self) -> None:
         """Stop following the view; harmless when repeated."""
         self._reactor.detach()

@@ -8,6 +8,8 @@ Source: PodControllerRefManager in pkg/controller/controller_ref_manager.go.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from understudy.controllers import clusters
 from understudy.kube import objects, selectors, statuses
 
@@ -19,19 +21,19 @@ def claim(
     selector: selectors.LabelSelector,
     *,
     finalizer: str = "",
-    everything: bool = False,
+    accept: Callable[[objects.Object], bool] = bool,
 ) -> list[objects.Object]:
     """Return the objects of `ref` that belong to `owner`, adopting and releasing by the way.
 
     The objects are shared and not to be changed; ordered by name. Pods that are over are not
-    adopted. `everything` keeps what is owned even if it does not match (StatefulSet's history);
-    `finalizer` is given to what is adopted (job tracking).
+    adopted. What `accept` refuses counts as not matching (a StatefulSet's names); `finalizer` is
+    given to what is adopted (job tracking).
     """
     namespace, uid = objects.namespace_of(owner), objects.uid_of(owner)
     leaving = bool(objects.metadata(owner).get("deletionTimestamp"))
     claimed: list[objects.Object] = []
     for obj in cluster.indexes.controlled(ref, namespace, uid):
-        if everything or selector.matches(objects.labels_of(obj)):
+        if selector.matches(objects.labels_of(obj)) and accept(obj):
             claimed.append(obj)
         elif not leaving:
             _release(cluster, ref, obj, uid)
@@ -39,7 +41,7 @@ def claim(
         return claimed
     adopted = []
     for obj in cluster.indexes.loose(ref, namespace):
-        if not selector.matches(objects.labels_of(obj)):
+        if not selector.matches(objects.labels_of(obj)) or not accept(obj):
             continue
         if objects.metadata(obj).get("deletionTimestamp"):
             continue

@@ -133,25 +133,47 @@ class Step:
         collisions = (self.owner.get("status") or {}).get("collisionCount")
         hashed = hashes.template_hash(self.spec["template"], collisions)
         labels = {**objects.labels_of(self.spec["template"]), HASH_LABEL: hashed}
-        number = histories.next_number(revisions)
-        wanted = histories.build(self.owner, number, hashed, labels)
+        wanted = histories.build(self.owner, 0, hashed, labels)
         annotations = {
             name: value for name, value in objects.annotations_of(self.owner).items()
             if name != "kubectl.kubernetes.io/last-applied-configuration"
         }  # fmt: skip
         if annotations:
             wanted["metadata"]["annotations"] = annotations
-        equal = histories.find_equal(revisions, wanted)
+        labelled = [self._labelled(one) for one in revisions]
+        equal = histories.find_equal(labelled, wanted)
+        old = [one for one in labelled if one not in equal]
+        number = histories.next_number(old)
         if not equal:
-            made = histories.put(self.cluster, self.owner, wanted)
-            if made is None:
-                return self._count_collision(), []
-            return made, revisions
+            made = histories.put(self.cluster, self.owner, {**wanted, "revision": number})
+            return (self._count_collision() if made is None else made), old
         current = equal[-1]
-        old = [one for one in revisions if one not in equal]
-        if current is not revisions[-1]:
+        for double in equal[:-1]:
+            self._replace(double, current)
+        if histories.number_of(current) < number:
             current = histories.renumber(self.cluster, current, number)
         return current, old
+
+    def _labelled(self, revision: objects.Object) -> objects.Object:
+        """Return a revision with the label that pods name it by: its name if it has none yet."""
+        if HASH_LABEL in objects.labels_of(revision):
+            return revision
+        changed = objects.copy(revision)
+        changed["metadata"].setdefault("labels", {})[HASH_LABEL] = objects.name_of(revision)
+        return self.cluster.update(histories.REF, changed)
+
+    def _replace(self, double: objects.Object, kept: objects.Object) -> None:
+        """Let the pods of one revision be those of another that says the same; delete the one."""
+        hashed = objects.labels_of(kept)[HASH_LABEL]
+        doubled = objects.labels_of(double)[HASH_LABEL]
+        for found in self._pods_by_node().values():
+            for pod in found:
+                if hashed != doubled == objects.labels_of(pod).get(HASH_LABEL):
+                    changed = objects.copy(pod)
+                    changed["metadata"]["labels"][HASH_LABEL] = hashed
+                    self.cluster.update("pods", changed)
+        namespace, name = clusters.key_of(double)
+        self.cluster.delete(histories.REF, namespace, name)
 
     def _count_collision(self) -> objects.Object:
         status = self.owner.setdefault("status", {})

@@ -48,8 +48,10 @@ class StatefulSets:
         if owner is None:
             return None
         selector = _selector(owner)
-        own = claims.claim(self.cluster, "pods", owner, selector)
-        own = [pod for pod in own if statefulpods.ordinal_of(owner, pod) is not None]
+        own = claims.claim(
+            self.cluster, "pods", owner, selector,
+            accept=lambda pod: statefulpods.ordinal_of(owner, pod) is not None,
+        )  # fmt: skip
         return Step(self.cluster, self.recorder, owner, own).run()
 
 
