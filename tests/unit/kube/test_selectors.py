@@ -120,7 +120,7 @@ def test_a_bad_field_selector_is_told(text, message):
 
 def test_an_unknown_field_has_two_errors():
     selector = selectors.parse_fields("spec.x=1")
-    with pytest.raises(statuses.BadRequestError, match="^field label not supported"):
+    with pytest.raises(statuses.BadRequestError, match=r"^field label not supported"):
         selector.check(("spec.nodeName",))
     with pytest.raises(statuses.BadRequestError, match="is not a known field selector"):
         selector.check(())
