@@ -82,6 +82,34 @@ def test_a_stateful_set_may_change_little(bench):
     assert cause.startswith("spec: Forbidden: updates to statefulset spec for fields other than ")
 
 
+@pytest.mark.parametrize(
+    ("ref", "strategy", "complaint"),
+    [
+        (
+            "deployments.apps",
+            {"strategy": {"type": "x", "rollingUpdate": {"maxSurge": "5%"}}},
+            'spec.strategy: Unsupported value: {"Type":"x","RollingUpdate":{"MaxUnavailable":0,'
+            '"MaxSurge":"5%"}}: supported values: "Recreate", "RollingUpdate"',
+        ),
+        (
+            "daemonsets.apps",
+            {"updateStrategy": {"type": "x"}},
+            'spec.updateStrategy: Unsupported value: {"Type":"x","RollingUpdate":null}:'
+            ' supported values: "RollingUpdate", "OnDelete"',
+        ),
+        (
+            "deployments.apps",
+            {"strategy": {"rollingUpdate": {"maxSurge": "x"}}},
+            'spec.strategy.rollingUpdate.maxSurge: Invalid value: "x": a valid percent string'
+            " must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex"
+            " used for validation is '[0-9]+%')",
+        ),
+    ],
+)
+def test_a_strategy_that_means_nothing_is_shown(bench, ref, strategy, complaint):
+    assert bench.refused(ref, workload(**strategy)) == [complaint]
+
+
 def mounting(name):
     container = {
         "name": "c",

@@ -17,10 +17,7 @@ _PERCENT = re.compile("[0-9]+%")
 def nonnegative(value: objects.Json, field: str) -> Causes:
     """Check that a value is a number of at least 0, or a percentage."""
     if isinstance(value, str):
-        if names.percent(value):
-            text = "must be an integer or percentage (e.g '5%%')"
-            return [causes.invalid(field, value, text)]
-        return []
+        return causes.complaints(field, value, names.percent(value))
     if value < 0:
         return [causes.invalid(field, value, causes.NEGATIVE)]
     return []

@@ -93,10 +93,14 @@ def _template(spec: objects.Object, *, what: str, pods: bool = True) -> Causes:
     try:
         matcher = selectors.from_label_selector(selector)
     except statuses.BadRequestError:
-        out.append(causes.invalid("spec.selector", selector, "invalid label selector"))
-        matcher = None
-    if matcher is not None and not matcher.empty and not matcher.matches(labels or {}):
-        out.append(causes.invalid("spec.template.metadata.labels", labels, _MISMATCH))
+        # Templates are not looked at then; how a StatefulSet's pods restart is.
+        if what != "StatefulSet":
+            return [causes.invalid("spec.selector", selector, "invalid label selector")]
+        out.append(causes.invalid("spec.selector", selector, ""))
+        pods = False
+    else:
+        if not matcher.empty and not matcher.matches(labels or {}):
+            out.append(causes.invalid("spec.template.metadata.labels", labels, _MISMATCH))
     if pods:
         out += podspecs.validate_template(template, "spec.template")
     pod = template.get("spec") or {}
@@ -199,8 +203,19 @@ class Deployment(Workload):
         status = obj.get("status") or {}
         out = self.validate_counts(obj)
         keys = ("updatedReplicas", "readyReplicas", "availableReplicas")
-        out += _replica_counts(status, keys, ready_name="status.readyReplicas")
+        out += _replica_counts(status, keys)
         return out + rules.decremented(obj, old)
+
+
+def _shown(strategy: objects.Object) -> objects.Object:
+    """Return a strategy as Kubernetes' internal type prints it, whose numbers are always there."""
+    rolling = strategy.get("rollingUpdate")
+    counts = {
+        f"Max{what}": rolling.get(f"max{what}") or 0
+        for what in ("Unavailable", "Surge")
+        if rolling is not None
+    }
+    return {"Type": strategy.get("type") or "", "RollingUpdate": counts or None}
 
 
 def _strategy(strategy: objects.Object) -> Causes:
@@ -212,8 +227,7 @@ def _strategy(strategy: objects.Object) -> Causes:
         text = "may not be specified when strategy `type` is 'Recreate'"
         return [causes.forbidden(f"{field}.rollingUpdate", text)]
     if kind != "RollingUpdate":
-        known = ("Recreate", "RollingUpdate")
-        return [causes.unsupported(f"{field}.type", kind or "", known)]
+        return [causes.unsupported(field, _shown(strategy), ("Recreate", "RollingUpdate"))]
     if rolling is None:
         text = "this should be defaulted and never be nil"
         return [causes.required(f"{field}.rollingUpdate", text)]
@@ -443,7 +457,7 @@ class StatefulSet(Workload):
         status = obj.get("status") or {}
         out = self.validate_counts(obj)
         keys = ("readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas")
-        out += _replica_counts(status, keys)
+        out += _replica_counts(status, keys, ready_name="status.readyReplicas")
         return out + rules.decremented(obj, old)
 
 
@@ -597,7 +611,7 @@ def _daemon_strategy(strategy: objects.Object) -> Causes:
     if kind == "OnDelete":
         return []
     if kind != "RollingUpdate":
-        return [causes.unsupported(f"{field}.type", kind, ("RollingUpdate", "OnDelete"))]
+        return [causes.unsupported(field, _shown(strategy), ("RollingUpdate", "OnDelete"))]
     field += ".rollingUpdate"
     if rolling is None:
         return [causes.required(field)]
