@@ -53,7 +53,7 @@ TRUE = [
     "l.map(x, x * 2) == [6, 2, 4] && l.map(x, x > 1, x * 2) == [6, 4]",
     "l.filter(x, x > 1) == [3, 2]",
     "m.all(k, k.size() == 3) && m.exists(k, m[k] == 2)",
-    "[d.nope, 1].exists(x, x == 1) || true",
+    "[d.nope, d.nor].exists(x, x == 1) || true",
     "m.all(k, v, v > 0) && l.exists(i, v, i == 0 && v == 3)",
     "m.transformList(k, v, v).sum() == 3",
     "m.transformMap(k, v, v + 1) == {'one': 2, 'two': 3}",
@@ -69,6 +69,12 @@ TRUE = [
     "optional.none().or(optional.of(2)).value() == 2",
     "[?m[?'one'], ?m[?'nine']] == [1] && {?'x': m[?'nine']} == {}",
     "optional.of(1) == optional.of(1) && optional.none() == optional.none()",
+    # texts of values
+    "'%d %s %f'.format([1, 'abc', 1.0]) == '1 abc 1.000000'",
+    "'%f'.format([1234.5]) == '1,234.500000' && '%.1e'.format([12.0]) == '1.2\u00d710⁰¹'",
+    "string(timestamp('2011-08-18T19:03:37.01+01:00')) == '2011-08-18T19:03:37.01+01:00'",
+    "timestamp('2011-08-18T19:03:37+01:00').getHours() == 19",
+    "timestamp('2011-08-18T19:03:37+01:00').getHours('UTC') == 18",
     # strings
     "s.startsWith('Str') && s.endsWith('ße') && s.contains('aß')",
     "'abc'.matches('^[a-c]+$') && matches('xay', 'a')",
@@ -172,6 +178,9 @@ def test_evaluation_fails_with_the_reference_s_words(expression, text):
         ("l[", "mismatched input '<EOF>' expecting {'[', '{', '(', '.', '-', '!', '?', 'true'"),
         ("n.x", "ERROR: <input>:1:2: type 'int' does not support field selection"),
         ("n && true", "ERROR: <input>:1:1: expected type 'bool' but found 'int'"),
+        ("[1, 'a']", "ERROR: <input>:1:5: expected type 'int' but found 'string'"),
+        ("timestamp(-62135596801)", "ERROR: <input>:1:11: invalid timestamp argument"),
+        ("m.true", "Syntax error: mismatched input 'true' expecting IDENTIFIER"),
         ("duration('1')", "invalid duration argument"),
     ],
 )  # fmt: skip
@@ -179,6 +188,12 @@ def test_what_does_not_compile_says_where_and_why(expression, text):
     with pytest.raises(errors.CompileError) as caught:
         programs.compile(expression, ENVIRONMENT)
     assert text in str(caught.value)
+
+
+def test_a_pattern_that_is_none_makes_no_program():
+    with pytest.raises(errors.ProgramError) as caught:
+        programs.compile("s.find(')')", ENVIRONMENT)
+    assert str(caught.value) == "error parsing regexp: unexpected ): `)`"
 
 
 def test_an_error_points_at_the_character():

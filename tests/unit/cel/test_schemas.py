@@ -63,7 +63,7 @@ def holds(rule, old=None):
         "self.open == self.open && type(self.open) == map",
         "self.x__dash__dashed == 'd'",
         "self.under__underscores__score == 'u'",
-        "self.__namespace__ == 'ns'",
+        "self.__namespace__ == 'ns' && self.namespace == 'ns' && has(self.namespace)",
         "self.dotted__dot__name == 'dot'",
         "!has(self.note)",
         "self.ports.exists(p, p.port == 443)",
@@ -93,7 +93,6 @@ def test_adding_sets_keeps_each_value_once_and_map_lists_are_merged_by_key():
         ("self.nope == 1", "undefined field 'nope'"),
         ("self.name == 1", "found no matching overload for '_==_' applied to '(string, int)'"),
         ("self.tags.all(t, t > 1)", "applied to '(string, int)'"),
-        ("self.namespace == 'x'", "undefined field 'namespace'"),
         ("self.any == 1", "undefined field 'any'"),
     ],
 )

@@ -128,7 +128,7 @@ def _compile(
     try:
         program = programs.compile(expression, programs.Environment(variables=known))
     except errors.CompileError as error:
-        raise PolicyError(f"compilation failed: {error}") from None
+        raise PolicyError(f"{error.stage}: {error}") from None
     if wanted and not any(types.same(program.result, kind) for kind in wanted):
         shown = " ".join(map(_shown, wanted))
         several = f"one of [{shown}]" if len(wanted) > 1 else shown

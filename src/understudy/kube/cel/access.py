@@ -36,7 +36,7 @@ def plain_field(
     operand: Closure, target: types.Type, name: str, step: Callable[[objects.Json], objects.Json]
 ) -> Closure:
     """Return a closure that reads a field of an object's type, or raises "no such key"."""
-    known = target.fields.get(name)
+    known = types.field_of(target, name)
     simple = known is not None and values.coercion(known.type) is None
     if known is None or not simple or target.name == types.VARIABLES:
 

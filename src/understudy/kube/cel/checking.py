@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from understudy.kube import regexps
-from understudy.kube.cel import errors, functions, parsing, syntax, times, types
+from understudy.kube.cel import errors, functions, literals, parsing, syntax, types
 
 _TYPE_NAMES: dict[str, types.Type] = {
     **{kind: known for kind, known in types.SIMPLE.items() if kind[0].islower()},
@@ -65,14 +64,14 @@ def check(
     """
     checker = _Checker(parsed, variables, known)
     checker.check(parsed.root)
-    if not checker.issues:
-        checker.check_literals()
     if checker.issues:
         raise errors.compile_error(parsed.source, checker.issues)
     out = checker.out
     out.node_types = {
         node: checker.mapping.substitute(found, dyn=True) for node, found in out.node_types.items()
     }
+    if issues := list(literals.issues(parsed, out.node_types)):
+        raise errors.compile_error(parsed.source, issues)
     return out
 
 
@@ -183,7 +182,7 @@ class _Checker:
         if target.kind == "map":
             result = target.params[1]
         elif target.kind == "object":
-            known = target.fields.get(name)
+            known = types.field_of(target, name)
             if known is None:
                 self.report(expr, f"undefined field '{name}'")
                 result = types.ERROR
@@ -276,15 +275,10 @@ class _Checker:
         self.out.overloads[expr.id] = overloads
         self.set_type(expr, types.ERROR if failed else types.BOOL)
 
-    def _join(
-        self, expr: syntax.Expr, before: types.Type | None, current: types.Type
-    ) -> types.Type:
+    def _join(self, before: types.Type | None, current: types.Type) -> types.Type:
         if before is None:
             return current
-        if self.fits(before, current):
-            return types.most_general(before, current)
-        self.mismatch(expr, before, current)
-        return types.ERROR
+        return types.most_general(before, current) if self.fits(before, current) else types.DYN
 
     def _unwrapped(self, expr: syntax.Expr) -> types.Type:
         found = self.type_of(expr)
@@ -300,7 +294,7 @@ class _Checker:
             self.check(element)
             optional = position in expr.optional
             found = self._unwrapped(element) if optional else self.type_of(element)
-            joined = self._join(element, joined, found)
+            joined = self._join(joined, found)
         self.set_type(expr, types.list_of(joined or self.fresh()))
 
     def _map(self, expr: syntax.MapExpr) -> None:
@@ -312,10 +306,10 @@ class _Checker:
         values: types.Type | None = None
         for entry in expr.entries:
             self.check(entry.key)
-            keys = self._join(entry.key, keys, self.type_of(entry.key))
+            keys = self._join(keys, self.type_of(entry.key))
             self.check(entry.value)
             found = self._unwrapped(entry.value) if entry.optional else self.type_of(entry.value)
-            values = self._join(entry.value, values, found)
+            values = self._join(values, found)
         self.set_type(expr, types.map_of(keys or self.fresh(), values or self.fresh()))
 
     def _comprehension(self, expr: syntax.Comprehension) -> None:
@@ -359,25 +353,6 @@ class _Checker:
             self.mismatch(expr, wanted, self.type_of(expr))
 
     # ------------------------------------------------------------------ literals
-
-    def check_literals(self) -> None:
-        """Check constants that are durations, times and patterns."""
-        for expr in syntax.walk(self.parsed.root):
-            if not isinstance(expr, syntax.Call):
-                continue
-            last = expr.args[-1] if expr.args else None
-            if not isinstance(last, syntax.Literal) or last.kind != "string":
-                continue
-            text = str(last.value)
-            if expr.function == "duration" and times.parse_duration(text) is None:
-                self.report(last, "invalid duration argument")
-            elif expr.function == "timestamp" and times.parse_timestamp(text) is None:
-                self.report(last, "invalid timestamp argument")
-            elif expr.function == "matches":
-                try:
-                    regexps.compile(text)
-                except regexps.PatternError:
-                    self.report(last, "invalid matches argument")
 
 
 def qualified(expr: syntax.Expr) -> str:

@@ -18,13 +18,6 @@ _TIMES: dict[str, tuple[types.Type, str, int, int]] = {
     "date": (types.TIMESTAMP, "date", 12, 12),
     "date-time": (types.TIMESTAMP, "date-time", 21, 32),
 }
-RESERVED = frozenset(
-    {
-        "true", "false", "null", "in", "as", "break", "const", "continue", "else", "for",
-        "function", "if", "import", "let", "loop", "package", "namespace", "return", "var",
-        "void", "while",
-    }
-)  # fmt: skip
 _ESCAPED = re.compile(r"__|[-./]")
 _ESCAPES = {"__": "__underscores__", ".": "__dot__", "-": "__dash__", "/": "__slash__"}
 _NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
@@ -52,7 +45,7 @@ def escape(name: str) -> str | None:
 
     None where no name can be made of it.
     """
-    if name in RESERVED:
+    if name in types.RESERVED:
         return f"__{name}__"
     if not name or name[0].isdigit():
         return None

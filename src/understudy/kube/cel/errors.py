@@ -34,7 +34,18 @@ class CompileError(CelError):
     ERROR: <input>:1:5: undefined field 'x'
      | self.x
      | ....^
+
+    Attributes:
+        stage: What failed, as Kubernetes says before the text.
     """
+
+    stage = "compilation failed"
+
+
+class ProgramError(CompileError):
+    """The expression checks, but no program can be made of it."""
+
+    stage = "program instantiation failed"
 
 
 class EvaluationError(CelError):

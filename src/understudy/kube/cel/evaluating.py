@@ -148,7 +148,7 @@ class _Compiler:
 
     def field_reader(self, target: types.Type, name: str) -> Closure:
         """Return a function from a value to its field, `access.ABSENT` where it has none."""
-        known = target.fields.get(name) if target.kind == "object" else None
+        known = types.field_of(target, name) if target.kind == "object" else None
         if known is not None:
             absent = target.name != types.VARIABLES
             return access.reader(known.name, values.coercion(known.type), null_is_absent=absent)

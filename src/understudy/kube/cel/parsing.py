@@ -95,6 +95,8 @@ def _reworded(text: str) -> str:
     text = text.replace("'\\u003F'", "'?'")
     if text == "has() argument must be a field selection":
         return "invalid argument to has() macro"
+    if found := _KEYWORD_FIELD.fullmatch(text):
+        return f"Syntax error: mismatched input '{found[1]}' expecting IDENTIFIER"
     if found := _MACRO_NAME.fullmatch(text):
         simple = found[1] in {"all", "exists", "exists_one"}
         return "argument must be a simple name" if simple else "argument is not an identifier"
@@ -105,6 +107,9 @@ def _reworded(text: str) -> str:
 
 _MACRO_NAME = re.compile(
     r"(all|exists|exists_one|filter|map)\(\) variable name must be a simple identifier"
+)
+_KEYWORD_FIELD = re.compile(
+    r"Syntax error: no viable alternative at input '\.(true|false|null|in)'"
 )
 _MACRO_RESULT = re.compile(r"\w+\(\) variable name cannot be __result__")
 

@@ -11,8 +11,10 @@ from understudy.kube.cel import (
     checking,
     costs,
     declarations,
+    errors,
     evaluating,
     functions,
+    literals,
     parsing,
     standard,
     types,
@@ -87,4 +89,6 @@ def compile(source: str, environment: Environment) -> Program:  # noqa: A001 (wh
     parsed = parsing.parse(source)
     known = environment.functions or functions.standard()
     checked = checking.check(parsed, environment.variables, known)
+    if problem := literals.pattern_problem(parsed):
+        raise errors.ProgramError(problem)
     return Program(source, checked, environment)

@@ -195,12 +195,12 @@ def matches(text: str, pattern: str) -> bool:
 # ---------------------------------------------------------------------- times
 
 
-def _clock(read: Callable[[times.Timestamp, str], int]) -> dict[str, Function]:
-    return {"": lambda moment: read(moment, "UTC"), "tz": read}
+def _clock(read: Callable[[times.Timestamp, str | None], int]) -> dict[str, Function]:
+    return {"": lambda moment: read(moment, None), "tz": read}
 
 
 def _parts() -> dict[str, Function]:
-    readers: dict[str, Callable[[times.Timestamp, str], int]] = {
+    readers: dict[str, Callable[[times.Timestamp, str | None], int]] = {
         "timestamp_to_year": lambda t, z: t.local(z).year,
         "timestamp_to_month": lambda t, z: t.local(z).month - 1,
         "timestamp_to_day_of_year": lambda t, z: t.local(z).timetuple().tm_yday - 1,
@@ -231,6 +231,8 @@ def _non_zero(value: objects.Json) -> values.Optional:
     empty = value is None or value is False or value in ("", b"", [], {}) or value == 0
     if isinstance(value, times.Duration):
         empty = value.ns == 0
+    elif isinstance(value, times.Timestamp):
+        empty = value.ns == times.YEAR_ONE_NS
     return values.NONE if empty else values.Optional(value)
 
 
@@ -267,13 +269,13 @@ FUNCTIONS: dict[str, Function] = {
     "add_bytes": lambda a, b: a + b,
     "add_list": values.concat,
     "add_duration_duration": lambda a, b: times.Duration(a.ns + b.ns),
-    "add_duration_timestamp": lambda a, b: times.Timestamp(a.ns + b.ns),
-    "add_timestamp_duration": lambda a, b: times.Timestamp(a.ns + b.ns),
+    "add_duration_timestamp": lambda a, b: b.moved(a.ns),
+    "add_timestamp_duration": lambda a, b: a.moved(b.ns),
     "subtract_int64": subtract_int,
     "subtract_uint64": lambda a, b: checked_uint(a - b),
     "subtract_double": lambda a, b: a - b,
     "subtract_duration_duration": lambda a, b: times.Duration(a.ns - b.ns),
-    "subtract_timestamp_duration": lambda a, b: times.Timestamp(a.ns - b.ns),
+    "subtract_timestamp_duration": lambda a, b: a.moved(-b.ns),
     "subtract_timestamp_timestamp": lambda a, b: times.Duration(a.ns - b.ns),
     "multiply_int64": multiply_int,
     "multiply_uint64": lambda a, b: checked_uint(a * b),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 
@@ -9,6 +10,7 @@ from understudy.kube import objects, regexps
 from understudy.kube.cel import standard, times, values
 
 _PRECISION = 6
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _CLAUSE = re.compile(r"%(?:(%)|(?:\.(\d+))?(.))", re.DOTALL)
 _SPACES = "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009"
 _SPACES += "\u200a\u2028\u2029\u202f\u205f\u3000"
@@ -153,9 +155,9 @@ def _clause(letter: str, arg: objects.Json, precision: int) -> str:
         case "f" | "e" if kind == "string" and arg in {"NaN", "Infinity", "-Infinity"}:
             return str(arg)
         case "f" if kind == "double":
-            return f"{arg:.{precision}f}"
+            return _numeral(arg) or f"{arg:,.{precision}f}"
         case "e" if kind == "double":
-            return f"{arg:.{precision}e}"
+            return _numeral(arg) or _scientific(arg, precision)
         case "f":
             raise _unfit("fixed-point clause can only be used on doubles", kind)
         case "e":
@@ -174,6 +176,19 @@ def _clause(letter: str, arg: objects.Json, precision: int) -> str:
             raise standard.fail(
                 f'could not parse formatting clause: unrecognized formatting clause "{letter}"'
             )
+
+
+def _numeral(value: float) -> str:
+    """Return how a number that has no digits is shown, else nothing."""
+    if math.isnan(value):
+        return "NaN"
+    return ("∞" if value > 0 else "-∞") if math.isinf(value) else ""
+
+
+def _scientific(value: float, precision: int) -> str:
+    """Print as the root locale does: `3.140000`, a multiplication sign, `10⁰⁰`."""
+    digits, _, power = f"{value:.{precision}e}".partition("e")
+    return f"{digits}\u00d710{power.removeprefix('+').translate(_RAISED)}"
 
 
 def _hex(letter: str, arg: objects.Json, kind: str) -> str:

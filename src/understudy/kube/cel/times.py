@@ -24,6 +24,8 @@ _TIMESTAMP = re.compile(
 _OFFSET = re.compile(r"([+-]?)(\d{1,2}):(\d{2})")
 DURATION_MAX_NS = 2**63 - 1
 _TIME_MIN_S, _TIME_MAX_S = -62135596800, 253402300799
+YEAR_ONE_NS = _TIME_MIN_S * SECOND_NS
+"""The first moment of year one, Go's zero time."""
 
 
 @functools.total_ordering
@@ -55,14 +57,20 @@ class Duration:
 
 @functools.total_ordering
 class Timestamp:
-    """A moment."""
+    """A moment; it remembers the offset it was written with, which counts in text and parts only.
 
-    __slots__ = ("ns",)
+    Attributes:
+        ns: Nanoseconds since 1970.
+        offset_s: Seconds east of UTC.
+    """
 
-    def __init__(self, ns: int) -> None:
-        if not _TIME_MIN_S <= ns // SECOND_NS <= _TIME_MAX_S:
+    __slots__ = ("ns", "offset_s")
+
+    def __init__(self, ns: int, offset_s: int = 0) -> None:
+        if not in_range(ns // SECOND_NS):
             raise errors.EvaluationError("timestamp overflow")
         self.ns = ns
+        self.offset_s = offset_s
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Timestamp) and self.ns == other.ns
@@ -78,17 +86,32 @@ class Timestamp:
 
     def __str__(self) -> str:
         seconds, fraction = divmod(self.ns, SECOND_NS)
-        text = _at(seconds).strftime("%Y-%m-%dT%H:%M:%S").rjust(19, "0")
+        text = _at(seconds + self.offset_s).strftime("%Y-%m-%dT%H:%M:%S").rjust(19, "0")
         digits = f"{fraction:09d}".rstrip("0")
-        return f"{text}.{digits}Z" if digits else f"{text}Z"
+        sign, minutes = ("-" if self.offset_s < 0 else "+"), abs(self.offset_s) // 60
+        zone = f"{sign}{minutes // 60:02d}:{minutes % 60:02d}" if self.offset_s else "Z"
+        return f"{text}.{digits}{zone}" if digits else f"{text}{zone}"
 
-    def local(self, zone: str) -> dt.datetime:
-        """Return the wall time in a zone: a name (`Europe/Paris`) or an offset (`-08:00`).
+    def moved(self, ns: int) -> Timestamp:
+        """Return the moment that many nanoseconds later."""
+        return Timestamp(self.ns + ns, self.offset_s)
+
+    def local(self, zone: str | None) -> dt.datetime:
+        """Return the wall time in a zone: a name (`Europe/Paris`), an offset (`-08:00`).
+
+        None means the moment's own offset.
 
         Raises:
             EvaluationError: There is no such zone.
         """
+        if zone is None:
+            return _at(self.ns // SECOND_NS + self.offset_s)
         return _at(self.ns // SECOND_NS).astimezone(_zone(zone))
+
+
+def in_range(seconds: int) -> bool:
+    """Say whether a moment is in the years 1 to 9999."""
+    return _TIME_MIN_S <= seconds <= _TIME_MAX_S
 
 
 def _at(seconds: int) -> dt.datetime:
@@ -152,13 +175,13 @@ def parse_timestamp(text: str) -> Timestamp | None:
         return None
     days = _days(year, month, day)
     seconds = days * 86400 + hour * 3600 + minute * 60 + second
+    offset = 0
     if found[8] != "Z":
         offset = int(found[10]) * 3600 + int(found[11]) * 60
-        seconds -= offset if found[9] == "+" else -offset
+        offset = offset if found[9] == "+" else -offset
+    seconds -= offset
     fraction = int((found[7] or "0").ljust(9, "0")[:9])
-    if not _TIME_MIN_S <= seconds <= _TIME_MAX_S:
-        return None
-    return Timestamp(seconds * SECOND_NS + fraction)
+    return Timestamp(seconds * SECOND_NS + fraction, offset) if in_range(seconds) else None
 
 
 def _days(year: int, month: int, day: int) -> int:

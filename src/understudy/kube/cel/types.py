@@ -92,6 +92,16 @@ SIMPLE = {
 }  # fmt: skip
 
 
+RESERVED = frozenset(
+    {
+        "true", "false", "null", "in", "as", "break", "const", "continue", "else", "for",
+        "function", "if", "import", "let", "loop", "package", "namespace", "return", "var",
+        "void", "while",
+    }
+)  # fmt: skip
+"""Words of the language; as names of fields they may also be written `__namespace__`."""
+
+
 def list_of(element: Type) -> Type:
     """Return `list(element)`."""
     return Type("list", "list", (element,), deep=element.deep or bool(element.coerce))
@@ -121,6 +131,14 @@ def object_type(name: str, fields: dict[str, Field]) -> Type:
     """Return an object type; other fields than the given ones do not exist."""
     deep = any(known.type.deep or known.type.coerce for known in fields.values())
     return Type("object", name, fields=fields, deep=deep)
+
+
+def field_of(target: Type, name: str) -> Field | None:
+    """Return a field of an object type, also one that is a word of the language."""
+    found = target.fields.get(name)
+    if found is None and name in RESERVED:
+        found = target.fields.get(f"__{name}__")
+    return found
 
 
 def is_dyn(type: Type) -> bool:

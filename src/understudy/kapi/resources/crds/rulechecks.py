@@ -135,7 +135,7 @@ class Rules:
         try:
             program = programs.compile(str(entry["rule"]), environment)
         except errors.CompileError as error:
-            out.error = f"compilation failed: {error}"
+            out.error = f"{error.stage}: {error}"
             return out
         if program.result.kind != "bool":
             out.error = "cel expression must evaluate to a bool"
@@ -146,7 +146,9 @@ class Rules:
             try:
                 program = programs.compile(message, environment)
             except errors.CompileError as error:
-                out.message_error = f"messageExpression compilation failed: {error}"
+                out.message_error = (
+                    f"messageExpression {error.stage.removeprefix('program ')}: {error}"
+                )
                 return out
             if program.result.kind != "string":
                 out.message_error = "messageExpression must evaluate to a string"

@@ -108,7 +108,7 @@ def _compiled(
     try:
         out.program = programs.compile(rule.rule, environment)
     except errors.CompileError as error:
-        out.problem = f"compilation failed: {error}"
+        out.problem = f"{error.stage}: {error}"
         return out
     out.uses_old_self = out.program.uses("oldSelf")
     if rule.message_expression:
