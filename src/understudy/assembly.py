@@ -63,7 +63,10 @@ async def start_controllers(
         installing.install(server.base, config)
         more = installing.controllers(config, worlds.steady())
     try:
-        return running.start(server.base, controllers, kind, more=more, on_failure=_report)
+        return running.start(
+            server.base, controllers, kind,
+            more=more, root_ca=server.root_ca, on_failure=_report,
+        )  # fmt: skip
     except ValueError as error:
         raise settings.SettingsError(str(error)) from error
 

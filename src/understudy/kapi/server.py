@@ -158,6 +158,11 @@ class Server:
             shown = "127.0.0.1"
         return f"{scheme}://{shown}:{self._port}"
 
+    @property
+    def root_ca(self) -> str:
+        """PEM of the CA that vouches for the server; empty without TLS."""
+        return self._ca.decode()
+
     def url_of(self, name: str) -> str:
         """Return where a view is reached; sandboxes have their name as path."""
         return self.url if name == self.base.name else f"{self.url}/{name}"
