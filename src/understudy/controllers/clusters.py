@@ -163,14 +163,20 @@ class Cluster:
     def create(self, ref: str, obj: objects.Object) -> objects.Object:
         """Create an object in the namespace it names and return it."""
         namespace = objects.namespace_of(obj)
-        written = self.view.create(ref, obj, namespace, options=self._options)
+        written = self.view.create(ref, _lent(obj), namespace, options=self._options, owned=True)
         return self._note("create", ref, namespace, objects.name_of(obj), "", written)
 
     def update(self, ref: str, obj: objects.Object, subresource: str = "") -> objects.Object:
         """Replace an object (409 if it carries an old resourceVersion) and return it."""
         namespace, name = objects.namespace_of(obj), objects.name_of(obj)
         written = self.view.update(
-            ref, obj, namespace, name=name, subresource=subresource, options=self._options
+            ref,
+            _lent(obj),
+            namespace,
+            name=name,
+            subresource=subresource,
+            options=self._options,
+            owned=True,
         )
         return self._note("update", ref, namespace, name, subresource, written)
 
@@ -270,6 +276,15 @@ def owner_reference(owner: objects.Object, *, controller: bool = True) -> object
     if controller:
         reference |= {"controller": True, "blockOwnerDeletion": True}
     return reference
+
+
+def _lent(obj: objects.Object) -> objects.Object:
+    """Return an object for the view to keep, without copying all of it.
+
+    The view sets the metadata's own fields; what lies deeper is as the store has it, or made by a
+    controller in the same form, so that decoding and defaulting leave it alone.
+    """
+    return {**obj, "metadata": dict(obj["metadata"])}
 
 
 def key_of(obj: objects.Object) -> identities.ObjectKey:

@@ -259,3 +259,18 @@ def test_deprecated_words_are_warned_about(bench):
         'annotation "kubernetes.io/ingress.class" is deprecated, please use '
         "'spec.ingressClassName' instead"
     ]
+
+
+def test_a_rule_may_name_objects_of_several_resources(bench):
+    rule = {"apiGroups": [""], "resources": ["pods", "secrets"], "resourceNames": ["a"]}
+    bench.create("roles.rbac.authorization.k8s.io", {"rules": [rule | {"verbs": ["get"]}]})
+
+
+def test_a_subject_has_a_name(bench):
+    body = {
+        "roleRef": {"kind": "Role", "name": "a", "apiGroup": "rbac.authorization.k8s.io"},
+        "subjects": [{"kind": "User"}],
+    }
+    assert bench.refused("rolebindings.rbac.authorization.k8s.io", body) == [
+        "subjects[0].name: Required value"
+    ]

@@ -5,6 +5,7 @@ Source: pkg/apis/batch/{v1,validation}, pkg/registry/batch @1.36.
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar
 
 from understudy.kapi.resources import strategies
@@ -24,6 +25,11 @@ Causes = list[statuses.Cause]
 _PREFIX = "batch.kubernetes.io/"
 _CRONJOB_NAME_MAX = 52
 _PARALLELISM_MAX = 100_000
+_FAILED_INDEXES_MAX = 100_000
+_COMPLETIONS_SOFT_MAX = 100_000
+_MANY_COMPLETIONS_MAX = 10_000
+"""Bound of parallelism and failed indexes above the soft bound of completions."""
+_ZONE_PART = re.compile(r"[A-Za-z._0-9+-]{1,14}")
 _MESSAGE = "`selector` does not match template `labels`"
 
 
@@ -157,7 +163,7 @@ class CronJob(rules.Kind):
         out = self._validate(obj["spec"], None)
         name = objects.name_of(obj)
         if names.size(name) > _CRONJOB_NAME_MAX:
-            text = names.too_long(_CRONJOB_NAME_MAX)
+            text = f"must be no more than {_CRONJOB_NAME_MAX} characters"
             out.append(causes.invalid("metadata.name", name, text))
         return out
 
@@ -173,8 +179,9 @@ class CronJob(rules.Kind):
         out: Causes = []
         if not schedule:
             out.append(causes.required("spec.schedule"))
-        elif old is None or schedule != old.get("schedule"):
-            out += _schedule(schedule, zone)
+        else:
+            with_zone = old is not None and "TZ" in (old.get("schedule") or "")
+            out += _schedule(schedule, zone, with_zone=with_zone)
         out += rules.nonnegative(
             spec.get("startingDeadlineSeconds"), "spec.startingDeadlineSeconds"
         )
@@ -205,12 +212,15 @@ class CronJob(rules.Kind):
                 "metadata.name: this is used in Pod names and hostnames, which can result in"
                 f" surprising behavior; a DNS label is recommended: {shown}"
             )
-        if old is not None and old["spec"] == spec:
-            return out
-        if "TZ" in (spec.get("schedule") or ""):
-            text = "cannot use TZ or CRON_TZ in schedule, use timeZone field instead"
-            out.append(f"spec.schedule: {text}")
-        return out + _warnings(spec["jobTemplate"]["spec"], "spec.jobTemplate.spec.")
+        if old is None or old["spec"] != spec:
+            out += _warnings(spec["jobTemplate"]["spec"], "spec.jobTemplate.spec.")
+        if old is not None and "TZ" in (spec.get("schedule") or ""):
+            out.append(
+                "cannot use TZ or CRON_TZ in spec.spec.schedule, use timeZone instead, see"
+                " https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/ for more"
+                " details"
+            )
+        return out
 
 
 def default_spec(spec: objects.Object) -> None:
@@ -253,7 +263,8 @@ def validate_spec(spec: objects.Object, field: str) -> Causes:
     if (policy := spec.get("successPolicy")) is not None:
         if spec.get("completionMode") != "Indexed":
             text = "requires indexed completion mode"
-            out.append(causes.invalid(f"{field}.successPolicy", {"Rules": []}, text))
+            shown = gotypes.internal(policy, _INTERNAL["successPolicy"])
+            out.append(causes.invalid(f"{field}.successPolicy", shown, text))
         else:
             out += jobpolicies.success(policy, spec, f"{field}.successPolicy")
     replacement = spec.get("podReplacementPolicy")
@@ -294,19 +305,44 @@ def _completion(spec: objects.Object, field: str) -> Causes:
                     f" {mode}"
                 )
                 out.append(causes.invalid(f"{field}.parallelism", parallelism, text))
-    if spec.get("backoffLimitPerIndex") is not None and mode != "Indexed":
-        text = "requires indexed completion mode"
-        out.append(
-            causes.invalid(f"{field}.backoffLimitPerIndex", spec["backoffLimitPerIndex"], text)
-        )
-    limit = spec.get("maxFailedIndexes")
-    if limit is not None:
-        if spec.get("backoffLimitPerIndex") is None:
-            text = "when maxFailedIndexes is specified"
-            out.append(causes.required(f"{field}.backoffLimitPerIndex", text))
-        if completions is not None and limit > completions:
-            text = "must be less than or equal to completions"
-            out.append(causes.invalid(f"{field}.maxFailedIndexes", limit, text))
+    limit, per_index = spec.get("maxFailedIndexes"), spec.get("backoffLimitPerIndex")
+    if limit is not None and per_index is None:
+        text = "when maxFailedIndexes is specified"
+        out.append(causes.required(f"{field}.backoffLimitPerIndex", text))
+    if mode == "Indexed":
+        return out + _failed_indexes(spec, field)
+    if mode in {None, "NonIndexed"}:
+        out += [
+            causes.invalid(f"{field}.{key}", spec[key], "requires indexed completion mode")
+            for key in ("backoffLimitPerIndex", "maxFailedIndexes")
+            if spec.get(key) is not None
+        ]
+    return out
+
+
+def _failed_indexes(spec: objects.Object, field: str) -> Causes:
+    """Check how many indexes of an indexed job may fail."""
+    limit, completions = spec.get("maxFailedIndexes"), spec.get("completions")
+    parallelism = spec.get("parallelism") or 0
+    at = f"{field}.maxFailedIndexes"
+    out: Causes = []
+    if limit is not None and completions is not None and limit > completions:
+        out.append(causes.invalid(at, limit, "must be less than or equal to completions"))
+    if limit is not None and limit > _FAILED_INDEXES_MAX:
+        text = f"must be less than or equal to {_FAILED_INDEXES_MAX}"
+        out.append(causes.invalid(at, limit, text))
+    if (completions or 0) <= _COMPLETIONS_SOFT_MAX or spec.get("backoffLimitPerIndex") is None:
+        return out
+    if limit is None:
+        text = f"must be specified when completions is above {_COMPLETIONS_SOFT_MAX}"
+        out.append(causes.required(at, text))
+    for where, value in ((f"{field}.parallelism", parallelism), (at, limit or 0)):
+        if value > _MANY_COMPLETIONS_MAX:
+            text = (
+                f"must be less than or equal to {_MANY_COMPLETIONS_MAX} when completions are"
+                f" above {_COMPLETIONS_SOFT_MAX} and used with backoff limit per index"
+            )
+            out.append(causes.invalid(where, value, text))
     return out
 
 
@@ -366,9 +402,7 @@ def _generated_selector(spec: objects.Object, meta: objects.Object) -> Causes:
     return out
 
 
-_SCHEDULING_KEYS = ("nodeSelector", "affinity", "tolerations", "schedulingGates")
-
-
+_SCHEDULING_KEYS = ("nodeSelector", "tolerations", "schedulingGates")
 _INTERNAL = {
     "podFailurePolicy": "io.k8s.api.batch.v1.PodFailurePolicy",
     "successPolicy": "io.k8s.api.batch.v1.SuccessPolicy",
@@ -411,6 +445,7 @@ def _template_change(spec: objects.Object, old: objects.Object, old_job: objects
         pod, old_pod = new.setdefault("spec", {}), before.get("spec") or {}
         for key in _SCHEDULING_KEYS:
             rules.restore(pod, old_pod, key)
+        _restore_node_affinity(pod, old_pod)
         for key in ("containers", "initContainers"):
             pairs = zip(pod.get(key) or (), old_pod.get(key) or (), strict=False)
             for one, old_one in pairs:
@@ -421,14 +456,26 @@ def _template_change(spec: objects.Object, old: objects.Object, old_job: objects
     return [causes.invalid("spec.template", shown, causes.IMMUTABLE)]
 
 
-def _schedule(schedule: str, zone: str | None) -> Causes:
+def _restore_node_affinity(pod: objects.Object, old: objects.Object) -> None:
+    """Undo what was changed of the affinity to nodes, and of nothing else."""
+    new, before = pod.get("affinity"), old.get("affinity")
+    rest = {key: value for key, value in (new or {}).items() if key != "nodeAffinity"}
+    old_rest = {key: value for key, value in (before or {}).items() if key != "nodeAffinity"}
+    if rules.same(rest, old_rest):
+        rules.restore(pod, old, "affinity")
+
+
+def _schedule(schedule: str, zone: str | None, *, with_zone: bool) -> Causes:
+    """Check a schedule; one that brought its own time zone before may go on doing so."""
     out: Causes = []
     if complaint := schedules.complaint(schedule):
         out.append(causes.invalid("spec.schedule", schedule, complaint))
-    if "TZ" in schedule:
+    if "TZ" in schedule and with_zone and zone is not None:
+        text = "cannot use both timeZone field and TZ or CRON_TZ in schedule"
+        out.append(causes.invalid("spec.schedule", schedule, text))
+    elif "TZ" in schedule and not with_zone:
         text = "cannot use TZ or CRON_TZ in schedule, use timeZone field instead"
-        if zone is not None or schedule.startswith(("TZ=", "CRON_TZ=")):
-            out = [causes.invalid("spec.schedule", schedule, text)]
+        out.append(causes.invalid("spec.schedule", schedule, text))
     return out
 
 
@@ -436,12 +483,17 @@ def _time_zone(zone: str) -> Causes:
     at = "spec.timeZone"
     if not zone:
         return [causes.invalid(at, zone, "timeZone must be nil or non-empty string")]
+    unknown = causes.invalid(at, zone, f"unknown time zone {zone}")
+    parts = zone.split("/")
+    if any(p in {".", ".."} or p[:1] == "-" or not _ZONE_PART.fullmatch(p) for p in parts):
+        return [unknown]
+    out: Causes = []
     if zone.lower() == "local":
         text = "timeZone must be an explicit time zone as defined in"
-        return [causes.invalid(at, zone, f"{text} https://www.iana.org/time-zones")]
+        out.append(causes.invalid(at, zone, f"{text} https://www.iana.org/time-zones"))
     if not schedules.is_time_zone(zone):
-        return [causes.invalid(at, zone, f"unknown time zone {zone}")]
-    return []
+        out.append(unknown)
+    return out
 
 
 def _warnings(spec: objects.Object, prefix: str) -> list[str]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from understudy.kapi.resources.kinds import gotypes
 from understudy.kube import causes, names, objects, statuses
 
 Causes = list[statuses.Cause]
@@ -57,8 +56,7 @@ def failure(policy: objects.Object, spec: objects.Object, field: str) -> Causes:
         path = f"{field}.rules[{index}]"
         action = rule.get("action") or ""
         if not action:
-            known = ", ".join(f'"{one}"' for one in _ACTIONS)
-            out.append(causes.required(f"{path}.action", f"valid values: {known}"))
+            out.append(causes.required(f"{path}.action", _valid(_ACTIONS)))
         elif action == "FailIndex" and spec.get("backoffLimitPerIndex") is None:
             text = "requires the backoffLimitPerIndex to be set"
             out.append(causes.invalid(f"{path}.action", action, text))
@@ -71,20 +69,24 @@ def failure(policy: objects.Object, spec: objects.Object, field: str) -> Causes:
             out += _conditions(conditions, f"{path}.onPodConditions")
         if (codes is not None) != bool(conditions):
             continue
-        shown = gotypes.internal(rule, "io.k8s.api.batch.v1.PodFailurePolicyRule")
         text = "specifying both OnExitCodes and OnPodConditions is not supported"
         if codes is None:
             text = "specifying one of OnExitCodes and OnPodConditions is required"
-        out.append(causes.invalid(path, shown, text))
+        # The value itself is left out.
+        out.append(statuses.Cause(path, "FieldValueInvalid", f"Invalid value: {text}"))
     return out
+
+
+def _valid(values: Sequence[str]) -> str:
+    """Say which values there are, as Go prints a list of quoted texts."""
+    return f"valid values: [{' '.join(map(causes.quoted, values))}]"
 
 
 def _exit_codes(codes: objects.Object, containers: Sequence[str | None], field: str) -> Causes:
     operator, values = codes.get("operator") or "", codes.get("values") or []
     out: Causes = []
     if not operator:
-        text = 'valid values: "In", "NotIn"'
-        out.append(causes.required(f"{field}.operator", text))
+        out.append(causes.required(f"{field}.operator", _valid(_OPERATORS)))
     elif operator not in _OPERATORS:
         out.append(causes.unsupported(f"{field}.operator", operator, _OPERATORS))
     name = codes.get("containerName")
@@ -123,8 +125,7 @@ def _conditions(conditions: list[objects.Object], field: str) -> Causes:
         out += causes.complaints(f"{at}.type", kind, names.qualified_name(kind))
         known = ("False", "True", "Unknown")
         if not status:
-            text = 'valid values: "False", "True", "Unknown"'
-            out.append(causes.required(f"{at}.status", text))
+            out.append(causes.required(f"{at}.status", _valid(known)))
         elif status not in known:
             out.append(causes.unsupported(f"{at}.status", status, known))
     return out
@@ -182,29 +183,44 @@ def _success_rule(rule: objects.Object, spec: objects.Object, field: str) -> Cau
 def parse_indexes(text: str, completions: int) -> tuple[int, str]:
     """Return how many indexes `1,3-5` lists, and what is wrong with it, or nothing."""
     total, last = 0, -1
-    if not text:
-        return 0, ""
-    for part in text.split(","):
-        first_text, dash, end_text = part.partition("-")
-        limits = [first_text, end_text] if dash else [first_text]
-        if part.count("-") > 1:
-            return (
-                0,
-                f"the fragment {causes.quoted(part)} violates the requirement that an index"
-                " interval can have at most two parts separated by '-'",
-            )
-        numbers: list[int] = []
-        for one in limits:
-            if not one.isascii() or not one.isdigit():
-                return 0, f"cannot convert string to integer for index: {causes.quoted(one)}"
-            numbers.append(int(one))
-        for number in numbers:
-            if number >= completions:
-                return 0, f"too large index: {causes.quoted(str(number))}"
-        if dash and numbers[0] >= numbers[1]:
-            return 0, f"non-increasing order, previous: {numbers[0]}, current: {numbers[1]}"
-        if numbers[0] <= last:
-            return 0, f"non-increasing order, previous: {last}, current: {numbers[0]}"
-        total += numbers[-1] - numbers[0] + 1
-        last = numbers[-1]
+    for part in text.split(",") if text else ():
+        first, end, complaint = _interval(part, completions)
+        if complaint:
+            return 0, complaint
+        if first <= last:
+            return 0, f"non-increasing order, previous: {last}, current: {first}"
+        total += end - first + 1
+        last = end
     return total, ""
+
+
+def listed(text: str, completions: int) -> set[int]:
+    """Return the indexes that `1,3-5` lists, without the parts that mean nothing."""
+    found: set[int] = set()
+    for part in text.split(",") if text else ():
+        first, end, complaint = _interval(part, completions)
+        if not complaint:
+            found.update(range(first, end + 1))
+    return found
+
+
+def _interval(text: str, completions: int) -> tuple[int, int, str]:
+    limits = text.split("-")
+    if len(limits) > 2:
+        return (
+            0,
+            0,
+            f"the fragment {causes.quoted(text)} violates the requirement that an index"
+            " interval can have at most two parts separated by '-'",
+        )
+    numbers: list[int] = []
+    for one in limits:
+        if not one.removeprefix("+").isdecimal() or not one.isascii():
+            return 0, 0, f"cannot convert string to integer for index: {causes.quoted(one)}"
+        if int(one) >= completions:
+            return 0, 0, f"too large index: {causes.quoted(one)}"
+        numbers.append(int(one))
+    first, end = numbers[0], numbers[-1]
+    if len(numbers) > 1 and first >= end:
+        return 0, 0, f"non-increasing order, previous: {first}, current: {end}"
+    return first, end, ""

@@ -1,5 +1,7 @@
 """A Job's status: which transitions make sense.
 
+Most rules are asked only where what they are about has changed, so that a status that broke one
+earlier can still be written to otherwise.
 Source: pkg/apis/batch/validation, pkg/registry/batch/job/strategy.go @1.36.
 """
 
@@ -7,23 +9,41 @@ from __future__ import annotations
 
 import datetime as dt
 
-from understudy.kapi.resources.kinds import gotypes
+from understudy.kapi.resources.kinds import gotypes, jobpolicies
 from understudy.kube import causes, objects, statuses
 
 Causes = list[statuses.Cause]
 
-_ENDS = ("Complete", "Failed")
+_TERMINAL = ("Failed", "Complete", "FailureTarget")
 
 
 def _instant(text: str | None) -> dt.datetime | None:
     return dt.datetime.fromisoformat(text) if text else None
 
 
-def _has(status: objects.Object, kind: str, value: str = "True") -> bool:
-    return any(
-        one.get("type") == kind and one.get("status") == value
-        for one in status.get("conditions") or ()
-    )
+class _Status:
+    """What is asked of a status more than once."""
+
+    def __init__(self, status: objects.Object) -> None:
+        self.raw = status
+        self._true = {
+            one.get("type") for one in status.get("conditions") or () if one.get("status") == "True"
+        }
+        self.complete, self.failed = self.has("Complete"), self.has("Failed")
+        self.finished = self.complete or self.failed
+        self.succeeding, self.failing = self.has("SuccessCriteriaMet"), self.has("FailureTarget")
+
+    def has(self, kind: str) -> bool:
+        """Say whether a condition is true."""
+        return kind in self._true
+
+    def number(self, key: str) -> int:
+        """Return a count, 0 if it is not there."""
+        return int(self.raw.get(key) or 0)
+
+    def changed(self, key: str, old: _Status) -> bool:
+        """Say whether a field is not as it was."""
+        return bool(self.raw.get(key) != old.raw.get(key))
 
 
 def _whole(text: str) -> statuses.Cause:
@@ -33,20 +53,20 @@ def _whole(text: str) -> statuses.Cause:
 
 def validate(job: objects.Object, old: objects.Object) -> Causes:
     """Return every reason why a status write is not valid."""
-    status, before = job.get("status") or {}, old.get("status") or {}
-    spec = old.get("spec") or {}
+    new, before = _Status(job.get("status") or {}), _Status(old.get("status") or {})
+    spec = job.get("spec") or {}
     out: Causes = []
     for key in ("active", "succeeded", "failed", "ready", "terminating"):
-        value = status.get(key)
+        value = new.raw.get(key)
         if value is not None and value < 0:
             out.append(causes.invalid(f"status.{key}", value, causes.NEGATIVE))
-    if (uncounted := status.get("uncountedTerminatedPods")) is not None:
+    if (uncounted := new.raw.get("uncountedTerminatedPods")) is not None:
         out += _uncounted(uncounted)
-    if status == before:
+    if new.raw == before.raw:
         return out
-    out += _condition_rules(status, before)
-    out += _times(status, before, spec)
-    return out + _counts(status, spec)
+    out += _conditions(new, before, spec)
+    out += _times(new, before, spec)
+    return out + _counts(new, before, spec) + _indexes(new, before, spec)
 
 
 def _uncounted(uncounted: objects.Object) -> Causes:
@@ -63,90 +83,147 @@ def _uncounted(uncounted: objects.Object) -> Causes:
     return out
 
 
-def _condition_rules(status: objects.Object, before: objects.Object) -> Causes:
-    complete, failed = _has(status, "Complete"), _has(status, "Failed")
-    out: Causes = []
-    if complete and failed:
-        out.append(_whole("cannot set Complete=True and Failed=true conditions"))
-    if complete and not _has(status, "SuccessCriteriaMet"):
-        text = "cannot set Complete=True condition without the SuccessCriteriaMet=true condition"
-        out.append(_whole(text))
-    if failed and not _has(status, "FailureTarget"):
-        text = "cannot set Failed=True condition without the FailureTarget=true condition"
-        out.append(_whole(text))
-    if failed and _has(status, "SuccessCriteriaMet"):
-        text = "cannot set Failed=True and SuccessCriteriaMet=true conditions"
-        out.append(_whole(text))
-    if complete and _has(status, "FailureTarget"):
-        out.append(_whole("cannot set Complete=True and FailureTarget=true conditions"))
-    if _has(status, "FailureTarget") and _has(status, "SuccessCriteriaMet"):
-        text = "cannot set FailureTarget=True and SuccessCriteriaMet=true conditions"
-        out.append(_whole(text))
-    for kind in (*_ENDS, "FailureTarget", "SuccessCriteriaMet"):
-        if _has(before, kind) and not _has(status, kind):
-            text = f"cannot disable the terminal {kind}=True condition"
-            if kind in {"FailureTarget", "SuccessCriteriaMet"}:
-                text = f"cannot disable the {kind}=True condition"
-            out.append(_whole(text))
-    return out
+def _conditions(new: _Status, old: _Status, spec: objects.Object) -> Causes:
+    completed, broke = new.complete != old.complete, new.failed != old.failed
+    targeted, met = new.failing != old.failing, new.succeeding != old.succeeding
+    rules = (
+        (
+            (completed or broke) and new.complete and new.failed,
+            "cannot set Complete=True and Failed=true conditions",
+        ),
+        (
+            (completed or targeted) and new.complete and new.failing,
+            "cannot set Complete=True and FailureTarget=true conditions",
+        ),
+        (
+            (broke or targeted) and new.failed and not new.failing,
+            "cannot set Failed=True condition without the FailureTarget=true condition",
+        ),
+        (
+            (completed or met) and new.complete and not new.succeeding,
+            "cannot set Complete=True condition without the SuccessCriteriaMet=true condition",
+        ),
+        (
+            new.succeeding and new.failed,
+            "cannot set SuccessCriteriaMet=True and Failed=true conditions",
+        ),
+        (
+            new.succeeding and new.failing,
+            "cannot set SuccessCriteriaMet=True and FailureTarget=true conditions",
+        ),
+        (
+            spec.get("successPolicy") is not None and new.complete and not new.succeeding,
+            "cannot set Complete=True for Job with SuccessPolicy unless SuccessCriteriaMet=True",
+        ),
+        *(
+            (
+                old.has(kind) and not new.has(kind),
+                f"cannot disable the terminal {kind}=True condition",
+            )
+            for kind in _TERMINAL
+        ),
+        (
+            old.succeeding and not new.succeeding,
+            "cannot disable the SuccessCriteriaMet=True condition",
+        ),
+        (
+            old.complete and not old.succeeding and new.succeeding,
+            "cannot set SuccessCriteriaMet=True for Job already has Complete=true conditions",
+        ),
+    )
+    return [_whole(text) for broken, text in rules if broken]
 
 
-def _times(status: objects.Object, before: objects.Object, spec: objects.Object) -> Causes:
-    complete, failed = _has(status, "Complete"), _has(status, "Failed")
-    started, ended = _instant(status.get("startTime")), _instant(status.get("completionTime"))
-    out: Causes = []
+def _times(new: _Status, old: _Status, spec: objects.Object) -> Causes:
+    shown, was_ended = new.raw.get("completionTime"), old.raw.get("completionTime")
+    started, ended = _instant(new.raw.get("startTime")), _instant(shown)
+    restarted, moved = new.changed("startTime", old), new.changed("completionTime", old)
     at = "status.completionTime"
-    if complete:
-        if ended is None:
-            text = "completionTime is required for Complete jobs"
-            out.append(causes.required(at, text))
-        elif started is not None and ended < started:
-            text = "completionTime cannot be set before startTime"
-            out.append(causes.invalid(at, status["completionTime"], text))
-    elif ended is not None:
-        text = "completionTime can only be set for Complete jobs"
-        out.append(causes.invalid(at, status["completionTime"], text))
-    if (complete or failed) and started is None:
+    out: Causes = []
+    if new.complete != old.complete or moved:
+        if ended is not None and not new.complete:
+            text = "cannot set completionTime when there is no Complete=True condition"
+            out.append(causes.invalid(at, shown, text))
+        if ended is None and new.complete:
+            out.append(causes.required(at, "completionTime is required for Complete jobs"))
+    if (restarted or moved) and started is not None and ended is not None and ended < started:
+        text = "completionTime cannot be set before startTime"
+        out.append(causes.invalid(at, shown, text))
+    if moved and ended is not None and was_ended is not None:
+        out.append(causes.invalid(at, shown, "completionTime cannot be mutated"))
+    suspended = bool(spec.get("suspend"))
+    never_starts = suspended and spec.get("completions") == 0
+    asked = (new.finished != old.finished or restarted) and not never_starts
+    if asked and started is None and new.finished:
         text = "startTime is required for finished job"
         out.append(causes.required("status.startTime", text))
-    was_started = before.get("startTime")
-    suspended = bool(spec.get("suspend"))
-    if was_started and not suspended and status.get("startTime") != was_started:
-        if status.get("startTime") is None:
-            text = "startTime cannot be removed for unsuspended job"
-            out.append(causes.required("status.startTime", text))
-        else:
-            text = "startTime cannot be modified for unsuspended job"
-            out.append(causes.invalid("status.startTime", status["startTime"], text))
-    was_ended = before.get("completionTime")
-    if was_ended and _has(before, "Complete") and status.get("completionTime") != was_ended:
-        text = "completionTime cannot be mutated"
-        out.append(causes.invalid(at, status.get("completionTime"), text))
+    resumed = old.has("Suspended") and not new.has("Suspended")
+    if restarted and old.raw.get("startTime") is not None and not suspended and not resumed:
+        text = "field is immutable for unsuspended job once set"
+        out.append(causes.invalid("status.startTime", new.raw.get("startTime"), text))
     return out
 
 
-def _counts(status: objects.Object, spec: objects.Object) -> Causes:
-    finished = _has(status, "Complete") or _has(status, "Failed")
-    active, ready = status.get("active") or 0, status.get("ready") or 0
-    terminating = status.get("terminating") or 0
+def _counts(new: _Status, old: _Status, spec: objects.Object) -> Causes:
+    ended = new.finished != old.finished
     out: Causes = []
-    if finished and active > 0:
-        text = "active>0 is invalid for finished job"
-        out.append(causes.invalid("status.active", active, text))
-    if finished and terminating > 0:
-        text = "terminating>0 is invalid for finished job"
-        out.append(causes.invalid("status.terminating", terminating, text))
-    if status.get("ready") is not None and ready > active:
+    for key in ("active", "terminating"):
+        if new.finished and new.number(key) > 0 and (ended or new.changed(key, old)):
+            text = f"{key}>0 is invalid for finished job"
+            out.append(causes.invalid(f"status.{key}", new.raw[key], text))
+    key = "uncountedTerminatedPods"
+    uncounted = new.raw.get(key) or {}
+    left = uncounted.get("succeeded") or uncounted.get("failed")
+    if new.finished and left and (ended or new.changed(key, old)):
+        text = "uncountedTerminatedPods needs to be empty for finished job"
+        kept = gotypes.internal(uncounted, "io.k8s.api.batch.v1.UncountedTerminatedPods")
+        out.append(causes.invalid(f"status.{key}", kept, text))
+    changed = new.changed("ready", old) or new.changed("active", old)
+    ready = new.raw.get("ready")
+    if changed and ready is not None and ready > new.number("active"):
         text = "cannot set more ready pods than active"
         out.append(causes.invalid("status.ready", ready, text))
-    uncounted = status.get("uncountedTerminatedPods") or {}
-    if finished and (uncounted.get("succeeded") or uncounted.get("failed")):
-        text = "uncountedTerminatedPods needs to be empty for finished job"
-        shown = gotypes.internal(uncounted, "io.k8s.api.batch.v1.UncountedTerminatedPods")
-        out.append(causes.invalid("status.uncountedTerminatedPods", shown, text))
-    indexed = spec.get("completionMode") == "Indexed"
-    for key in ("completedIndexes", "failedIndexes"):
-        if status.get(key) and not indexed:
-            text = f"cannot set non-empty {key} when non-indexed completion mode"
-            out.append(causes.invalid(f"status.{key}", status[key], text))
+    # An indexed job whose parallelism is that of its completions can be scaled down.
+    elastic = _is_indexed(spec) and spec.get("completions") == spec.get("parallelism")
+    for key in ("failed", *(() if elastic else ("succeeded",))):
+        if new.number(key) < old.number(key):
+            text = f"cannot decrease the {key} counter"
+            out.append(causes.invalid(f"status.{key}", new.number(key), text))
+    return out
+
+
+def _is_indexed(spec: objects.Object) -> bool:
+    return spec.get("completionMode") == "Indexed"
+
+
+def _indexes(new: _Status, old: _Status, spec: objects.Object) -> Causes:
+    completed, failed = new.raw.get("completedIndexes") or "", new.raw.get("failedIndexes")
+    changed, refailed = new.changed("completedIndexes", old), new.changed("failedIndexes", old)
+    completions, per_index = spec.get("completions"), spec.get("backoffLimitPerIndex")
+    out: Causes = []
+    at = "status.completedIndexes"
+    if changed and completions is not None:
+        _, why = jobpolicies.parse_indexes(completed, completions)
+        if why:
+            out.append(causes.invalid(at, completed, f"error parsing completedIndexes: {why}"))
+    if changed and completed and not _is_indexed(spec):
+        text = "cannot set non-empty completedIndexes when non-indexed completion mode"
+        out.append(causes.invalid(at, completed, text))
+    if failed is None:
+        return out
+    at = "status.failedIndexes"
+    if refailed and completions is not None and per_index is not None:
+        _, why = jobpolicies.parse_indexes(failed, completions)
+        if why:
+            out.append(causes.invalid(at, failed, f"error parsing failedIndexes: {why}"))
+    if refailed and per_index is None:
+        text = "cannot set non-null failedIndexes when backoffLimitPerIndex is null"
+        out.append(causes.invalid(at, failed, text))
+    if (changed or refailed) and completions is not None:
+        shared = jobpolicies.listed(completed, completions) & jobpolicies.listed(
+            failed, completions
+        )
+        if shared:
+            text = f"failedIndexes and completedIndexes overlap at index: {min(shared)}"
+            out.append(causes.invalid(at, failed, text))
     return out

@@ -59,9 +59,6 @@ class Role(rules.PathNamed, rules.Listing):
         if not resources:
             text = "resource rules must supply at least one resource"
             out.append(causes.required(f"{field}.resources", text))
-        if named and len(resources or ()) > 1:
-            text = "resource names cannot apply to multiple resources"
-            out.append(causes.required(f"{field}.resourceNames", text))
         return out
 
 
@@ -85,6 +82,10 @@ class ClusterRole(Role):
             )
         for index, selector in enumerate(listed):
             out += selectors.validate_label_selector(selector, f"{at}[{index}]")
+            try:
+                selectors.from_label_selector(selector)
+            except statuses.BadRequestError:
+                out.append(causes.invalid(f"{at}[{index}]", None, "invalid label selector."))
         return out
 
 
@@ -154,9 +155,6 @@ class RoleBinding(rules.PathNamed):
             if not self.is_namespaced and not subject.get("namespace"):
                 out.append(causes.required(f"{field}.namespace"))
         elif kind in {"User", "Group"}:
-            if not name:
-                text = f"{kind.lower()} name cannot be empty"
-                out.append(causes.invalid(f"{field}.name", name, text))
             if group != _GROUP:
                 out.append(causes.unsupported(f"{field}.apiGroup", group, (_GROUP,)))
         else:
