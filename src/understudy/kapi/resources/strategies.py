@@ -73,6 +73,7 @@ class WriteContext:
         user: Who asks.
         subresource: Empty for the main resource.
         dry_run: True when nothing will be kept.
+        warnings: Texts for Warning headers; validation may add to them.
     """
 
     reader: Reader
@@ -81,6 +82,7 @@ class WriteContext:
     user: UserInfo = field(default_factory=UserInfo)
     subresource: str = ""
     dry_run: bool = False
+    warnings: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

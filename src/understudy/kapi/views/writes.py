@@ -318,10 +318,12 @@ def replace(
     causes = names.validate_metadata_update(obj, old, namespaced=resource.namespaced) * 2
     causes += strategy.validate_update(obj, old, context)
     if causes:
-        raise statuses.invalid(resource.storage.group, resource.kind, name, causes)
+        refusal = statuses.invalid(resource.storage.group, resource.kind, name, causes)
+        refusal.warnings = tuple(context.warnings)
+        raise refusal
     warnings = strategy.warnings(obj, old)
     view.shared.chain.validate(attributes)
-    warnings = [*warnings, *attributes.warnings]
+    warnings = [*context.warnings, *warnings, *attributes.warnings]
     kept = resource.kept(obj)
     if unchanged(kept, old if resource.from_storage is None else entry.load()):
         return results.Written(resource, entry, warnings=warnings)

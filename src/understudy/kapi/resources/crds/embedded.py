@@ -14,9 +14,12 @@ from understudy.kube import causes, names, objects, statuses
 _GROUP_VERSION = re.compile(r"[^/]*(/[^/]*)?")
 
 
-def problems(node: nodes.Node, value: objects.Json, path: str = "") -> list[statuses.Cause]:
-    """Return what is wrong with every embedded resource in a value."""
-    return list(_check(node, value, path))
+def problems(
+    node: nodes.Node, value: objects.Json, path: str = "", *, root: bool = False
+) -> list[statuses.Cause]:
+    """Return what is wrong with every embedded resource in a value; `root`: it is one itself."""
+    own = list(_resource(value, path)) if root and not node.embedded else []
+    return [*own, *_check(node, value, path)]
 
 
 def _check(node: nodes.Node, value: objects.Json, path: str) -> Iterator[statuses.Cause]:

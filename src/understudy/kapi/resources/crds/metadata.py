@@ -6,7 +6,7 @@ import functools
 
 from understudy.kapi.resources import definitions
 from understudy.kapi.resources.crds import nodes, paths
-from understudy.kube import conversions, decoding, objects, schemas
+from understudy.kube import causes, conversions, decoding, objects, schemas, statuses
 
 _UNKNOWN = 'unknown field "'
 
@@ -26,8 +26,34 @@ def coerce(node: nodes.Node, obj: objects.Object, *, root: bool = True) -> list[
         ConversionError: A value of a wrong type, with Go's text.
     """
     unknown: list[str] = []
-    _coerce(node, obj, "", unknown, root=root)
+    if root:
+        # Of the resource itself Kubernetes says it without naming the field.
+        _type_meta(obj, "")
+        _object_meta(obj, "", unknown)
+    _coerce(node, obj, "", unknown, root=False)
     return unknown
+
+
+def problem(
+    node: nodes.Node, value: objects.Json, path: str = "", *, root: bool
+) -> statuses.Cause | None:
+    """Return what is of a wrong type in the metadata in a value, if anything.
+
+    The value is brought into form, in place.
+    """
+    try:
+        _coerce(node, value, path, [], root=root)
+    except _WrongTypeError as error:
+        return error.cause
+    return None
+
+
+class _WrongTypeError(conversions.ConversionError):
+    """A value of a wrong type below the resource's own metadata, or in it."""
+
+    def __init__(self, path: str, value: objects.Json, why: str) -> None:
+        self.cause = causes.invalid(path, value, why)
+        super().__init__(str(self.cause))
 
 
 def _coerce(
@@ -53,10 +79,21 @@ def _coerce(
 
 
 def _resource(value: objects.Object, path: str, unknown: list[str]) -> None:
+    _type_meta(value, path)
+    shown = objects.copy(value.get("metadata"))
+    try:
+        _object_meta(value, path, unknown)
+    except conversions.ConversionError as error:
+        raise _WrongTypeError(paths.child(path, "metadata"), shown, str(error)) from None
+
+
+def _type_meta(value: objects.Object, path: str) -> None:
     for field in ("apiVersion", "kind"):
         if field in value and not isinstance(value[field], str):
-            where = paths.child(path, field)
-            raise conversions.ConversionError(f"{where}: must be a string")
+            raise _WrongTypeError(paths.child(path, field), value[field], "must be a string")
+
+
+def _object_meta(value: objects.Object, path: str, unknown: list[str]) -> None:
     if "metadata" not in value:
         return
     meta = value["metadata"]

@@ -140,10 +140,12 @@ class Validator:
         old: objects.Json = None,
         path: str = "",
         pair: correlation.Correlation | None = None,
+        warnings: list[str] | None = None,
     ) -> list[statuses.Cause]:
         """Return what the rules say against a value (and its change, where there is an old one).
 
-        With `pair`, rules that do not use oldSelf are quiet about values that did not change.
+        With `pair`, what rules without oldSelf say of a value that did not change goes to
+        `warnings` instead.
         """
         if self._tree is None:
             declared = declarations.declare(
@@ -153,6 +155,8 @@ class Validator:
         run = _Run()
         with contextlib.suppress(_BudgetSpentError):
             run.check(self._tree, value, old, path, _Ratchet(pair))
+        if warnings is not None:
+            warnings += run.warnings
         return run.causes
 
 
@@ -161,6 +165,7 @@ class _Run:
 
     def __init__(self) -> None:
         self.causes: list[statuses.Cause] = []
+        self.warnings: list[str] = []
         self.budget = COST_BUDGET
 
     def check(
@@ -225,8 +230,11 @@ class _Run:
                 variables["oldSelf"] = past
             if self._holds(rule, variables, path, kind):
                 continue
-            if rule.uses_old_self or not ratchet.unchanged():
-                self._fail(rule, variables, tree, value, path)
+            cause = self._failure(rule, variables, tree, value, path)
+            if not rule.uses_old_self and ratchet.unchanged():
+                self.warnings.append(str(cause))
+            else:
+                self.causes.append(cause)
 
     def _holds(self, rule: _Rule, variables: objects.Object, path: str, kind: str) -> bool:
         """Run a rule; says True also where an error was noted, as nothing more is to be said."""
@@ -259,21 +267,21 @@ class _Run:
         self.causes.append(causes.invalid(path or paths.ROOT, kind, _OUT_OF_BUDGET))
         raise _BudgetSpentError
 
-    def _fail(
+    def _failure(
         self,
         rule: _Rule,
         variables: objects.Object,
         tree: _Tree,
         value: objects.Json,
         path: str,
-    ) -> None:
+    ) -> statuses.Cause:
         where = path
         if rule.field_path:
             dotted = not rule.field_path.startswith("[")
             where = paths.child(path, rule.field_path) if dotted else path + rule.field_path
         detail = self._message(rule, variables) or _default_message(rule.rule)
         omitted = tree.node.type in {"object", "array"}
-        self.causes.append(_cause(rule.rule.reason, where or paths.ROOT, detail, value, omitted))
+        return _cause(rule.rule.reason, where or paths.ROOT, detail, value, omitted)
 
     def _message(self, rule: _Rule, variables: objects.Object) -> str:
         if rule.message is None:

@@ -215,7 +215,7 @@ class CustomStrategy(strategies.Strategy):
         # Duplicates that were there before may stay.
         if self.node.lists_below and not listtypes.duplicates(self.node, old):
             out += listtypes.duplicates(self.node, obj)
-        return out + self._run_rules(out, obj, old, pair)
+        return out + self._run_rules(out, obj, old, pair, context.warnings)
 
     def _run_rules(
         self,
@@ -223,12 +223,13 @@ class CustomStrategy(strategies.Strategy):
         obj: objects.Object,
         old: objects.Object | None,
         pair: correlation.Correlation | None = None,
+        warnings: list[str] | None = None,
     ) -> list[statuses.Cause]:
         if self._rules is None:
             return []
         if any(cause.reason in _BLOCKING for cause in found):
             return [causes.invalid(paths.ROOT, None, BLOCKED)]
-        return self._rules.validate(obj, old, "", pair)
+        return self._rules.validate(obj, old, "", pair, warnings)
 
     def _scale_problems(self, obj: objects.Object, *, status_only: bool) -> list[statuses.Cause]:
         if self._scale is None:
