@@ -210,3 +210,116 @@ def manifests(tmp_path):
         return folder
 
     return write
+
+
+@pytest.fixture(scope="session")
+def definition():
+    """Make the definition of widgets in a group: two versions, columns, status, scale, rules."""
+    return _definition
+
+
+@pytest.fixture(scope="module")
+def widgets(live_cluster, definition) -> str:
+    """Define widgets on the live server; returns their group. Their plural is `widgets`."""
+    base, group = live_cluster.server.base, "stable.example.com"
+    ref = "customresourcedefinitions.apiextensions.k8s.io"
+    live_cluster.on_loop(base.create, ref, definition(group))
+    return group
+
+
+@pytest.fixture(scope="session")
+def until():
+    """Wait until a function returns something true, and return that: until(lambda: found())."""
+
+    def wait(condition, timeout_s=TIMEOUT_S):
+        pause = threading.Event()
+        for _ in range(timeout_s * 20):
+            if found := condition():
+                return found
+            pause.wait(0.05)
+        pytest.fail("it did not happen")
+
+    return wait
+
+
+def _definition(group):
+    """Return a definition with two versions, printer columns, status, scale and validation."""
+    spec = {
+        "type": "object",
+        "required": ["size"],
+        "properties": {
+            "size": {"type": "integer", "minimum": 1, "description": "How large it is."},
+            "colour": {"type": "string", "enum": ["red", "blue"], "default": "red"},
+            "replicas": {"type": "integer"},
+            "parts": {
+                "type": "array",
+                "x-kubernetes-list-type": "map",
+                "x-kubernetes-list-map-keys": ["name"],
+                "items": {
+                    "type": "object",
+                    "required": ["name"],
+                    "properties": {"name": {"type": "string"}, "count": {"type": "integer"}},
+                },
+            },
+        },
+        "x-kubernetes-validations": [
+            {"rule": "self.size < 100 || self.colour == 'blue'", "message": "large ones are blue"}
+        ],
+    }
+    status = {
+        "type": "object",
+        "properties": {
+            "replicas": {"type": "integer"},
+            "selector": {"type": "string"},
+            "conditions": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "properties": {"type": {"type": "string"}, "status": {"type": "string"}},
+                },
+            },
+        },
+    }
+    schema = {
+        "type": "object",
+        "description": "A widget.",
+        "properties": {"spec": spec, "status": status},
+    }
+    version = {
+        "served": True,
+        "schema": {"openAPIV3Schema": schema},
+        "subresources": {
+            "status": {},
+            "scale": {
+                "specReplicasPath": ".spec.replicas",
+                "statusReplicasPath": ".status.replicas",
+                "labelSelectorPath": ".status.selector",
+            },
+        },
+        "selectableFields": [{"jsonPath": ".spec.colour"}],
+        "additionalPrinterColumns": [
+            {"name": "Size", "type": "integer", "jsonPath": ".spec.size"},
+            {"name": "Colour", "type": "string", "jsonPath": ".spec.colour", "priority": 1},
+            {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
+        ],
+    }
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"widgets.{group}"},
+        "spec": {
+            "group": group,
+            "scope": "Namespaced",
+            "names": {
+                "plural": "widgets",
+                "singular": "widget",
+                "kind": "Widget",
+                "shortNames": ["wd"],
+                "categories": ["all"],
+            },
+            "versions": [
+                version | {"name": "v1", "storage": True},
+                version | {"name": "v1beta1", "storage": False, "deprecated": True},
+            ],
+        },
+    }

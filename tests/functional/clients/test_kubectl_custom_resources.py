@@ -7,89 +7,6 @@ import pytest
 pytestmark = pytest.mark.kubectl
 
 
-def _definition(group):
-    """Return a definition with two versions, printer columns, status, scale and validation."""
-    spec = {
-        "type": "object",
-        "required": ["size"],
-        "properties": {
-            "size": {"type": "integer", "minimum": 1, "description": "How large it is."},
-            "colour": {"type": "string", "enum": ["red", "blue"], "default": "red"},
-            "replicas": {"type": "integer"},
-            "parts": {
-                "type": "array",
-                "x-kubernetes-list-type": "map",
-                "x-kubernetes-list-map-keys": ["name"],
-                "items": {
-                    "type": "object",
-                    "required": ["name"],
-                    "properties": {"name": {"type": "string"}, "count": {"type": "integer"}},
-                },
-            },
-        },
-        "x-kubernetes-validations": [
-            {"rule": "self.size < 100 || self.colour == 'blue'", "message": "large ones are blue"}
-        ],
-    }
-    status = {
-        "type": "object",
-        "properties": {
-            "replicas": {"type": "integer"},
-            "selector": {"type": "string"},
-            "conditions": {
-                "type": "array",
-                "items": {
-                    "type": "object",
-                    "properties": {"type": {"type": "string"}, "status": {"type": "string"}},
-                },
-            },
-        },
-    }
-    schema = {
-        "type": "object",
-        "description": "A widget.",
-        "properties": {"spec": spec, "status": status},
-    }
-    version = {
-        "served": True,
-        "schema": {"openAPIV3Schema": schema},
-        "subresources": {
-            "status": {},
-            "scale": {
-                "specReplicasPath": ".spec.replicas",
-                "statusReplicasPath": ".status.replicas",
-                "labelSelectorPath": ".status.selector",
-            },
-        },
-        "selectableFields": [{"jsonPath": ".spec.colour"}],
-        "additionalPrinterColumns": [
-            {"name": "Size", "type": "integer", "jsonPath": ".spec.size"},
-            {"name": "Colour", "type": "string", "jsonPath": ".spec.colour", "priority": 1},
-            {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
-        ],
-    }
-    return {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"widgets.{group}"},
-        "spec": {
-            "group": group,
-            "scope": "Namespaced",
-            "names": {
-                "plural": "widgets",
-                "singular": "widget",
-                "kind": "Widget",
-                "shortNames": ["wd"],
-                "categories": ["all"],
-            },
-            "versions": [
-                version | {"name": "v1", "storage": True},
-                version | {"name": "v1beta1", "storage": False, "deprecated": True},
-            ],
-        },
-    }
-
-
 class Widgets:
     """A kubectl, and the group that its widgets have for themselves."""
 
@@ -107,9 +24,9 @@ class Widgets:
 
 
 @pytest.fixture
-def widgets(any_kubectl):
+def widgets(any_kubectl, definition):
     group = f"{any_kubectl.namespace}.example.com"
-    any_kubectl("apply -f -", _definition(group))
+    any_kubectl("apply -f -", definition(group))
     any_kubectl(f"wait --for=condition=Established crd/widgets.{group} --timeout=50s")
     yield Widgets(any_kubectl, group)
     any_kubectl(f"delete crd widgets.{group} --timeout=50s")
@@ -224,9 +141,9 @@ def test_they_are_watched_and_deleted(widgets):
     assert kubectl(f"get {widgets.ref} -o name") == ""
 
 
-def test_a_definition_goes_with_its_objects(any_kubectl):
+def test_a_definition_goes_with_its_objects(any_kubectl, definition):
     kubectl, group = any_kubectl, f"{any_kubectl.namespace}.gone.example.com"
-    kubectl("apply -f -", _definition(group))
+    kubectl("apply -f -", definition(group))
     kubectl("create -f -", Widgets(kubectl, group).body())
     kubectl(f"delete crd widgets.{group} --timeout=50s")
     assert "doesn't have a resource type" in kubectl.fails(f"get widgets.{group}")

@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 _NEVER = float("inf")
 _FLUSH_BYTES = 64 * 1024
 """Answers of one read are gathered up to this size before they are written."""
+_CUTTING_S = 0.02
+"""From cutting connections to their sockets being closed."""
 
 
 class Request:
@@ -186,8 +188,11 @@ class Listener:
         while self.connections and waited_s < grace_s:
             await self._clock.sleep(0.01)
             waited_s += 0.01
-        for connection in list(self.connections):
-            connection.abort()
+        if self.connections:
+            for connection in list(self.connections):
+                connection.abort()
+            # The loop closes their sockets in its next turns; over TLS it takes several.
+            await self._clock.sleep(_CUTTING_S)
 
     def run(self, name: str, body: Coroutine[None, None, None]) -> None:
         """Run an answer that has to wait as a task of the listener."""
