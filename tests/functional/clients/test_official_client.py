@@ -21,8 +21,12 @@ APPLY = "application/apply-patch+yaml"
 def api(live_cluster):
     made = kubernetes.config.new_client_from_config(live_cluster.kubeconfig)
     yield made
-    made.close()
-    made.rest_client.pool_manager.clear()
+    _close(made)
+
+
+def _close(used):
+    used.close()
+    used.rest_client.pool_manager.clear()  # which close() leaves open
 
 
 @pytest.fixture
@@ -523,13 +527,15 @@ def test_credentials_and_certificates_of_the_kubeconfig_are_used(make_cluster):
     configuration = client.Configuration(host=cluster.url)
     configuration.ssl_ca_cert = admin.configuration.ssl_ca_cert
     configuration.api_key = {"authorization": f"Bearer {token}"}
-    with client.ApiClient(configuration) as robot:
-        with pytest.raises(client.ApiException) as caught:
-            client.CoreV1Api(robot).list_namespaced_pod("default")
-        assert caught.value.status == 403
-        assert "system:serviceaccount:default:robot" in caught.value.body
+    robot = client.ApiClient(configuration)
+    with pytest.raises(client.ApiException) as caught:
+        client.CoreV1Api(robot).list_namespaced_pod("default")
+    assert caught.value.status == 403
+    assert "system:serviceaccount:default:robot" in caught.value.body
     configuration.api_key = {"authorization": "Bearer wrong"}
-    with client.ApiClient(configuration) as nobody, pytest.raises(client.ApiException) as caught:
+    nobody = client.ApiClient(configuration)
+    with pytest.raises(client.ApiException) as caught:
         client.CoreV1Api(nobody).list_namespaced_pod("default")
     assert caught.value.status == 401
-    admin.close()
+    for used in (admin, robot, nobody):
+        _close(used)
