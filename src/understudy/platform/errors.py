@@ -245,3 +245,8 @@ def from_json(data: objects.Object) -> PlatformError:
         retryable=bool(data.get("retryable")),
         fatal=bool(data.get("fatal")),
     )
+
+
+def upgrade_needed(who: str, method: str) -> UpgradeNeededError:
+    """Return the error of whoever does not know a method yet."""
+    return UpgradeNeededError(f"{who} does not know {method}")

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Protocol
 
 from understudy.platform import records
 
 METHODS = ("all_services", "some_services", "apply", "sync", "export", "ping", "version")
 """Every method, by the name under which it is carried and counted."""
+
+DEADLINES_S: Mapping[str, float] = {
+    "all_services": 60.0,
+    "some_services": 60.0,
+    "apply": 1200.0,
+    "sync": 1200.0,
+    "export": 120.0,
+    "ping": 10.0,
+    "version": 10.0,
+}
+"""Longest time for an answer, by method. Syncs wait for rollouts, exports read everything."""
 
 
 class Platform(Protocol):
@@ -43,3 +54,12 @@ class Platform(Protocol):
     async def version(self) -> str:
         """Return the version of whoever answers for the cluster."""
         ...
+
+
+def methods_of(platform: Platform) -> tuple[str, ...]:
+    """Return what a platform can do: its `methods` if it has such an attribute, else everything.
+
+    An agent of an older version knows fewer methods; whoever reaches one says so by `methods`.
+    """
+    found: tuple[str, ...] = tuple(getattr(platform, "methods", METHODS))
+    return found

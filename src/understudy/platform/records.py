@@ -234,6 +234,8 @@ def _value(kind: object, data: objects.Json, path: str) -> object:
         if not isinstance(data, Mapping):
             raise errors.InvalidRequestError(f"{path}: must be an object")
         return dict(data)
+    if kind is float and isinstance(data, int):
+        return float(data)
     if isinstance(kind, type) and not isinstance(data, kind):
         raise errors.InvalidRequestError(
             f"{path}: must be a {kind.__name__}, not {type(data).__name__}"
