@@ -96,6 +96,8 @@ class ForkStage:
         self._runtime = runtime
         self._unknown = tuple(unknown)
         self._client = ViewClient(self._view)
+        self._began = self._view.fork("stage as it began")
+        self._nodeless = self.has_controllers and not any(self._view.each("nodes"))
         self._rehearsal: running.Rehearsal | None = None
         self._more = installing.rehearsed(self._view) if self.has_controllers else []
 
@@ -114,6 +116,11 @@ class ForkStage:
     @property
     def not_simulated(self) -> list[str]:
         found = [*self._unknown]
+        if self._nodeless:
+            found.append(
+                "the cluster shows no nodes: its pods are placed on "
+                f"{self._runtime.nodes_count} simulated ones"
+            )
         for resource in _WEBHOOKS:
             found += (
                 f"the webhooks of {obj['kind']} {objects.name_of(obj)} are not called"
@@ -136,13 +143,17 @@ class ForkStage:
             unsettled = f"the simulation did not come to rest ({rest.why}): {waiting}".rstrip(": ")
         return stages.Rest(unsettled=unsettled, journal=tuple(_line(w) for w in rest.journal))
 
+    async def begin(self) -> None:
+        await self.settle()
+        self._began = self._view.fork("stage as it began")
+
     def changes(self) -> list[stages.Change]:
         return [
             stages.Change(
                 before=change.before.load() if change.before else None,
                 after=change.after.load() if change.after else None,
             )
-            for change in self._view.diff()
+            for change in self._began.compare(self._view)
         ]
 
     async def close(self) -> None:

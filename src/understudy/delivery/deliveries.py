@@ -174,6 +174,7 @@ class Deliveries:
 
         stage = await self._make_stage(read)
         try:
+            await stage.begin()
             waiter = stages.StageWaiter(stage)
             settings = dataclasses.replace(
                 options.dispatch, thorough=True, parallel=1, rehearsed=None

@@ -16,8 +16,8 @@ from understudy.kube import health, objects
 _SHOWN_MAX = 4
 _WORKLOADS = {"Deployment", "StatefulSet", "DaemonSet"}
 _DATA = {"PersistentVolumeClaim", "PersistentVolume"}
-_UNREMARKABLE = {"Event", "Lease", "Node", "CSINode", "Endpoints", "EndpointSlice"}
-"""What a simulation needs for itself, or what says nothing."""
+_UNREMARKABLE = {"Event", "Endpoints", "EndpointSlice"}
+"""What follows from other things that are told, and says nothing more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

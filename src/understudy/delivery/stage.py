@@ -81,8 +81,16 @@ class Stage(Protocol):
         """Let the controllers run until nothing more happens."""
         ...
 
+    async def begin(self) -> None:
+        """Let `changes` count from here: what was done before is how things are.
+
+        Called first, this leaves out what the copy needs for itself (simulated nodes); it may be
+        called again between two deliveries.
+        """
+        ...
+
     def changes(self) -> list[Change]:
-        """Return what differs from the beginning, ordered by resource and key."""
+        """Return what differs since `begin`, ordered by resource and key."""
         ...
 
     async def close(self) -> None:
