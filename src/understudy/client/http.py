@@ -14,7 +14,7 @@ import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 from urllib.parse import quote, urlsplit
 
 import aiohttp
@@ -26,6 +26,8 @@ from understudy.client import credentials, discovery, errors, kubeconfig, protoc
 from understudy.kube import objects, statuses
 
 _JSON = "application/json"
+LULL_S = 0.05
+"""A stream that is relayed in pieces ends a piece when nothing came for so long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +51,14 @@ class HttpSettings:
     retries_max: int = 4
     retry_after_max_s: float = 30.0
     user_agent: str = "understudy/0.1"
+
+
+class RawAnswer(NamedTuple):
+    """An answer as it came."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
 
 
 class HttpClient:
@@ -371,6 +381,39 @@ class HttpClient:
         """
         return await self._json(method, path, body=None if body is None else orjson.dumps(body))
 
+    async def relay(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str],
+        body: bytes | None = None,
+        stream_s: float = 0.0,
+    ) -> RawAnswer:
+        """Send somebody else's request as it is; return the answer as it is, whatever its status.
+
+        With `stream_s` the answer is one that does not end by itself (a watch): what comes until
+        the first lull after something came is returned, at the latest after so many seconds.
+        """
+        is_stream = stream_s > 0
+        answer = await self._send(method, path, body=body, headers=headers, streaming=is_stream)
+        if answer.status == 401 and self._credentials.forget():
+            answer.release()
+            answer = await self._send(method, path, body=body, headers=headers, streaming=is_stream)
+        try:
+            if is_stream and answer.status < 300:
+                content = await _until_lull(answer, stream_s)
+            else:
+                content = await answer.read()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise self._transport_error(error) from error
+        finally:
+            if is_stream:
+                answer.close()
+            else:
+                answer.release()
+        return RawAnswer(answer.status, answer.headers, content)
+
     async def _json(
         self,
         method: str,
@@ -514,6 +557,18 @@ class HttpClient:
         return errors.NotKubernetesError(
             f"{server} did not answer as a Kubernetes API server: {_reason(error)}", server=server
         )
+
+
+async def _until_lull(answer: aiohttp.ClientResponse, longest_s: float) -> bytes:
+    """Return the whole lines of a stream up to its first lull."""
+    content, wait_s = b"", longest_s
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(longest_s):
+            while chunk := await asyncio.wait_for(answer.content.readany(), wait_s):
+                content += chunk
+                if content.endswith(b"\n"):
+                    wait_s = LULL_S
+    return content[: content.rfind(b"\n") + 1]
 
 
 def _reason(error: BaseException) -> str:

@@ -15,26 +15,26 @@ BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 12
 """Up to twenty minutes: syncs take minutes, and what is beyond the last bucket is not seen."""
 
 
+def durations(registry: prometheus_client.CollectorRegistry) -> prometheus_client.Histogram:
+    """Make `understudy_platform_request_duration_seconds{method, success}`, once for a registry."""
+    return prometheus_client.Histogram(
+        "understudy_platform_request_duration_seconds",
+        "Time of calls to a cluster.",
+        ("method", "success"),
+        buckets=BUCKETS_S,
+        registry=registry,
+    )
+
+
 class Instrument:
     """A platform that measures another one; results and errors pass through as they are.
 
-    Metric: `understudy_platform_request_duration_seconds{method, success}`; `success` is `false`
-    for every error, partial failures too.
+    `success` is `false` for every error, partial failures too.
     """
 
-    def __init__(
-        self,
-        platform: protocol.Platform,
-        registry: prometheus_client.CollectorRegistry = prometheus_client.REGISTRY,
-    ) -> None:
+    def __init__(self, platform: protocol.Platform, observed: prometheus_client.Histogram) -> None:
         self._platform = platform
-        self._durations = prometheus_client.Histogram(
-            "understudy_platform_request_duration_seconds",
-            "Time of calls to a cluster.",
-            ("method", "success"),
-            buckets=BUCKETS_S,
-            registry=registry,
-        )
+        self._durations = observed
 
     async def _timed(self, method: str, call: Awaitable[T]) -> T:
         start = time.monotonic()
@@ -69,3 +69,6 @@ class Instrument:
 
     async def version(self) -> str:
         return await self._timed("version", self._platform.version())
+
+    async def call_api(self, request: records.ApiRequest) -> records.ApiAnswer:
+        return await self._timed("call_api", self._platform.call_api(request))

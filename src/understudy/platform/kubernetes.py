@@ -12,7 +12,7 @@ import yaml
 
 from understudy.client import errors as client_errors, protocol as clients
 from understudy.kube import objects, statuses
-from understudy.platform import errors, matching, records
+from understudy.platform import errors, matching, records, relaying
 
 WORKLOADS = (
     "deployments.apps",
@@ -56,10 +56,20 @@ class Settings:
 
 
 class KubernetesPlatform:
-    """One cluster. Syncs are carried out one after another; each of their objects by itself."""
+    """One cluster. Syncs are carried out one after another; each of their objects by itself.
 
-    def __init__(self, client: clients.Client, settings: Settings | None = None) -> None:
+    `relay` carries requests as they are (`HttpClient.relay`); without it there are none.
+    """
+
+    def __init__(
+        self,
+        client: clients.Client,
+        settings: Settings | None = None,
+        *,
+        relay: relaying.Relay | None = None,
+    ) -> None:
         self._client = client
+        self._relay = relay
         self._settings = settings or Settings()
         self._syncing = asyncio.Lock()
         self._kept: dict[str, records.SyncResult | errors.SyncError] = {}
@@ -250,6 +260,16 @@ class KubernetesPlatform:
 
     async def version(self) -> str:
         return self._settings.version
+
+    async def call_api(self, request: records.ApiRequest) -> records.ApiAnswer:
+        if self._relay is None:
+            raise errors.UpgradeNeededError(
+                "this platform carries no requests of the Kubernetes API"
+            )
+        try:
+            return await relaying.carry(self._relay, request)
+        except client_errors.TransportError as error:
+            raise _translated(error) from error
 
 
 def _translated(error: Exception) -> errors.PlatformError:

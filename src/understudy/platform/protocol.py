@@ -7,7 +7,9 @@ from typing import Protocol
 
 from understudy.platform import records
 
-METHODS = ("all_services", "some_services", "apply", "sync", "export", "ping", "version")
+METHODS = (
+    "all_services", "some_services", "apply", "sync", "export", "ping", "version", "call_api",
+)  # fmt: skip
 """Every method, by the name under which it is carried and counted."""
 
 DEADLINES_S: Mapping[str, float] = {
@@ -18,6 +20,7 @@ DEADLINES_S: Mapping[str, float] = {
     "export": 120.0,
     "ping": 10.0,
     "version": 10.0,
+    "call_api": 60.0,
 }
 """Longest time for an answer, by method. Syncs wait for rollouts, exports read everything."""
 
@@ -53,6 +56,10 @@ class Platform(Protocol):
 
     async def version(self) -> str:
         """Return the version of whoever answers for the cluster."""
+        ...
+
+    async def call_api(self, request: records.ApiRequest) -> records.ApiAnswer:
+        """Carry one request to the cluster's API and return its answer, a refusal too."""
         ...
 
 

@@ -5,6 +5,7 @@ Binary content (manifests) is text in UTF-8 here. Names in JSON are the fields' 
 
 from __future__ import annotations
 
+import binascii
 import dataclasses
 import re
 import types
@@ -178,6 +179,55 @@ class SyncResult:
     """What became of a sync, object by object, in order."""
 
     results: tuple[ResourceResult, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiRequest:
+    """One request of the Kubernetes API, as HTTP.
+
+    Attributes:
+        path: With the query, e.g. `/api/v1/pods?limit=500`.
+        headers: What the API server needs to know of the body and the answer; no credentials.
+        body: Text, or Base64 where `base64` says so.
+    """
+
+    method: str
+    path: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: str = ""
+    base64: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiAnswer:
+    """What the API server answered, whatever its status."""
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: str = ""
+    base64: bool = False
+
+
+def pack(content: bytes) -> tuple[str, bool]:
+    """Return a body as `body` and `base64` of a request or an answer."""
+    try:
+        return content.decode(), False
+    except UnicodeDecodeError:
+        return binascii.b2a_base64(content, newline=False).decode(), True
+
+
+def unpack(message: ApiRequest | ApiAnswer) -> bytes:
+    """Return the body of a request or an answer.
+
+    Raises:
+        InvalidRequestError: It is no Base64 although it says so.
+    """
+    if not message.base64:
+        return message.body.encode()
+    try:
+        return binascii.a2b_base64(message.body)
+    except ValueError as error:
+        raise errors.InvalidRequestError(f"body: {error}") from error
 
 
 def to_json(value: object) -> objects.Json:

@@ -95,6 +95,13 @@ async def _arguments_and_answers(platform: protocol.Platform, mock: mocks.MockPl
     mock.on_sync.check = lambda given: _expect("sync", given, _SYNC)
     mock.on_sync.answer = result
     _expect("sync result", await platform.sync(_SYNC), result)
+    asked = records.ApiRequest(
+        method="POST", path="/api/v1/pods?limit=5", body="{}", headers={"a": "b"}
+    )
+    refusal = records.ApiAnswer(status=404, headers={"content-type": "x"}, body="/w==", base64=True)
+    mock.on_call_api.check = lambda given: _expect("call_api", given, asked)
+    mock.on_call_api.answer = refusal
+    _expect("answer", await platform.call_api(asked), refusal)
 
 
 async def _empty_and_large(platform: protocol.Platform, mock: mocks.MockPlatform) -> None:

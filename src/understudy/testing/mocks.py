@@ -56,6 +56,7 @@ class MockPlatform:
     on_export: Told = field(default_factory=lambda: Told(answer=""))
     on_ping: Told = field(default_factory=Told)
     on_version: Told = field(default_factory=lambda: Told(answer="mock"))
+    on_call_api: Told = field(default_factory=lambda: Told(answer=records.ApiAnswer(status=200)))
 
     async def all_services(
         self, namespace: str = "", ignored: Collection[str] = ()
@@ -84,3 +85,7 @@ class MockPlatform:
     async def version(self) -> str:
         text: str = await self.on_version.do()
         return text
+
+    async def call_api(self, request: records.ApiRequest) -> records.ApiAnswer:
+        answer: records.ApiAnswer = await self.on_call_api.do(request)
+        return answer

@@ -222,3 +222,6 @@ class _Routed:
 
     async def version(self) -> str:
         return await self._call("version", lambda p: p.version())
+
+    async def call_api(self, request: records.ApiRequest) -> records.ApiAnswer:
+        return await self._call("call_api", lambda p: p.call_api(request))

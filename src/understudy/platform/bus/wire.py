@@ -17,6 +17,7 @@
 | export        |                                          | text                 |
 | ping          |                                          | null                 |
 | version       |                                          | text                 |
+| call_api      | request: an `ApiRequest`                 | an `ApiAnswer`       |
 
 A request's id names it on every hop, so whoever carries it out can tell one that comes again from
 a new one. Its deadline is what is left of it when it is sent, because clocks differ. The answer
@@ -232,6 +233,10 @@ class CarriedPlatform:
     async def version(self) -> str:
         return _text(await self._call("version"), "version")
 
+    async def call_api(self, request: records.ApiRequest) -> records.ApiAnswer:
+        result = await self._call("call_api", request=records.to_json(request))
+        return records.from_json(records.ApiAnswer, result)
+
 
 def _list(data: objects.Json, what: str) -> list[objects.Json]:
     if not isinstance(data, list):
@@ -302,4 +307,7 @@ async def _invoke(platform: protocol.Platform, request: Request) -> object:
             await platform.ping()
         case "version":
             return await platform.version()
+        case "call_api":
+            asked = records.from_json(records.ApiRequest, given.get("request"))
+            return await platform.call_api(asked)
     return None
