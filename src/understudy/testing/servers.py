@@ -30,6 +30,7 @@ class TestServer:
             subprocess.run(["kubectl", "--kubeconfig", trial.kubeconfig, "get", "pods"])
 
     With a `ManualClock`, `SeededIds` and a `first_revision` two runs give the same transcript.
+    With few `events_max` per resource, clients meet 410 Expired soon.
 
     Attributes:
         faults: What goes wrong, on request.
@@ -44,13 +45,16 @@ class TestServer:
         clock: clocks.Clock | None = None,
         ids: idents.IdSource | None = None,
         first_revision: int = 1,
+        events_max: int = 10_000,
         controllers: str = "none",
         runtime: str = "none",
     ) -> None:
         self.faults = faults.Faults()
         self.requests = recording.Requests()
         self._controllers, self._runtime = controllers, runtime
-        base = views.new_view(clock=clock, ids=ids, first_revision=first_revision)
+        base = views.new_view(
+            clock=clock, ids=ids, first_revision=first_revision, events_max=events_max
+        )
         self._server = servers.Server(settings.ServerSettings(port=0), clock=clock, base=base)
         self._server.handler = self._handle
         self._loop = asyncio.new_event_loop()

@@ -2,12 +2,14 @@
 
     /api/v1/namespaces/default/pods/web/log?follow=1    base view
     /trial/apis/apps/v1/deployments                     the view named `trial`
+    /trial@41/apis/apps/v1/deployments                  the same as it was at revision 41
 
 Parsing is pure and cached by the exact bytes: clients repeat themselves.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 from urllib import parse
@@ -29,6 +31,7 @@ class Path:
 
     Attributes:
         view: Name of the view, empty for the base view.
+        revision: What follows `@` in the view's prefix, None for the present.
         text: The path without the view's prefix, as Kubernetes would see it.
         api: `api` or `apis` for paths of resources, else empty.
         group: Empty for the core group.
@@ -47,6 +50,7 @@ class Path:
     subresource: str = ""
     rest: str = ""
     watch: bool = False
+    revision: str | None = None
 
     @property
     def api_version(self) -> str:
@@ -150,13 +154,15 @@ def parse_path(raw: bytes, base_view: str) -> Path:
     # Empty segments count for nothing: `/version/` and `//version` mean `/version`.
     segments = [parse.unquote(part, errors="replace") for part in text.split("/") if part]
     slash = "/" if text.endswith("/") and segments else ""
-    view = ""
+    view = mark = revision = ""
     if segments and segments[0] not in ROOTS:
-        view, segments = segments[0], segments[1:]
+        view, mark, revision = segments[0].partition("@")
+        segments = segments[1:]
         if view == base_view:
             view = ""
     shown = "/" + "/".join(segments) + (slash if segments else "")
-    return _resource_path(view, shown, segments) or Path(view=view, text=shown)
+    path = _resource_path(view, shown, segments) or Path(view=view, text=shown)
+    return dataclasses.replace(path, revision=revision) if mark else path
 
 
 def _resource_path(view: str, text: str, segments: list[str]) -> Path | None:

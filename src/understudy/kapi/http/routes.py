@@ -19,6 +19,7 @@ from understudy.kapi.http import (
     metrics,
     negotiation,
     parameters,
+    pasts,
     protocol,
     rendering,
     requests,
@@ -135,6 +136,7 @@ class Api:
         self.runtime: subresources.PodRuntime | None = None
         self.open_watches = 0
         self._frames = streams.Frames()
+        self._pasts = pasts.Pasts()
         self._limits = limits
         self._targets = requests.Targets(base_view, limits.route_cache_max)
         self._registry = registry
@@ -220,7 +222,9 @@ class Api:
         if text == "/metrics":
             return responses.Response(200, self._metrics.text().encode(), metrics.CONTENT_TYPE)
         # Only under the base: a sandbox's own rules say nothing about other views.
-        if not path.view and (text == "/views" or text.startswith("/views/")):
+        if path.revision is not None:
+            view = self._pasts.of(view, path.revision)
+        elif not path.view and (text == "/views" or text.startswith("/views/")):
             return self._sandboxes.answer(request, text)
         return self._documents.answer(request, path, query, view)
 
@@ -237,6 +241,10 @@ class Api:
         verb = requests.verb_of(request.method, path, query)
         if not self._open_to_all:
             self._authorize(view, _attributes(user, verb or request.method.lower(), path, query))
+        if path.revision is not None:
+            # Who may read it is for the present to say.
+            view = self._pasts.of(view, path.revision)
+            pasts.check(view, "connect" if path.subresource in subresources.CONNECTS else verb)
         call = Call(request, path, query, view, user, verb)
         known = view.catalogue
         resource = known.find(path.group, path.version, path.resource)

@@ -5,8 +5,9 @@ All stores of a server share one `Counter`, so revisions are ordered across view
     Store                 the base, or a *pinned* fork: owns a root per resource; forking copies the
                           roots (pointers), whatever the number of objects
     FollowingStore        reads through to its parent's present, except for keys touched here
+    PastStore             begins with what its parent was at a kept revision
 
-Both remember for each key touched since the fork what the parent had then (`touched`): the
+All remember for each key touched since the fork what the parent had then (`touched`): the
 ground for `diff`, for `promote`'s conflicts, and for which parent events a follower still shows.
 """
 
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from understudy.kapi.store import entries, logs, trees
-from understudy.kube import identities
+from understudy.kube import identities, statuses
 
 Storage = identities.GroupResource
 Subscriber = Callable[[logs.Event], None]
@@ -98,6 +99,11 @@ class Store:
         self._followers: list[FollowingStore] = []
 
     # ------------------------------------------------------------------ reads
+
+    @property
+    def revision(self) -> int:
+        """The revision this store's present is of."""
+        return self.counter.current
 
     def tree(self, storage: Storage) -> trees.Tree[entries.Entry]:
         """Return the resource's present objects; the tree stays as it is whatever comes later."""
@@ -227,15 +233,9 @@ class Store:
         """Return a pinned fork: this store's present, isolated from it in both directions."""
         return Store(self.counter, events_max=self.events_max, parent=self, roots=self.snapshot())
 
-    def at(self, revision: int) -> Store | None:
-        """Return a fork of the state at a revision, or None if that is forgotten."""
-        roots: dict[Storage, trees.Tree[entries.Entry]] = {}
-        for storage in self.storages():
-            tree = self.tree_at(storage, revision)
-            if tree is None:
-                return None
-            roots[storage] = tree
-        return Store(self.counter, events_max=self.events_max, parent=self, roots=roots)
+    def at(self, revision: int) -> PastStore:
+        """Return a fork of the state at a revision; reads of what is forgotten raise."""
+        return PastStore(self, revision)
 
     def follow(self) -> FollowingStore:
         """Return a fork that goes on showing this store's changes until it is closed."""
@@ -323,6 +323,9 @@ class FollowingStore(Store):
         shown = [event for event in above if self._shows(event)]
         return sorted((*shown, *own), key=lambda event: event.revision) if own else shown
 
+    def oldest_revision(self, storage: Storage) -> int:
+        return max(super().oldest_revision(storage), self._above.oldest_revision(storage))
+
     def _shows(self, event: logs.Event) -> bool:
         touch = self.touched.get(event.storage, {}).get(event.entry.key)
         return touch is None or event.revision < touch.revision
@@ -336,6 +339,48 @@ class FollowingStore(Store):
         root = self._roots.get(storage)
         if root is not None:
             self._roots[storage] = root.delete(key)
+
+    def snapshot(self) -> dict[Storage, trees.Tree[entries.Entry]]:
+        return {storage: self.tree(storage) for storage in self.storages()}
+
+
+class PastStore(Store):
+    """A fork of what its parent was at a revision; a resource's past is found when first read.
+
+    Raises:
+        ExpiredError: From reads of a resource whose state then is no longer kept.
+    """
+
+    __slots__ = ("_past_revision",)
+
+    def __init__(self, parent: Store, revision: int) -> None:
+        super().__init__(parent.counter, events_max=parent.events_max, parent=parent)
+        self.log_start = self._past_revision = revision
+
+    @property
+    def revision(self) -> int:
+        return self.counter.current if self.changes else self._past_revision
+
+    def tree(self, storage: Storage) -> trees.Tree[entries.Entry]:
+        found = self._roots.get(storage)
+        if found is None:
+            assert self.parent is not None, "a past is somebody's"
+            found = self.parent.tree_at(storage, self._past_revision)
+            if found is None:
+                raise statuses.ExpiredError(
+                    f"{storage} at revision {self._past_revision} is no longer kept: the oldest "
+                    f"kept is {self.parent.oldest_revision(storage) - 1}"
+                )
+            self._roots[storage] = found
+        return found
+
+    def get(self, storage: Storage, key: str) -> entries.Entry | None:
+        # Writes look before they place, so that what they add to is there.
+        return self.tree(storage).get(key)
+
+    def storages(self) -> set[Storage]:
+        assert self.parent is not None, "a past is somebody's"
+        return set(self._roots) | self.parent.storages()
 
     def snapshot(self) -> dict[Storage, trees.Tree[entries.Entry]]:
         return {storage: self.tree(storage) for storage in self.storages()}

@@ -132,7 +132,7 @@ class View:
     @property
     def revision(self) -> int:
         """The newest revision; a watch from here sees everything that comes later."""
-        return self.store.counter.current
+        return self.store.revision
 
     @property
     def change_count(self) -> int:
@@ -623,15 +623,14 @@ class View:
     def at(self, revision: int) -> View:
         """Return this view as it was at a revision, as a sandbox of its own (time travel).
 
+        Reads of a resource whose state then is no longer kept raise ExpiredError.
+
         Raises:
-            TimeoutApiError: The revision is still to come. ExpiredError: it is no longer kept.
+            TimeoutApiError: The revision is still to come.
         """
         if revision > self.revision:
             raise reads.too_large(revision, self.revision)
-        store = self.store.at(revision)
-        if store is None:
-            raise reads.expired(f"revision {revision} of view {self.name} is no longer kept")
-        return View(f"{self.name}@{revision}", store, self.shared, self)
+        return View(f"{self.name}@{revision}", self.store.at(revision), self.shared, self)
 
     def compare(self, other: View) -> sandboxes.Diff:
         """Return what differs from this state to another one's."""
