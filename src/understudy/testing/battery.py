@@ -157,6 +157,18 @@ async def _text(platform: protocol.Platform) -> str:
     return await platform.export()
 
 
+async def call(platform: protocol.Platform, method: str) -> object:
+    """Call a method by its name, with arguments that mean nothing in particular."""
+    arguments: dict[str, tuple[object, ...]] = {
+        "some_services": ([],),
+        "apply": ([],),
+        "sync": (records.SyncDef(),),
+        "call_api": (records.ApiRequest(method="GET", path="/version"),),
+    }
+    answer: object = await getattr(platform, method)(*arguments.get(method, ()))
+    return answer
+
+
 async def _cancelled_calls(platform: protocol.Platform, mock: mocks.MockPlatform) -> None:
     mock.on_export.delay_s = -1
     try:

@@ -53,11 +53,16 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
-    """What became of a request: a result, or an error as data."""
+    """What became of a request: a result, or an error as data.
+
+    `lost` says that the error is of the way, not of the platform: what became of the request is
+    not known here, and the same request, sent to the same agent again, finds it.
+    """
 
     id: str
     result: objects.Json = None
     error: errors.PlatformError | None = None
+    lost: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,11 +103,12 @@ _NAMES = {cls: name for name, cls in _TYPES.items()}
 
 def to_json(message: Message) -> objects.Object:
     """Render a message as JSON, see the module."""
-    data: objects.Object = {"type": _NAMES[type(message)]}
+    data: objects.Object = {"type": _NAMES[type(message)], "id": message.id}
     if isinstance(message, Response):
-        if message.error is not None:
-            return data | {"id": message.id, "error": message.error.to_json()}
-        return data | {"id": message.id, "result": message.result}
+        if message.error is None:
+            return data | {"result": message.result}
+        lost = {"lost": True} if message.lost else {}
+        return data | {"error": message.error.to_json()} | lost
     rendered: objects.Object = records.to_json(message)
     return data | rendered
 
@@ -127,7 +133,7 @@ def from_json(data: objects.Json) -> Message:
         return Response(id=identity, result=data.get("result"))
     if not isinstance(error, dict):
         raise errors.InvalidRequestError("Response.error: must be an object")
-    return Response(id=identity, error=errors.from_json(error))
+    return Response(id=identity, error=errors.from_json(error), lost=data.get("lost") is True)
 
 
 def encode(message: Message) -> bytes:
@@ -162,6 +168,8 @@ class CarriedPlatform:
         name: Whose platform it is, for messages: `instance prod-eu`.
         ids: Source of request ids.
         methods: What the far end can do. Anything else is an UpgradeNeededError, at once.
+        agent: Names the process that carries requests out, if that is known. It remembers what it
+            did: a request whose answer was lost is sent again over its next connection.
         deadlines_s: Seconds a call may take, by method.
     """
 
@@ -172,20 +180,23 @@ class CarriedPlatform:
         name: str,
         ids: id_sources.IdSource,
         methods: Collection[str] = protocol.METHODS,
+        agent: str = "",
         deadlines_s: Mapping[str, float] = protocol.DEADLINES_S,
     ) -> None:
         self._carry = carry
         self._name = name
         self._ids = ids
         self.methods = tuple(methods)
+        self.agent = agent
         self._deadlines_s = deadlines_s
 
     async def carry(self, request: Request) -> Response:
         """Relay a request as it is, in the time it has left."""
         if request.method not in self.methods:
             raise errors.upgrade_needed(self._name, request.method)
+        limit = asyncio.timeout(request.deadline_s)
         try:
-            async with asyncio.timeout(request.deadline_s) as limit:
+            async with limit:
                 return await self._carry(request)
         except TimeoutError:
             if not limit.expired():
@@ -272,7 +283,11 @@ async def perform(platform: protocol.Platform, request: Request) -> Response:
         async with asyncio.timeout(request.deadline_s):
             result = await _invoke(platform, request)
     except errors.PlatformError as error:
-        return Response(id=request.id, error=error)
+        # Errors of the platform at the far end come as responses: these are of the way there.
+        of_the_way = isinstance(error, errors.UnavailableError | errors.FatalError)
+        is_late = isinstance(error, errors.DeadlineError)
+        is_relayed = isinstance(platform, CarriedPlatform)
+        return Response(id=request.id, error=error, lost=is_relayed and of_the_way and not is_late)
     except TimeoutError:
         late = f"{request.method} was not done within {request.deadline_s:g} s"
         return Response(id=request.id, error=errors.DeadlineError(late))
