@@ -400,6 +400,7 @@ class _Lane:
 
     def add(self, key: Key) -> None:
         self._reactor._enqueue((self._number, key))  # noqa: SLF001 (two faces of one queue)
+        self._reactor.wake()  # it may come from outside, while the reactor sleeps
 
     def add_after(self, key: Key, seconds: float, *, idle: bool = False) -> None:
         self._reactor._delay((self._number, key), seconds, idle=idle)  # noqa: SLF001

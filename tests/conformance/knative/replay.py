@@ -109,7 +109,10 @@ class Load:
         self._seen = {}
         self._samples = []
 
-    def demand(self, namespace, revision, metric, *, routed):
+    def on_need(self, tell):
+        pass
+
+    def demand(self, namespace, revision, ask):
         amount = {"some": 1.0, "none": 0.0, "two": 2.0, "high": 150.0 * self.runs(revision)}
         amount = amount[self.state]
         now = self.clock.monotonic()
@@ -117,7 +120,7 @@ class Load:
             return None  # only pods report it
         if self.state == "high":
             return self._averaged(now, amount)
-        if routed and amount:
+        if ask.routed and amount:
             self._seen[revision] = (now, amount)
             return worlds.Demand(stable=amount, panic=amount)
         last, before = self._seen.get(revision, (-1e9, 0.0))

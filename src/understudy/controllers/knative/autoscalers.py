@@ -69,6 +69,12 @@ class Autoscalers:
         self._world = world
         self._deciders: dict[reactor.Key, decisions.Decider] = {}
         self._queue: reactor.Queue | None = None
+        world.load.on_need(self._needed)
+
+    def _needed(self, namespace: str, revision: str) -> None:
+        """Look at once at a Revision that a request waits for."""
+        if self._queue is not None:
+            self._queue.add((namespace, revision))
 
     def observe(self, change: changes.Change, queue: reactor.Queue) -> None:
         self._queue = queue
@@ -153,7 +159,13 @@ class Autoscalers:
         notes = objects.annotations_of(autoscaler)
         aim = decisions.targets(autoscaler, self._config)
         routed = autoscaler["spec"].get("reachability") != "Unreachable"
-        demand = self._world.load.demand(namespace, name, aim.metric, routed=routed)
+        ask = worlds.Question(
+            metric=aim.metric,
+            stable_s=decisions.stable_window_s(notes, self._config),
+            panic_s=decisions.panic_window_s(notes, self._config),
+            routed=routed,
+        )
+        demand = self._world.load.demand(namespace, name, ask)
         if not managed.is_true(INITIALIZED) and ready == 0:
             demand = None  # nothing can be measured before the first pod is there
         decider = self._deciders.setdefault((namespace, name), decisions.Decider())
@@ -298,16 +310,12 @@ class Autoscalers:
     def _metric(self, autoscaler: objects.Object) -> None:
         namespace, name = objects.namespace_of(autoscaler), objects.name_of(autoscaler)
         notes = objects.annotations_of(autoscaler)
-        window_s = decisions.stable_window_s(notes, self._config)
-        percent = float(
-            scaling.value(notes, keys.PANIC_WINDOW, str(self._config.panic_window_percent))
-        )
         aim = decisions.targets(autoscaler, self._config)
         private = str(autoscaler["status"]["metricsServiceName"])
         spec = {
-            "panicWindow": int(max(window_s * percent / 100, 1.0) * 1e9),
+            "panicWindow": int(decisions.panic_window_s(notes, self._config) * 1e9),
             "scrapeTarget": "" if aim.burst == -1 else private,
-            "stableWindow": int(window_s * 1e9),
+            "stableWindow": int(decisions.stable_window_s(notes, self._config) * 1e9),
         }
         present = self._cluster.find(meta.METRICS, namespace, name)
         if present is None:

@@ -139,6 +139,12 @@ def stable_window_s(notes: dict[str, str], config: KnativeSettings) -> float:
     return duration_s(notes, keys.WINDOW, config.stable_window_s)
 
 
+def panic_window_s(notes: dict[str, str], config: KnativeSettings) -> float:
+    """Return the seconds that are looked at for bursts: a share of the stable window."""
+    percent = _number(notes, keys.PANIC_WINDOW, config.panic_window_percent)
+    return max(stable_window_s(notes, config) * percent / 100, 1.0)
+
+
 def duration_s(notes: dict[str, str], key: str, default_s: float) -> float:
     """Return an annotation's duration in seconds."""
     text = scaling.value(notes, key)

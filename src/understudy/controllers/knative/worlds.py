@@ -7,6 +7,7 @@ assumes that all is well, a gateway tells what it measures, a test says what it 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -80,29 +81,53 @@ class Demand:
     panic: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What the autoscaler asks about a Revision.
+
+    Attributes:
+        metric: `concurrency` or `rps`.
+        stable_s: Length of the stable window in seconds.
+        panic_s: Length of the panic window.
+        routed: Whether a Route leads to the Revision at all.
+    """
+
+    metric: str
+    stable_s: float
+    panic_s: float
+    routed: bool
+
+
 class Load(Protocol):
     """Tells how much is asked of Revisions."""
 
-    def demand(self, namespace: str, revision: str, metric: str, *, routed: bool) -> Demand | None:
-        """Return the present load by `concurrency` or `rps`, None while nothing was measured.
+    def demand(self, namespace: str, revision: str, ask: Question) -> Demand | None:
+        """Return the present load, None while nothing was measured."""
+        ...
 
-        `routed` says whether a Route leads to the Revision at all.
-        """
+    def on_need(self, tell: Callable[[str, str], None]) -> None:
+        """Call `tell` with namespace and Revision when a request finds no replica."""
         ...
 
 
 class SteadyLoad:
     """Every Revision that is routed to is asked for something all the time, and keeps running."""
 
-    def demand(self, namespace: str, revision: str, metric: str, *, routed: bool) -> Demand | None:
-        return Demand(stable=1.0, panic=1.0) if routed else Demand(stable=0.0, panic=0.0)
+    def demand(self, namespace: str, revision: str, ask: Question) -> Demand | None:
+        return Demand(stable=1.0, panic=1.0) if ask.routed else Demand(stable=0.0, panic=0.0)
+
+    def on_need(self, tell: Callable[[str, str], None]) -> None:
+        """Do nothing: no request comes."""
 
 
 class NoLoad:
     """Nobody asks for anything: what may scale to zero does."""
 
-    def demand(self, namespace: str, revision: str, metric: str, *, routed: bool) -> Demand | None:
+    def demand(self, namespace: str, revision: str, ask: Question) -> Demand | None:
         return Demand(stable=0.0, panic=0.0)
+
+    def on_need(self, tell: Callable[[str, str], None]) -> None:
+        """Do nothing: no request comes."""
 
 
 @dataclass(slots=True, kw_only=True)
