@@ -110,6 +110,81 @@ def test_a_job_with_a_real_image_completes(world) -> None:
     ]  # fmt: skip
 
 
+def indexed(image: str, **spec) -> objects.Object:
+    shape = {"completionMode": "Indexed", "completions": 3, "parallelism": 1}
+    return job(image, **shape | spec)
+
+
+def end_of(world: World, made: objects.Object) -> objects.Object:
+    world.view.create("jobs.batch", made, "default")
+    world.settle()
+    status = world.view.get("jobs.batch", "work", "default")["status"]
+    *_, last = status["conditions"]
+    return {"reason": last["reason"], "message": last["message"]} | {
+        field: status[field]
+        for field in ("succeeded", "failed", "completedIndexes", "failedIndexes")
+        if field in status
+    }
+
+
+def test_each_index_of_a_job_is_tried_again_for_itself(world) -> None:
+    assert end_of(world, indexed("exit-1", backoffLimitPerIndex=1)) == {
+        "reason": "FailedIndexes", "message": "Job has failed indexes",
+        "failed": 6, "failedIndexes": "0-2",
+    }  # fmt: skip
+    counts = [objects.annotations_of(pod)["batch.kubernetes.io/job-index-failure-count"]
+              for pod in world.pods()]  # fmt: skip
+    assert sorted(counts) == ["0", "0", "0", "1", "1", "1"]
+
+
+def test_a_job_gives_up_when_too_many_indexes_failed(world) -> None:
+    end = end_of(world, indexed("exit-1", backoffLimitPerIndex=0, maxFailedIndexes=1))
+    assert end == {
+        "reason": "MaxFailedIndexesExceeded",
+        "message": "Job has exceeded the specified maximal number of failed indexes",
+        "failed": 2, "failedIndexes": "0,1",
+    }  # fmt: skip
+
+
+def test_a_failure_that_cannot_heal_ends_its_index_at_once(world) -> None:
+    rule = {"action": "FailIndex", "onExitCodes": {"operator": "In", "values": [7]}}
+    policy = {"rules": [rule]}
+    end = end_of(world, indexed("exit-7", backoffLimitPerIndex=5, podFailurePolicy=policy))
+    assert (end["failed"], end["failedIndexes"]) == (3, "0-2")
+
+
+def test_the_first_rule_that_matches_a_failure_decides(world) -> None:
+    rules = [
+        {"action": "Ignore", "onExitCodes": {"operator": "In", "values": [7]}},
+        {"action": "FailJob", "onExitCodes": {"operator": "In", "values": [8]}},
+    ]
+    end = end_of(world, job("exit-8", podFailurePolicy={"rules": rules}))
+    assert end["reason"] == "PodFailurePolicy"
+    assert "failed with exit code 8 matching FailJob rule at index 1" in end["message"]
+
+
+def test_some_indexes_may_suffice(world) -> None:
+    policy = {
+        "rules": [{"succeededIndexes": "2"}, {"succeededIndexes": "0-2", "succeededCount": 2}]
+    }
+    end = end_of(world, indexed("exit-0", successPolicy=policy))
+    assert end == {
+        "reason": "SuccessPolicy", "message": "Matched rules at index 1",
+        "succeeded": 2, "completedIndexes": "0,1",
+    }  # fmt: skip
+
+
+def test_fewer_completions_end_an_indexed_job_early(world) -> None:
+    world.view.create("jobs.batch", indexed("run", parallelism=3), "default")
+    world.settle()
+    shape = {"spec": {"completions": 1, "parallelism": 1}}
+    world.view.patch("jobs.batch", "work", shape, "default")
+    world.settle()
+    left = [pod for pod in world.pods() if not pod["metadata"].get("deletionTimestamp")]
+    marks = [objects.labels_of(pod)["batch.kubernetes.io/job-completion-index"] for pod in left]
+    assert marks == ["0"]
+
+
 def test_a_full_node_sends_pods_to_the_other_and_then_nowhere(world) -> None:
     asking = {"container": {"resources": {"requests": {"cpu": "5"}}}}
     for name in ("a", "b", "c"):

@@ -10,13 +10,14 @@ from understudy.kube import objects
 INDEX: Final = "batch.kubernetes.io/job-completion-index"
 
 
-def parse(text: str) -> set[int]:
-    """Parse `0-2,5` into {0, 1, 2, 5}."""
+def parse(text: str, completions: int) -> set[int]:
+    """Parse `0-2,5` into {0, 1, 2, 5}, without the indexes from `completions` on."""
     found: set[int] = set()
     for part in text.split(","):
         first, dash, last = part.partition("-")
         if first:
-            found.update(range(int(first), int(last if dash else first) + 1))
+            end = min(int(last if dash else first) + 1, completions)
+            found.update(range(int(first), end))
     return found
 
 

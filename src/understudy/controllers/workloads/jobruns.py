@@ -12,6 +12,7 @@ from understudy.controllers.workloads import (
     conditions,
     jobindexes,
     jobpolicies,
+    jobretries,
     pods,
     replicasets,
 )
@@ -19,8 +20,6 @@ from understudy.kube import objects, statuses
 
 REF: Final = "jobs.batch"
 TRACKING: Final = "batch.kubernetes.io/job-tracking"
-BACKOFF_S: Final = 10.0
-BACKOFF_MAX_S: Final = 600.0
 UNCOUNTED_MAX: Final = 500
 BURST_MAX: Final = 500
 INDEX_VARIABLE: Final = "JOB_COMPLETION_INDEX"
@@ -37,8 +36,8 @@ class Backoff:
         """Return seconds until the next pod may be started."""
         if self.failures == 0 or self.last is None:
             return 0.0
-        delay_s = min(BACKOFF_S * 2.0 ** min(self.failures - 1, 20), BACKOFF_MAX_S)
-        return max(0.0, delay_s - (now - self.last).total_seconds())
+        passed_s = (now - self.last).total_seconds()
+        return max(0.0, jobretries.delay_s(self.failures) - passed_s)
 
 
 class Run:
@@ -68,6 +67,7 @@ class Run:
             1 for pod in own if pods.is_terminating(pod) and not pods.is_over(pod)
         )
         self.policy = jobpolicies.Policies(job)
+        self.retries = jobretries.Retries(job, self.policy)
         self.outcome: objects.Object | None = None
         self.failure: statuses.ApiError | None = None
         self.again_s: float | None = None
@@ -86,27 +86,38 @@ class Run:
         counted = [pod for pod in lost if not self.policy.ignores(pod)]
         self.failed = int(self.old.get("failed") or 0)
         self.failed += len(counted) + len(uncounted.get("failed") or ())
-        self.done_before = jobindexes.parse(str(self.old.get("completedIndexes") or ""))
+        limit = int(self.spec.get("completions") or 0)
+        self.done_before = jobindexes.parse(str(self.old.get("completedIndexes") or ""), limit)
         self.done = set(self.done_before)
         if self.is_indexed:
-            limit = int(self.spec.get("completions") or 0)
             self.done |= {
                 index
                 for pod in self.pods
                 if pods.phase_of(pod) == "Succeeded" and is_tracked(pod)
-                and (index := jobindexes.index_of(pod)) is not None and index < limit
+                and (index := self._index_of(pod)) is not None
             }  # fmt: skip
             self.succeeded = len(self.done)
+            busy = {jobindexes.index_of(pod) for pod in self.active_pods}
+            settled = self.done | {index for index in busy if index is not None}
+            self.retries.learn(lost, self._index_of, settled)
         self._learn_backoff(won, counted)
 
+    def _index_of(self, pod: objects.Object) -> int | None:
+        """Return a pod's index if the Job has it (completions may have become fewer)."""
+        index = jobindexes.index_of(pod)
+        limit = int(self.spec.get("completions") or 0)
+        return index if index is not None and index < limit else None
+
     def _learn_backoff(self, won: list[objects.Object], lost: list[objects.Object]) -> None:
-        last_win = max((_finished_at(pod, self.cluster.now()) for pod in won), default=None)
-        for ended in sorted(_finished_at(pod, self.cluster.now()) for pod in lost):
+        last_win = max(
+            (jobretries.finished_at(pod, self.cluster.now()) for pod in won), default=None
+        )
+        for ended in sorted(jobretries.finished_at(pod, self.cluster.now()) for pod in lost):
             if last_win is None or ended > last_win:
                 self.backoff.failures += 1
                 self.backoff.last = ended
         if won and not any(
-            last_win is not None and _finished_at(pod, self.cluster.now()) > last_win
+            last_win is not None and jobretries.finished_at(pod, self.cluster.now()) > last_win
             for pod in lost
         ):
             self.backoff.failures, self.backoff.last = 0, None
@@ -170,14 +181,24 @@ class Run:
                                  "Job has reached the specified backoff limit")  # fmt: skip
         deadline = self.spec.get("activeDeadlineSeconds")
         started = self.status.get("startTime")
-        if deadline is None or self.is_suspended or not started:
-            return None
-        passed_s = (self.cluster.now() - pods.parse_time(started)).total_seconds()
-        if passed_s >= int(deadline):
-            return self._outcome("FailureTarget", "DeadlineExceeded",
-                                 "Job was active longer than specified deadline")  # fmt: skip
-        self._look_again(int(deadline) - passed_s)
-        return None
+        if deadline is not None and not self.is_suspended and started:
+            passed_s = (self.cluster.now() - pods.parse_time(started)).total_seconds()
+            if passed_s >= int(deadline):
+                return self._outcome("FailureTarget", "DeadlineExceeded",
+                                     "Job was active longer than specified deadline")  # fmt: skip
+            self._look_again(int(deadline) - passed_s)
+        return self._judge_indexes() if self.is_indexed else None
+
+    def _judge_indexes(self) -> objects.Object | None:
+        failed, bound = len(self.retries.failed), self.spec.get("maxFailedIndexes")
+        if self.retries.apply and bound is not None and failed > int(bound):
+            return self._outcome("FailureTarget", "MaxFailedIndexesExceeded",
+                                 "Job has exceeded the specified maximal number of "
+                                 "failed indexes")  # fmt: skip
+        if failed and failed + len(self.done) >= int(self.spec.get("completions") or 0):
+            return self._outcome("FailureTarget", "FailedIndexes", "Job has failed indexes")
+        met = jobpolicies.met_success(self.job, self.done)
+        return self._outcome("SuccessCriteriaMet", "SuccessPolicy", met) if met else None
 
     def _restarted_too_often(self) -> bool:
         if self.spec["template"]["spec"].get("restartPolicy") != "OnFailure":
@@ -264,14 +285,15 @@ class Run:
             goal = self.active if self.succeeded > 0 else parallelism
         else:
             goal = max(0, min(int(wanted) - self.succeeded, parallelism))
-        if self.active > goal:
-            self._remove(self._chosen_for_removal(self.active - goal))
+        surplus = self._chosen_for_removal(max(0, self.active - goal))
+        if surplus:
+            self._remove(surplus)
             return
         missing = goal - self.active
         if self.spec.get("podReplacementPolicy") == "Failed":
             missing -= self.terminating
         if missing > 0:
-            wait_s = self.backoff.remaining_s(self.cluster.now())
+            wait_s = 0.0 if self.retries.apply else self.backoff.remaining_s(self.cluster.now())
             if wait_s > 0:
                 self._look_again(wait_s)
                 self.active = 0
@@ -282,20 +304,15 @@ class Run:
         ordered = pods.deletion_order(self.active_pods, {})
         if not self.is_indexed:
             return ordered[:count]
-        # Repeated indexes go first, then the highest.
-        seen: set[int] = set()
-        repeated: list[objects.Object] = []
+        # Surplus indexes go first, and of each repeated one all but the best pod.
+        kept: dict[int, objects.Object] = {}
         for pod in reversed(ordered):
-            index = jobindexes.index_of(pod)
-            if index is None or index in seen or index in self.done:
-                repeated.append(pod)
-            else:
-                seen.add(index)
-        rest = sorted(
-            (pod for pod in ordered if pod not in repeated),
-            key=lambda pod: -(jobindexes.index_of(pod) or 0),
-        )
-        return [*repeated, *rest][: max(count, len(repeated))]
+            index = self._index_of(pod)
+            if index is not None:
+                kept.setdefault(index, pod)
+        left = [pod for _, pod in sorted(kept.items(), key=lambda pair: pair[0])]
+        surplus = [pod for pod in ordered if not any(pod is one for one in left)]
+        return [*surplus, *pods.deletion_order(left, {})][: max(count, len(surplus))]
 
     def _remove(self, chosen: list[objects.Object]) -> None:
         """Take pods away that are not to be counted: their finalizer first."""
@@ -315,10 +332,7 @@ class Run:
     def _add(self, count: int) -> None:
         indexes: list[int | None] = [None] * count
         if self.is_indexed:
-            busy = {jobindexes.index_of(pod) for pod in self.active_pods}
-            taken = self.done | {index for index in busy if index is not None}
-            limit = int(self.spec.get("completions") or 0)
-            indexes = list(jobindexes.first_pending(count, limit, taken))
+            indexes = [*self._pending(count)]
         done, batch = 0, 1
         while done < len(indexes):
             failed = False
@@ -337,6 +351,22 @@ class Run:
                 return
             batch *= 2
 
+    def _pending(self, count: int) -> list[int]:
+        """Return the lowest indexes that want a pod and may be tried now."""
+        busy = list(self.active_pods)
+        if self.spec.get("podReplacementPolicy") == "Failed":
+            busy += [pod for pod in self.pods if pods.is_terminating(pod)]
+        taken = {index for pod in busy if (index := jobindexes.index_of(pod)) is not None}
+        taken |= self.done | self.retries.failed
+        limit = int(self.spec.get("completions") or 0)
+        found = jobindexes.first_pending(count, limit, taken)
+        if not self.retries.apply:
+            return found
+        ready, wait_s = self.retries.due(found, self.cluster.now())
+        if wait_s > 0:
+            self._look_again(wait_s)
+        return ready
+
     def _build(self, index: int | None) -> objects.Object:
         pod = pods.from_template(
             self.spec["template"],
@@ -351,7 +381,8 @@ class Run:
         if index is not None:
             meta["generateName"] = f"{name}-{index}-"
             mark = {jobindexes.INDEX: str(index)}
-            meta["annotations"] = {**(meta.get("annotations") or {}), **mark}
+            told = {**mark, **self.retries.annotations(index)}
+            meta["annotations"] = {**(meta.get("annotations") or {}), **told}
             meta["labels"] = {**(meta.get("labels") or {}), **mark}
             spec["hostname"] = f"{name}-{index}"
             for container in (*(spec.get("initContainers") or ()), *spec["containers"]):
@@ -373,6 +404,7 @@ class Run:
             conditions.put_counts(self.status, {"succeeded": len(self.done)})
             if written:
                 self.status["completedIndexes"] = written
+            flush = self._note_failed_indexes() or flush
         final = None
         if self.outcome is not None:
             if conditions.get(self.status, self.outcome["type"]) is None:
@@ -393,6 +425,14 @@ class Run:
         if finished and final is not None:
             self._tell_finished(final)
 
+    def _note_failed_indexes(self) -> bool:
+        if not self.retries.apply:
+            return False
+        written = jobindexes.write(self.retries.failed)
+        known = self.status.get("failedIndexes")
+        self.status["failedIndexes"] = written
+        return bool(known != written)
+
     def _note_ended(self) -> tuple[list[objects.Object], bool]:
         """Put the uids of ended pods into the status; return those that may go, and whether any."""
         uncounted = self.status["uncountedTerminatedPods"]
@@ -405,7 +445,7 @@ class Run:
             if not is_tracked(pod) or not self._may_go(pod, failed=failed):
                 continue
             going.append(pod)
-            uid, index = objects.uid_of(pod), jobindexes.index_of(pod)
+            uid, index = objects.uid_of(pod), self._index_of(pod)
             if pods.phase_of(pod) == "Succeeded" and uid not in lost:
                 if self.is_indexed:
                     news = news or (index is not None and index not in self.done_before)
@@ -414,7 +454,8 @@ class Run:
                     news = True
             elif (failed or self._has_lost) and uid not in lost:
                 news = True
-                if not self.policy.ignores(pod):
+                surplus = self.is_indexed and index is None
+                if not surplus and not self.policy.ignores(pod):
                     lost.append(uid)
             if len(won) + len(lost) >= UNCOUNTED_MAX:
                 break
@@ -429,9 +470,11 @@ class Run:
         return self.outcome is not None and self.outcome["type"] == "FailureTarget"
 
     def _may_go(self, pod: objects.Object, *, failed: bool) -> bool:
-        if self.job["metadata"].get("deletionTimestamp") or failed:
+        if self.job["metadata"].get("deletionTimestamp") or self.outcome is not None:
             return True
-        return pods.phase_of(pod) == "Succeeded" or self.outcome is not None
+        if pods.phase_of(pod) == "Succeeded":
+            return True
+        return failed and not self.retries.holds(pod)
 
     def _settle_counts(self, tracked: set[str]) -> bool:
         """Move uids whose finalizer is gone into the counters; say whether there were any."""
@@ -488,18 +531,6 @@ def untrack(cluster: clusters.Cluster, pod: objects.Object) -> None:
 def is_tracked(pod: objects.Object) -> bool:
     """Whether a pod still has to be counted."""
     return TRACKING in (objects.metadata(pod).get("finalizers") or ())
-
-
-def _finished_at(pod: objects.Object, now: dt.datetime) -> dt.datetime:
-    found: list[dt.datetime] = []
-    for status in (pod.get("status") or {}).get("containerStatuses") or ():
-        ended = (status.get("state") or {}).get("terminated") or {}
-        if ended.get("finishedAt"):
-            found.append(pods.parse_time(ended["finishedAt"]))
-    if found:
-        return max(found)
-    since = objects.metadata(pod).get("deletionTimestamp")
-    return pods.parse_time(since) if since else now
 
 
 def _add_index_variable(container: objects.Object) -> None:

@@ -29,7 +29,7 @@ class Jobs:
     def __init__(self, shared: clusters.Shared) -> None:
         self.cluster = clusters.Cluster(shared, "job-controller")
         self.recorder = recorders.Recorder(self.cluster, "job-controller")
-        self._backoffs: dict[reactor.Key, jobruns.Backoff] = {}
+        self._backoffs: dict[str, jobruns.Backoff] = {}
 
     def observe(self, change: changes.Change, queue: reactor.Queue) -> None:
         if change.ref != REF:
@@ -39,6 +39,7 @@ class Jobs:
             )
             return
         if change.deleted:
+            self._backoffs.pop(change.entry.uid, None)
             own = self.cluster.indexes.controlled("pods", change.entry.namespace, change.entry.uid)
             for pod in own:
                 if jobruns.is_tracked(pod):
@@ -69,12 +70,12 @@ class Jobs:
             return None
         job = self.cluster.find(REF, *key)
         if job is None:
-            self._backoffs.pop(key, None)
             return None
         if is_finished(job) or (job["spec"].get("managedBy") or _OWN) != _OWN:
             return None
         own = claims.claim(self.cluster, "pods", job, selector_of(job), finalizer=jobruns.TRACKING)
-        backoff = self._backoffs.setdefault(key, jobruns.Backoff())
+        # By uid: a Job that follows one of its name at once does not wait for that one's failures.
+        backoff = self._backoffs.setdefault(objects.uid_of(job), jobruns.Backoff())
         return jobruns.Run(self.cluster, self.recorder, job, own, backoff).go()
 
 
