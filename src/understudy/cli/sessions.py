@@ -6,7 +6,6 @@ import asyncio
 import datetime as dt
 import gc
 import os
-import re
 import sys
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
@@ -34,13 +33,12 @@ from understudy.delivery import (
     targets,
     waiting,
 )
-from understudy.kube import objects, statuses
+from understudy.kube import objects, statuses, times
 
 ERROR = 1
 GC_THRESHOLDS = (50_000, 20, 100)
 """Objects are trees: looking for circles among them every 700 allocations, as Python does by
 default, costs a quarter of the time of a rehearsal and finds nothing."""
-_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?$")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,11 +53,10 @@ class Where:
 
 def duration(_context: click.Context, _parameter: click.Parameter, value: str) -> float:
     """Read a time as Kubernetes writes it: `90s`, `15m`, `1h30m`; as seconds."""
-    match = _DURATION.match(value)
-    if not value or match is None or not any(match.groups()):
+    seconds = times.seconds_of(value)
+    if seconds is None:
         raise click.BadParameter(f"{value!r} is no duration: write 90s, 15m or 1h30m")
-    hours, minutes, seconds = (int(part or 0) for part in match.groups())
-    return float(hours * 3600 + minutes * 60 + seconds)
+    return seconds
 
 
 P = ParamSpec("P")

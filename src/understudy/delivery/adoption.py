@@ -5,7 +5,9 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from understudy.delivery import guards, marks, outcomes, targets, trackers
+from understudy.aio import clocks
+from understudy.client import protocol
+from understudy.delivery import calling, fields, guards, marks, outcomes, targets, trackers
 from understudy.kube import objects
 
 
@@ -58,3 +60,31 @@ class Claims:
             return None
         flag = "--adopt takes it over" if unowned else "--take-over takes it from there"
         return outcomes.Obstacle(message=f"exists already, and {owner}", remedy=flag)
+
+
+async def migrate(
+    client: protocol.Client,
+    owner: targets.Owner,
+    target: targets.Target,
+    live: objects.Object,
+    clock: clocks.Clock,
+) -> None:
+    """Make the fields of client-side appliers ours, so that fields removed later really go."""
+    managed = fields.migrated(live, owner.manager)
+    if managed is None:
+        return
+    version = objects.metadata(live).get("resourceVersion")
+    patch = [
+        {"op": "replace", "path": "/metadata/managedFields", "value": managed},
+        {"op": "replace", "path": "/metadata/resourceVersion", "value": version},
+    ]
+    await calling.patiently(
+        lambda: client.patch(
+            target.resource.name,
+            target.ref.name,
+            patch,
+            namespace=target.ref.namespace,
+            patch_type=protocol.JSON_PATCH,
+        ),
+        clock,
+    )

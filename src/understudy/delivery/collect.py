@@ -373,6 +373,14 @@ async def delete(
     )
 
 
+def narrowed(tracker: trackers.Tracker, collected: Collected) -> trackers.Tracker:
+    """Return a tracker after a collection: what is gone has left, what stays says why."""
+    for ref, (state, reason) in collected.left.items():
+        if ref in tracker.entries:
+            tracker = tracker.marked(ref, state, reason)
+    return tracker.without(collected.gone)
+
+
 def as_target(ref: refs.Ref, obj: objects.Object, resource: protocol.ApiResource) -> targets.Target:
     """Return a live object as a target, for what waits or orders."""
     return targets.Target(ref, obj, resource, manifests.Source("the cluster"))

@@ -25,6 +25,7 @@ from understudy.delivery import (
     dispatch,
     errors,
     fields,
+    hooks,
     leases,
     manifests,
     marks,
@@ -157,6 +158,7 @@ async def _run(
         tell=means.tell,
         still_holding=means.still_holding,
         store=store,
+        occasion=_occasion(history, revision, is_new=course.is_new),
     ).end_and_gc(tracker)
     made = {outcome.ref for outcome in course.done}
     try:
@@ -174,6 +176,19 @@ async def _run(
     await records.mark(revision.name, "Delivered", "", len(tracker.entries))
     in_use = {entry.revision for entry in tracker.entries.values()} | {revision.name}
     await history.prune(application.history_limit, in_use)
+
+
+def _occasion(
+    history: revisions.History, revision: revisions.Revision, *, is_new: bool
+) -> hooks.Occasion:
+    """Return for what a revision is delivered."""
+    if not is_new and revision.phase is revisions.Phase.DELIVERED:
+        return hooks.Occasion.NONE
+    if revision.rollback_of:
+        return hooks.Occasion.ROLLBACK
+    phases = [objects.lookup(record, ("status", "phase")) for record in history.records]
+    delivered = revisions.Phase.DELIVERED in phases
+    return hooks.Occasion.UPGRADE if delivered else hooks.Occasion.INSTALL
 
 
 async def _latest(history: revisions.History) -> revisions.Revision | None:
@@ -360,7 +375,7 @@ async def _collect_all(
     if means.settings.thorough:
         return
     if collected.failures:
-        await store.save(dispatch.narrowed(tracker, collected))
+        await store.save(collect.narrowed(tracker, collected))
         if any(outcome.obstacle is not None for outcome in collected.outcomes):
             raise errors.BlockedError(collected.failures)
         raise errors.RefusedError(collected.failures)

@@ -20,6 +20,7 @@ from understudy.delivery import (
     courses,
     dispatch,
     errors,
+    hooks,
     leases,
     manifests,
     outcomes,
@@ -190,6 +191,11 @@ class Deliveries:
             await waiter.settle()
             fidelity = [*unread, *stage.not_simulated]
             fidelity += (rest.unsettled for rest in waiter.rests if rest.unsettled)
+            fidelity += (
+                f"the hook {outcome.ref} is taken to succeed: what it does is not known"
+                for outcome in done.done
+                if outcome.op is outcomes.Op.RUN
+            )
             nothing = revisions.Revision(owner=owner, number=0, digest="", objects=())
             rehearsed = plans.Rehearsed(
                 done=done.done,
@@ -374,7 +380,11 @@ class Deliveries:
             return
         served = await self.client.discover()
         wanted = targets.resolve(application.manifests, served, application.owner)
-        waited = [target for target in wanted if waiting.is_waited_for(target)]
+        waited = [
+            target
+            for target in wanted
+            if waiting.is_waited_for(target) and hooks.of(target.obj) is None
+        ]
         waiter = waiting.LiveWaiter(self.client, self._clock, options.wait)
         verdicts = await waiter.wait(waited, self._tell) if waited else {}
         wrong = [f"{ref}: {verdict}" for ref, verdict in verdicts.items() if not verdict.is_settled]
@@ -463,6 +473,8 @@ class Deliveries:
         for ref, entry in tracker.entries.items():
             obj, resource = live.get(ref), known.get(ref)
             verdict = health.NOT_FOUND
+            if obj is None and entry.state is trackers.State.RAN:
+                verdict = health.Health(health.State.CURRENT, "", "a hook, has run")
             if obj is not None and resource is not None:
                 reports = "status" in resource.subresources
                 verdict = health.assess(obj, health.Facts(now=now, reports_status=reports))
@@ -519,7 +531,7 @@ def _again(revision: revisions.Revision) -> applications.Application:
 
 def _forcing(options: Options) -> Options:
     """Return options for drift: a field that somebody took over has drifted too, no conflict."""
-    forcing = dataclasses.replace(options.dispatch, force_conflicts=True)
+    forcing = dataclasses.replace(options.dispatch, force_conflicts=True, hooks=False)
     return dataclasses.replace(options, dispatch=forcing)
 
 

@@ -27,6 +27,8 @@ from understudy.delivery import (
     errors,
     fields,
     guards,
+    hookruns,
+    hooks,
     ignoring,
     manifests,
     marks,
@@ -56,6 +58,7 @@ class DispatchSettings:
         thorough: Go on after refusals with what does not depend on them.
         wait: Wait for health between waves and at the end (prerequisites are always waited for).
         field_validation: `Strict` refuses misspelt fields, as kubectl does.
+        hooks: Run hooks.
         ignored: Fields that others may change.
     """
 
@@ -67,6 +70,7 @@ class DispatchSettings:
     thorough: bool = False
     wait: bool = True
     field_validation: str = "Strict"
+    hooks: bool = True
     ignored: tuple[ignoring.Rule, ...] = ()
     guards: guards.GuardSettings = field(default_factory=guards.GuardSettings)
 
@@ -79,6 +83,7 @@ class _Run:
     live: dict[refs.Ref, objects.Object]
     order: ordering.Order
     tracker: trackers.Tracker
+    hooks: hookruns.HookRuns
     done: int = 0
     blocked: dict[refs.Ref, refs.Ref] = field(default_factory=dict)
 
@@ -103,6 +108,7 @@ class Dispatcher:
         tell: outcomes.Tell = outcomes.silence,
         still_holding: Callable[[], None] = lambda: None,
         store: trackers.TrackerStore | None = None,
+        occasion: hooks.Occasion = hooks.Occasion.UPGRADE,
     ) -> None:
         self.outcomes: list[outcomes.Outcome] = []
         self.complaints: list[str] = []
@@ -117,6 +123,7 @@ class Dispatcher:
         self._tell = tell
         self._still_holding = still_holding
         self._store = store or trackers.TrackerStore(client)
+        self._occasion = occasion if self._settings.hooks else hooks.Occasion.NONE
         self._previous: trackers.Tracker | None = None
         self._skips_gc = False
 
@@ -173,7 +180,10 @@ class Dispatcher:
 
     async def _prepare(self, wanted: Sequence[targets.Target]) -> _Run:
         by_ref = {target.ref: target for target in wanted}
-        order = ordering.arrange({ref: target.obj for ref, target in by_ref.items()})
+        runs = hookruns.HookRuns(self._occasion, self._revision.name)
+        order = ordering.arrange(
+            {ref: target.obj for ref, target in by_ref.items()}, rank_of=runs.rank_of
+        )
         live = await calling.read(
             self._client,
             ((target.ref, target.resource) for target in wanted),
@@ -181,11 +191,16 @@ class Dispatcher:
             clock=self._clock,
         )
         tracker = await self._store.load(self._owner)
-        run = _Run(by_ref, live, order, tracker)
+        run = _Run(by_ref, live, order, tracker, runs)
         foreign: list[str] = []
         claimed: list[targets.Target] = []
         for target in wanted:
             known = run.live.get(target.ref), tracker.entries.get(target.ref)
+            runs.sort_out(target, *known, self._clock.now())
+            if target.ref in runs.idle:
+                if known[1] is not None:
+                    claimed.append(target)
+                continue
             obstacle = self._claims.obstacle(target, *known)
             if obstacle is not None:
                 foreign.append(obstacle.told_of(target.ref))
@@ -194,7 +209,7 @@ class Dispatcher:
                 claimed.append(target)
         if foreign and not self._settings.thorough:
             raise errors.BlockedError(foreign)
-        run.tracker = tracker.claimed(claimed, self._revision.name)
+        run.tracker = tracker.claimed(claimed, self._revision.name, runs.due)
         return run
 
     def _block(self, run: _Run, target: targets.Target, obstacle: outcomes.Obstacle) -> None:
@@ -256,10 +271,11 @@ class Dispatcher:
         tracker = run.tracker
         for target in due:
             entry, live = tracker.entries.get(target.ref), run.live.get(target.ref)
+            replaced = live is None or run.hooks.is_made_anew(target.ref)
             if (
                 entry is not None
                 and entry.uid
-                and (live is None or objects.uid_of(live) != entry.uid)
+                and (replaced or objects.uid_of(live or {}) != entry.uid)
             ):
                 tracker = tracker.renewing(target.ref)
         run.tracker = await self._save(tracker)
@@ -299,7 +315,11 @@ class Dispatcher:
             self._block(run, run.targets[ref], obstacle)
         if not self._settings.thorough:
             raise errors.RefusedError(told)
-        for ref, cause in run.order.graph.dependents(refused).items():
+        waiting_for = run.order.graph.dependents(refused)
+        for hook in refused.keys() & run.hooks.due.keys():
+            ahead = {outcome.ref for outcome in self.outcomes}
+            waiting_for |= dict.fromkeys(sorted(run.targets.keys() - ahead), hook)
+        for ref, cause in waiting_for.items():
             if ref not in run.blocked:
                 obstacle = outcomes.Obstacle(message="", blocked_by=cause)
                 self._block(run, run.targets[ref], obstacle)
@@ -318,12 +338,18 @@ class Dispatcher:
             before=live, after=live,
         )  # fmt: skip
         entry = run.tracker.entries.get(target.ref)
+        if note := run.hooks.idle.get(target.ref):
+            if target.ref in run.hooks.left and live is not None:
+                await self._remove(target, live)
+            return replace(outcome, op=outcomes.Op.IGNORE, note=note)
         if note := self._claims.left_alone(target, live, entry):
             return replace(outcome, op=outcomes.Op.IGNORE, note=f"annotation {note}")
         if live is not None and objects.metadata(live).get("deletionTimestamp"):
             await self._await_gone(target, live)
             live = None
             outcome = replace(outcome, note="was being deleted")
+        if target.ref in run.hooks.due:
+            return await self._start(run, target, live, outcome)
         if live is None:
             after = await self._send(target, None)
             return replace(outcome, op=outcomes.Op.CREATE, after=after)
@@ -336,7 +362,7 @@ class Dispatcher:
         if self._policy(target) is marks.Recreate.ALWAYS:
             return await self._replaced_if_changed(target, live, outcome)
         if adopted:
-            await self._migrate(target, live)
+            await adoptions.migrate(self._client, self._owner, target, live, self._clock)
         after = await self._send(target, live)
         if adopted:
             note = guards.whose(live).removeprefix("it ")
@@ -374,42 +400,43 @@ class Dispatcher:
             ignoring.keep(wanted, live, self._settings.ignored, self._owner.manager)
         return wanted
 
-    async def _migrate(self, target: targets.Target, live: objects.Object) -> None:
-        """Make the fields of client-side appliers ours, so that fields removed later really go."""
-        managed = fields.migrated(live, self._owner.manager)
-        if managed is None:
+    # ------------------------------------------------------------------ hooks
+
+    async def _start(
+        self,
+        run: _Run,
+        target: targets.Target,
+        live: objects.Object | None,
+        outcome: outcomes.Outcome,
+    ) -> outcomes.Outcome:
+        """Create a hook anew, unless a delivery that died has done so for this revision."""
+        outcome = replace(outcome, op=outcomes.Op.RUN, note=run.hooks.when(target))
+        if target.ref in run.hooks.going:
+            return replace(outcome, note="a hook: was started before")
+        if live is not None:
+            await self._remove(target, live)
+        return replace(outcome, after=await self._send(target, None))
+
+    async def _finish(self, run: _Run, verdicts: Mapping[refs.Ref, health.Health]) -> None:
+        """Record the hooks that have succeeded, and delete those that are to go."""
+        run.tracker = await self._save(run.hooks.ended(verdicts, run.tracker))
+        live = self._latest([run.targets[ref] for ref in verdicts])
+        for ref in run.hooks.doomed(verdicts):
+            if ref in live:
+                self._still_holding()
+                await self._remove(run.targets[ref], live[ref])
+
+    async def _remove(self, target: targets.Target, live: objects.Object) -> None:
+        try:
+            await collect.delete(self._client, target.ref, target.resource, live, self._clock)
+        except statuses.NotFoundError:
             return
-        patch = [
-            {"op": "replace", "path": "/metadata/managedFields", "value": managed},
-            {"op": "replace", "path": "/metadata/resourceVersion", "value": _version(live)},
-        ]
-        await calling.patiently(
-            lambda: self._client.patch(
-                target.resource.name,
-                target.ref.name,
-                patch,
-                namespace=target.ref.namespace,
-                patch_type=protocol.JSON_PATCH,
-            ),
-            self._clock,
-        )
+        await self._await_gone(target, live)
 
     # ------------------------------------------------------------------ delete and create
 
     def _policy(self, target: targets.Target) -> marks.Recreate:
-        said = objects.annotations_of(target.obj).get(marks.RECREATE)
-        if said is not None:
-            try:
-                return marks.Recreate(said)
-            except ValueError:
-                known = ", ".join(marks.Recreate)
-                raise statuses.BadRequestError(
-                    f"metadata.annotations[{marks.RECREATE!r}] is {said!r}: use one of {known}"
-                ) from None
-        job = (target.ref.group, target.ref.kind) == ("batch", "Job")
-        if job or self._settings.recreate:
-            return marks.Recreate.ON_IMMUTABLE
-        return marks.Recreate.NEVER
+        return marks.recreation(target.obj, wished=self._settings.recreate)
 
     async def _replaced_if_changed(
         self, target: targets.Target, live: objects.Object, outcome: outcomes.Outcome
@@ -465,12 +492,7 @@ class Dispatcher:
     ) -> objects.Object:
         run.tracker = await self._save(run.tracker.renewing(target.ref))
         self._still_holding()
-        try:
-            await collect.delete(self._client, target.ref, target.resource, live, self._clock)
-        except statuses.NotFoundError:
-            pass
-        else:
-            await self._await_gone(target, live)
+        await self._remove(target, live)
         return await self._send(target, None)
 
     async def _await_gone(self, target: targets.Target, live: objects.Object) -> None:
@@ -484,14 +506,15 @@ class Dispatcher:
 
     async def _wait(self, run: _Run, due: Sequence[targets.Target]) -> None:
         """Wait for a batch; for real, end the delivery if it does not become healthy."""
-        waited = [target for target in due if self._is_waited_for(target)]
+        waited = [target for target in due if self._is_waited_for(run, target)]
         known = self._latest(waited)
         verdicts = waiting.assess_all(known, waited, self._clock.now())
         pending = [target for target in waited if not verdicts[target.ref].is_settled]
         if pending:
-            told = outcomes.News(type="phase", message=f"waiting for {len(pending)} objects")
-            self._tell(replace(told, done=run.done, total=len(run.targets)))
-            verdicts |= await self._waiter.wait(pending, self._tell)
+            news = outcomes.News(type="phase", message=f"waiting for {len(pending)} objects")
+            self._tell(replace(news, done=run.done, total=len(run.targets)))
+            limit_s = run.hooks.limit_s(pending)
+            verdicts |= await self._waiter.wait(pending, self._tell, limit_s)
             self._still_holding()
         self.outcomes = [
             replace(outcome, health=verdicts[outcome.ref]) if outcome.ref in verdicts else outcome
@@ -499,8 +522,11 @@ class Dispatcher:
         ]
         unhealthy = {ref: v for ref, v in verdicts.items() if not v.is_settled}
         if unhealthy and not self._settings.thorough:
-            raise errors.UnhealthyError(await self._explained(run, unhealthy))
-        await self._await_served(due)
+            told = await self._explained(run, unhealthy)
+            await self._finish(run, verdicts)
+            raise errors.UnhealthyError(told)
+        await self._finish(run, verdicts)
+        await waiting.await_served(self._client, due, self._clock)
 
     async def _explained(self, run: _Run, unhealthy: Mapping[refs.Ref, health.Health]) -> list[str]:
         """Return a sentence for each unhealthy object, with what its pods and events say."""
@@ -516,8 +542,12 @@ class Dispatcher:
             for ref, verdict in unhealthy.items()
         ]
 
-    def _is_waited_for(self, target: targets.Target) -> bool:
+    def _is_waited_for(self, run: _Run, target: targets.Target) -> bool:
         if waiting.is_prerequisite(target.ref):
+            return True
+        if target.ref in run.hooks.idle:
+            return False
+        if target.ref in run.hooks.due and not self._settings.thorough:
             return True
         wanted = self._settings.wait and self._waiter.waits_for_health
         return wanted and waiting.is_waited_for(target)
@@ -529,26 +559,6 @@ class Dispatcher:
             for outcome in self.outcomes
             if outcome.ref in wanted and outcome.after is not None
         }
-
-    async def _await_served(self, due: Iterable[targets.Target]) -> None:
-        """Wait until what new definitions define is served, as their objects come next."""
-        defined = [
-            resource
-            for target in due
-            if (target.ref.group, target.ref.kind) == targets.CRD
-            for resource in targets.resources_of(target.obj)
-        ]
-        served = await self._client.discover() if defined else None
-        delay = 0.05
-        while served is not None and any(
-            served.by_kind(resource.api_version, resource.kind) is None for resource in defined
-        ):
-            if delay > 5.0:
-                missing = ", ".join(sorted(r.name for r in defined))
-                raise errors.UnhealthyError([f"the server does not serve {missing} in time"])
-            await self._clock.sleep(delay)
-            delay *= 2
-            served = await self._client.discover(refresh=True)
 
     # ------------------------------------------------------------------ after the last batch
 
@@ -571,7 +581,7 @@ class Dispatcher:
         }
         collected = await collector.collect(previous, run.tracker)
         self.outcomes += collected.outcomes
-        run.tracker = narrowed(run.tracker, collected)
+        run.tracker = collect.narrowed(run.tracker, collected)
         self.complaints += collected.complaints
         if self._settings.thorough:
             return
@@ -585,14 +595,6 @@ class Dispatcher:
     async def _save(self, tracker: trackers.Tracker) -> trackers.Tracker:
         self._still_holding()
         return await self._store.save(tracker)
-
-
-def narrowed(tracker: trackers.Tracker, collected: collect.Collected) -> trackers.Tracker:
-    """Return a tracker after a collection: what is gone has left, what stays says why."""
-    for ref, (state, reason) in collected.left.items():
-        if ref in tracker.entries:
-            tracker = tracker.marked(ref, state, reason)
-    return tracker.without(collected.gone)
 
 
 def _version(obj: objects.Object) -> str:

@@ -12,7 +12,7 @@ import enum
 import hashlib
 
 from understudy.delivery import names
-from understudy.kube import objects
+from understudy.kube import objects, statuses
 
 GROUP = "core.understudy.dev"
 VERSION = "v1alpha1"
@@ -87,6 +87,24 @@ def applyset_id(application: str, namespace: str) -> str:
 def field_manager(application: str, namespace: str) -> str:
     """Return the field manager under which an application's objects are applied (<= 128)."""
     return f"{MANAGER_PREFIX}{namespace}/{application}"
+
+
+def recreation(obj: objects.Object, *, wished: bool) -> Recreate:
+    """Return when an object is deleted and created anew: as its annotation says, else by its kind.
+
+    Raises:
+        BadRequestError: The annotation says something else.
+    """
+    said = objects.annotations_of(obj).get(RECREATE)
+    if said is None:
+        is_job = obj.get("kind") == "Job" and str(obj.get("apiVersion")).startswith("batch/")
+        return Recreate.ON_IMMUTABLE if is_job or wished else Recreate.NEVER
+    try:
+        return Recreate(said)
+    except ValueError:
+        raise statuses.BadRequestError(
+            f"metadata.annotations[{RECREATE!r}] is {said!r}: use one of {', '.join(Recreate)}"
+        ) from None
 
 
 def is_kept(obj: objects.Object) -> str:

@@ -1,6 +1,7 @@
 """In which order objects are delivered: a graph of references, with a table of waves for the rest.
 
-    place(object) = (wave, depth)
+    place(object) = (rank, wave, depth)
+    rank  = before everything, among everything, or after it, for hooks; the same for all others
     wave  = the greatest of its kind's wave and the waves of all it comes after
     depth = longest chain of edges within the wave that lead to it
 
@@ -149,10 +150,19 @@ class Order:
 
 
 WaveOf = Callable[[refs.Ref, objects.Object], int]
+Rank = tuple[int, int]
+RankOf = Callable[[objects.Object], Rank]
 
 
-def arrange(items: Mapping[refs.Ref, objects.Object], *, rule: WaveOf = wave_of) -> Order:
+def arrange(
+    items: Mapping[refs.Ref, objects.Object],
+    *,
+    rule: WaveOf = wave_of,
+    rank_of: RankOf = lambda _obj: (0, 0),
+) -> Order:
     """Return the order in which objects are delivered; read it backwards for their deletion.
+
+    What an object of a lower rank refers to goes before it, in its rank.
 
     Raises:
         OrderError: Required edges form a circle, or a wave annotation is malformed.
@@ -160,22 +170,35 @@ def arrange(items: Mapping[refs.Ref, objects.Object], *, rule: WaveOf = wave_of)
     edges = list(references.Known(items).edges())
     waves = {ref: rule(ref, obj) for ref, obj in items.items()}
     graph, sequence = _sorted(waves, edges)
-    places: dict[refs.Ref, tuple[int, int]] = {}
+    ranks = _ranks({ref: rank_of(obj) for ref, obj in items.items()}, graph, sequence)
+    places: dict[refs.Ref, tuple[Rank, int, int]] = {}
     for ref in sequence:
-        wave, depth = waves[ref], 0
+        rank, wave, depth = ranks[ref], waves[ref], 0
         for earlier in graph.before[ref]:
-            their_wave, their_depth = places[earlier]
-            if their_wave > wave:
+            their_rank, their_wave, their_depth = places[earlier]
+            if their_rank == rank and their_wave > wave:
                 wave, depth = their_wave, their_depth + 1
-            elif their_wave == wave:
+            elif their_rank == rank and their_wave == wave:
                 depth = max(depth, their_depth + 1)
-        places[ref] = (wave, depth)
+        places[ref] = (rank, wave, depth)
     ordered = sorted(places, key=lambda ref: (places[ref], ref))
     batches = tuple(
         Batch(wave, depth, tuple(group))
-        for (wave, depth), group in itertools.groupby(ordered, key=places.__getitem__)
+        for (_, wave, depth), group in itertools.groupby(ordered, key=places.__getitem__)
     )
     return Order(batches, graph)
+
+
+def _ranks(
+    own: Mapping[refs.Ref, Rank], graph: Graph, sequence: Sequence[refs.Ref]
+) -> dict[refs.Ref, Rank]:
+    """Return ranks such that nothing has a greater one than what comes after it."""
+    ranks = dict(own)
+    if len(set(ranks.values())) > 1:
+        for ref in reversed(sequence):
+            for later in graph.after[ref]:
+                ranks[ref] = min(ranks[ref], ranks[later])
+    return ranks
 
 
 def _sorted(

@@ -16,6 +16,7 @@ class Op(enum.StrEnum):
     CREATE = "create"
     CHANGE = "change"
     RECREATE = "recreate"
+    RUN = "run"
     ADOPT = "adopt"
     UNCHANGED = "unchanged"
     IGNORE = "ignore"
@@ -31,7 +32,7 @@ class Op(enum.StrEnum):
         return self in _CHANGES
 
 
-_CHANGES = {Op.CREATE, Op.CHANGE, Op.RECREATE, Op.ADOPT, Op.DELETE}
+_CHANGES = {Op.CREATE, Op.CHANGE, Op.RECREATE, Op.RUN, Op.ADOPT, Op.DELETE}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -258,7 +258,7 @@ def build(
     pinned = {
         o.ref: pins.pin(o.ref, o.before, rehearsed.wanted.get(o.ref), salt)
         for o in rehearsed.done
-        if o.op not in (outcomes.Op.IGNORE, outcomes.Op.GONE)
+        if o.op not in (outcomes.Op.IGNORE, outcomes.Op.GONE, outcomes.Op.RUN)
     }
     return Plan(
         owner=owner,

@@ -31,6 +31,7 @@ _SIGNS = {
     outcomes.Op.CREATE: ("+", "green"),
     outcomes.Op.CHANGE: ("~", "yellow"),
     outcomes.Op.RECREATE: ("-/+", "red"),
+    outcomes.Op.RUN: (">", "green"),
     outcomes.Op.ADOPT: ("^", "yellow"),
     outcomes.Op.DELETE: ("-", "red"),
     outcomes.Op.KEEP: ("=", "cyan"),
@@ -139,6 +140,8 @@ def _waited_for(operation: plans.Operation) -> str:
         return "gone"
     if not operation.op.is_change:
         return "-"
+    if operation.op is outcomes.Op.RUN:
+        return "its end"
     if (operation.ref.group, operation.ref.kind) == ("", "Namespace"):
         return "active"
     if operation.ref.kind == "CustomResourceDefinition":

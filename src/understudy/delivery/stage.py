@@ -273,7 +273,10 @@ class StageWaiter:
         return self._stage.has_controllers
 
     async def wait(
-        self, waited: Sequence[targets.Target], tell: outcomes.Tell
+        self,
+        waited: Sequence[targets.Target],
+        tell: outcomes.Tell,
+        limit_s: float | None = None,
     ) -> dict[refs.Ref, health.Health]:
         await self.settle()
         found = await self._read(waited)

@@ -17,7 +17,7 @@ import base64
 import dataclasses
 import enum
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import orjson
@@ -40,12 +40,14 @@ class State(enum.StrEnum):
     | Applied  | was applied; `uid` is its uid                                            |
     | Deleting | was asked to go and has finalizers or dependents                         |
     | Kept     | is no longer wanted, but a guard keeps it; looked at again next time     |
+    | Ran      | was a hook that has come to its end; may be gone                         |
     """
 
     PENDING = "Pending"
     APPLIED = "Applied"
     DELETING = "Deleting"
     KEPT = "Kept"
+    RAN = "Ran"
 
 
 class Phase(enum.StrEnum):
@@ -92,6 +94,13 @@ class Entry:
         return out
 
 
+def _still(old: Entry | None, revision: str, *, is_hook: bool) -> State:
+    """Return what is known of an object that is wanted again."""
+    if old is None or old.state not in (State.APPLIED, State.RAN):
+        return State.PENDING
+    return State.PENDING if is_hook and old.revision != revision else old.state
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tracker:
     """All that an application has shipped. Immutable; each method returns another.
@@ -114,10 +123,16 @@ class Tracker:
         """The record's name."""
         return names.record_name(self.owner.application, self.owner.namespace)
 
-    def claimed(self, wanted: Iterable[targets.Target], revision: str) -> Tracker:
+    def claimed(
+        self,
+        wanted: Iterable[targets.Target],
+        revision: str,
+        hooks: Collection[refs.Ref] = frozenset(),
+    ) -> Tracker:
         """Return old and wanted: what is written before the first object is applied.
 
-        The same tracker where nothing is new: then nothing needs to be written.
+        What an earlier revision's run left of `hooks`, which are to run, does not count. The same
+        tracker where nothing is new: then nothing needs to be written.
         """
         merged = dict(self.entries)
         for target in wanted:
@@ -126,7 +141,7 @@ class Tracker:
                 ref=target.ref,
                 version=target.resource.version,
                 uid=old.uid if old else "",
-                state=old.state if old and old.state is State.APPLIED else State.PENDING,
+                state=_still(old, revision, is_hook=target.ref in hooks),
                 revision=revision,
             )
         if merged == self.entries and revision == self.revision:

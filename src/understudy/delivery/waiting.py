@@ -9,6 +9,7 @@ still, because what moves deserves patience and what does not move will not star
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -16,11 +17,14 @@ from typing import Protocol
 
 from understudy.aio import clocks
 from understudy.client import protocol
-from understudy.delivery import calling, marks, outcomes, refs, targets
+from understudy.delivery import calling, errors, hooks, marks, outcomes, refs, targets
 from understudy.kube import health, objects
 
 WAIT = f"{marks.GROUP}/wait"
 """Annotation: `false` does not wait for this object."""
+
+SERVED_DELAY_MAX_S = 5.0
+"""A delay that has doubled beyond this is too long: ten seconds in all."""
 
 _EXIST_IS_ENOUGH = {
     ("", "ConfigMap"), ("", "Secret"), ("", "ServiceAccount"), ("", "ResourceQuota"),
@@ -51,9 +55,15 @@ class Waiter(Protocol):
     """Waits for objects, by whatever means there are."""
 
     async def wait(
-        self, waited: Sequence[targets.Target], tell: outcomes.Tell
+        self,
+        waited: Sequence[targets.Target],
+        tell: outcomes.Tell,
+        limit_s: float | None = None,
     ) -> dict[refs.Ref, health.Health]:
-        """Return the health of each object when all are settled, one has failed or time is up."""
+        """Return the health of each object when all are settled, one has failed or time is up.
+
+        With `limit_s` it is up then at the latest, however still they stand until then.
+        """
         ...
 
     async def wait_gone(
@@ -114,14 +124,17 @@ class LiveWaiter:
         return self._health
 
     async def wait(
-        self, waited: Sequence[targets.Target], tell: outcomes.Tell
+        self,
+        waited: Sequence[targets.Target],
+        tell: outcomes.Tell,
+        limit_s: float | None = None,
     ) -> dict[refs.Ref, health.Health]:
         def enough(verdicts: dict[refs.Ref, health.Health]) -> bool:
             if any(verdict.state is health.State.FAILED for verdict in verdicts.values()):
                 return True
             return all(verdict.is_settled for verdict in verdicts.values())
 
-        return await self._look(waited, self._assessed, enough, tell)
+        return await self._look(waited, self._assessed, enough, tell, limit_s)
 
     async def wait_gone(
         self, waited: Sequence[targets.Target], uids: set[str], tell: outcomes.Tell
@@ -152,10 +165,12 @@ class LiveWaiter:
         ],
         enough: Callable[[dict[refs.Ref, health.Health]], bool],
         tell: outcomes.Tell,
+        limit_s: float | None = None,
     ) -> dict[refs.Ref, health.Health]:
         """Read and judge until it is enough, or time is up; tell of every change."""
         told: dict[refs.Ref, health.Health] = {}
-        delay, moved = self._settings.poll_first_s, self._clock.monotonic()
+        delay, began = self._settings.poll_first_s, self._clock.monotonic()
+        moved = began
         seen: dict[refs.Ref, str] = {}
         while True:
             found = await calling.read(
@@ -169,7 +184,7 @@ class LiveWaiter:
                 ref: str(objects.metadata(obj).get("resourceVersion")) for ref, obj in found.items()
             }
             now = self._clock.monotonic()
-            if versions != seen:
+            if versions != seen or any(_works_unseen(verdict) for verdict in verdicts.values()):
                 seen, moved = versions, now
             for ref, verdict in verdicts.items():
                 if told.get(ref) != verdict:
@@ -177,10 +192,65 @@ class LiveWaiter:
                     tell(_news(ref, verdict))
             if enough(verdicts):
                 return verdicts
-            if now >= self._deadline or now - moved >= self._settings.no_activity_s:
-                return verdicts
+            if given_up := self._given_up(now, moved, began, limit_s):
+                return {
+                    ref: verdict if verdict.is_settled else _noted(verdict, given_up)
+                    for ref, verdict in verdicts.items()
+                }
             await self._clock.sleep(delay)
             delay = min(delay * 1.5, self._settings.poll_max_s)
+
+    def _given_up(self, now: float, moved: float, began: float, limit_s: float | None) -> str:
+        """Say why nothing more is waited for; empty while it is."""
+        if limit_s is not None and now - began >= limit_s:
+            return f"given up after {_told(limit_s)}"
+        if now >= self._deadline:
+            return f"given up after {_told(self._settings.timeout_s)}"
+        if limit_s is None and now - moved >= self._settings.no_activity_s:
+            return f"given up: nothing has moved for {_told(self._settings.no_activity_s)}"
+        return ""
+
+
+def _told(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min" if minutes and not rest else f"{seconds:g} s"
+
+
+def _noted(verdict: health.Health, why: str) -> health.Health:
+    message = f"{verdict.message} ({why})" if verdict.message else why
+    return dataclasses.replace(verdict, message=message)
+
+
+def _works_unseen(verdict: health.Health) -> bool:
+    """Whether a verdict is about work that shows nothing while it goes on: a Job's."""
+    return verdict.reason == "JobRunning"
+
+
+async def await_served(
+    client: protocol.Client, due: Iterable[targets.Target], clock: clocks.Clock
+) -> None:
+    """Wait until what new definitions define is served, as their objects come next.
+
+    Raises:
+        UnhealthyError: It is not in time.
+    """
+    defined = [
+        resource
+        for target in due
+        if (target.ref.group, target.ref.kind) == targets.CRD
+        for resource in targets.resources_of(target.obj)
+    ]
+    served = await client.discover() if defined else None
+    delay = 0.05
+    while served is not None and any(
+        served.by_kind(resource.api_version, resource.kind) is None for resource in defined
+    ):
+        if delay > SERVED_DELAY_MAX_S:
+            missing = ", ".join(sorted(resource.name for resource in defined))
+            raise errors.UnhealthyError([f"the server does not serve {missing} in time"])
+        await clock.sleep(delay)
+        delay *= 2
+        served = await client.discover(refresh=True)
 
 
 def assess_all(
@@ -193,7 +263,10 @@ def assess_all(
     for target in waited:
         obj = found.get(target.ref)
         facts = health.Facts(now=now, reports_status="status" in target.resource.subresources)
-        verdicts[target.ref] = health.NOT_FOUND if obj is None else health.assess(obj, facts)
+        verdict = health.NOT_FOUND if obj is None else health.assess(obj, facts)
+        if obj is not None and hooks.of(target.obj) is not None:
+            verdict = hooks.assess(obj, verdict)
+        verdicts[target.ref] = verdict
     return verdicts
 
 

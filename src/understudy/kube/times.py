@@ -6,11 +6,24 @@ What is accepted, and the words of what is refused, are those of Go's `time.Pars
 from __future__ import annotations
 
 import datetime as dt
+import re
 
 from understudy.kube import goformats
 
 SECONDS_LAYOUT = "2006-01-02T15:04:05Z07:00"
 MICROSECONDS_LAYOUT = "2006-01-02T15:04:05.000000Z07:00"
+
+
+_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?$")
+
+
+def seconds_of(text: str) -> float | None:
+    """Return the seconds of a duration in whole units (`90s`, `15m`, `1h30m`); None of others."""
+    match = _DURATION.match(text)
+    if not text or match is None:
+        return None
+    hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    return float(hours * 3600 + minutes * 60 + seconds)
 
 
 def canonical(text: str) -> str:

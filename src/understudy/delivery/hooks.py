@@ -1,0 +1,178 @@
+"""Hooks: what runs with a delivery instead of staying: a migration before it, a smoke test after.
+
+| annotation                 | before everything else     | after everything is healthy | never  |
+| -------------------------- | -------------------------- | --------------------------- | ------ |
+| `core.understudy.dev/hook` | `pre-deliver`              | `post-deliver`              |        |
+| `helm.sh/hook`             | `pre-install`, -`upgrade`, | `post-install`, -`upgrade`, | others |
+|                            | -`rollback`                | -`rollback`                 |        |
+| `argocd.argoproj.io/hook`  | `PreSync`                  | `PostSync`                  | others |
+
+"Before everything else" leaves out what a hook itself refers to: its namespace, its ConfigMaps.
+Several of one phase go by weight. A hook is created anew each time (the one of last time is
+deleted before), runs once for each revision, is waited for until it is complete, at most until its
+own time is up, and can go when it has succeeded or failed. Helm's hooks of installing run only
+while nothing was ever delivered, its hooks of rolling back only then.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from understudy.delivery import marks
+from understudy.kube import health, objects, times
+
+HOOK = f"{marks.GROUP}/hook"
+DELETE_POLICY = f"{marks.GROUP}/hook-delete-policy"
+WEIGHT = f"{marks.GROUP}/hook-weight"
+TIMEOUT = f"{marks.GROUP}/hook-timeout"
+TIMEOUT_S = 300.0
+"""As long as Helm waits for a hook."""
+
+_HELM, _ARGO = "helm.sh/hook", "argocd.argoproj.io/hook"
+
+
+class Occasion(enum.StrEnum):
+    """For what a delivery is made; `NONE` where its revision was delivered before."""
+
+    INSTALL = "install"
+    UPGRADE = "upgrade"
+    ROLLBACK = "rollback"
+    NONE = "none"
+
+
+class Phase(enum.IntEnum):
+    """When something goes, in order."""
+
+    BEFORE = 0
+    MIDDLE = 1
+    AFTER = 2
+
+
+class Deletion(enum.StrEnum):
+    """When a hook that ended is deleted; before its next run it is deleted in any case."""
+
+    BEFORE_CREATION = "before-hook-creation"
+    SUCCEEDED = "hook-succeeded"
+    FAILED = "hook-failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hook:
+    """What an object's annotations say.
+
+    Attributes:
+        phases: When it runs, by occasion; nowhere for hooks that a delivery does not run.
+        weight: Of several of one phase, the lighter goes first.
+        timeout_s: How long it may take.
+    """
+
+    phases: dict[Occasion, Phase]
+    weight: int = 0
+    deletion: frozenset[Deletion] = frozenset()
+    timeout_s: float = TIMEOUT_S
+
+
+def of(obj: objects.Object) -> Hook | None:
+    """Return what an object is as a hook, None for what is none."""
+    said = objects.annotations_of(obj)
+    phases = _phases(said)
+    if phases is None:
+        return None
+    policies = _listed(said.get(DELETE_POLICY) or said.get(f"{_HELM}-delete-policy") or "")
+    policies |= {_ARGO_POLICIES.get(p, p) for p in _listed(said.get(f"{_ARGO}-delete-policy", ""))}
+    weight = _whole(said.get(WEIGHT) or said.get(f"{_HELM}-weight") or said.get(_ARGO_WAVE) or "0")
+    timeout_s = times.seconds_of(said[TIMEOUT]) if TIMEOUT in said else TIMEOUT_S
+    return Hook(
+        phases=phases,
+        weight=weight or 0,
+        deletion=frozenset(policy for policy in Deletion if policy in policies),
+        timeout_s=timeout_s if timeout_s is not None else TIMEOUT_S,
+    )
+
+
+_OURS = {"pre-deliver": Phase.BEFORE, "post-deliver": Phase.AFTER}
+_ARGOS = {"PreSync": Phase.BEFORE, "PostSync": Phase.AFTER}
+_ARGO_WAVE = "argocd.argoproj.io/sync-wave"
+_ARGO_POLICIES = {
+    "BeforeHookCreation": "before-hook-creation",
+    "HookSucceeded": "hook-succeeded",
+    "HookFailed": "hook-failed",
+}
+_RUNNING = (Occasion.INSTALL, Occasion.UPGRADE, Occasion.ROLLBACK)
+
+
+def _phases(said: dict[str, str]) -> dict[Occasion, Phase] | None:
+    """Return when a hook runs; None where nothing says that it is a hook."""
+    found: dict[Occasion, Phase] = {}
+    if HOOK in said or _ARGO in said:
+        table, words = (_OURS, said[HOOK]) if HOOK in said else (_ARGOS, said[_ARGO])
+        if words == "Sync":
+            return None  # Argo's hook among the ordinary objects: an ordinary object here.
+        for word in _listed(words) & table.keys():
+            found |= dict.fromkeys(_RUNNING, table[word])
+        return found
+    if _HELM not in said or "crd-install" in said[_HELM]:
+        return None
+    for word in _listed(said[_HELM]):
+        when, _, occasion = word.partition("-")
+        phase = {"pre": Phase.BEFORE, "post": Phase.AFTER}.get(when)
+        if phase is not None and occasion in _RUNNING:
+            found[Occasion(occasion)] = phase
+    return found
+
+
+def _listed(text: str) -> set[str]:
+    return {part.strip() for part in text.split(",") if part.strip()}
+
+
+def _whole(text: str) -> int | None:
+    try:
+        return int(text)
+    except ValueError:
+        return None
+
+
+def complaints_about(obj: objects.Object) -> list[str]:
+    """Say what is wrong with an object's annotations about hooks; nothing is best."""
+    said = objects.annotations_of(obj)
+    told = []
+    for key, known in ((HOOK, set(_OURS)), (DELETE_POLICY, set(Deletion))):
+        wrong = sorted(_listed(said.get(key, "")) - known)
+        if wrong or said.get(key) == "":
+            told.append(
+                f"metadata.annotations[{key!r}] is {said[key]!r}: use {', '.join(sorted(known))}"
+            )
+    if WEIGHT in said and _whole(said[WEIGHT]) is None:
+        told.append(f"metadata.annotations[{WEIGHT!r}] is {said[WEIGHT]!r}: use a whole number")
+    if TIMEOUT in said and times.seconds_of(said[TIMEOUT]) is None:
+        told.append(
+            f"metadata.annotations[{TIMEOUT!r}] is {said[TIMEOUT]!r}: use a duration such as 90s, "
+            "15m or 1h30m"
+        )
+    return told
+
+
+def why_idle(hook: Hook, occasion: Occasion, *, has_run: bool) -> str:
+    """Say why a hook does not run in a delivery; empty where it does."""
+    if occasion is Occasion.NONE or has_run:
+        return "a hook: has run for this revision"
+    if occasion not in hook.phases:
+        others = ", ".join(f"{one}s" for one in hook.phases)
+        return f"a hook of {others}: does not run now" if others else "a hook that is not run here"
+    return ""
+
+
+def rank_of(obj: objects.Object, occasion: Occasion) -> tuple[int, int]:
+    """Return the place of an object among phases and weights."""
+    hook = of(obj)
+    phase = hook.phases.get(occasion) if hook is not None else None
+    return (phase, hook.weight) if hook is not None and phase is not None else (Phase.MIDDLE, 0)
+
+
+def assess(obj: objects.Object, verdict: health.Health) -> health.Health:
+    """Return the verdict on a hook: a pod that runs, however healthy, has not ended."""
+    running = objects.lookup(obj, ("status", "phase")) == "Running"
+    if obj.get("kind") == "Pod" and running and verdict.is_settled:
+        return health.Health(health.State.IN_PROGRESS, "Running", "the pod has not ended")
+    return verdict
