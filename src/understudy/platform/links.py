@@ -49,6 +49,14 @@ SILENCE_BEATS = 1.5
 CLOSE_S = 1.0
 _HEAD = struct.Struct(">IB")
 _LAST, _COMPRESSED = 1, 2
+_ENDS = frozenset(
+    [
+        aiohttp.WSMsgType.CLOSE,
+        aiohttp.WSMsgType.CLOSING,
+        aiohttp.WSMsgType.CLOSED,
+        aiohttp.WSMsgType.ERROR,
+    ]
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,15 +235,6 @@ class Link:
         self.send(encode(message))
         self._ending = True
 
-    async def receive(self) -> Message | None:
-        """Return the next message before `run`: the handshake's; None where the socket closed."""
-        assembly = Assembly()
-        while (frame := await self._frame()) is not None:
-            data = assembly.add(frame)
-            if data is not None:
-                return decode(data)
-        return None
-
     async def run(self, take: Callable[[Message], None]) -> str:
         """Hand what comes to `take` until the connection ends; return why it did.
 
@@ -258,7 +257,8 @@ class Link:
     async def _read(self, take: Callable[[Message], None]) -> str:
         assembly = Assembly()
         try:
-            while (frame := await self._frame()) is not None:
+            while (frame := await _frame(self._socket)) is not None:
+                self.heard = self._clock.monotonic()
                 data = assembly.add(frame)
                 if data is not None:
                     with contextlib.suppress(errors.InvalidRequestError):
@@ -269,20 +269,6 @@ class Link:
         if self._clock.monotonic() - self.heard >= SILENCE_BEATS * self.heartbeat_s:
             return f"nothing was heard for {SILENCE_BEATS:g} heartbeats of {self.heartbeat_s:g} s"
         return "the connection was closed"
-
-    async def _frame(self) -> bytes | None:
-        while True:
-            message = await self._socket.receive()
-            if message.type is aiohttp.WSMsgType.BINARY:
-                self.heard = self._clock.monotonic()
-                return bytes(message.data)
-            if message.type in {
-                aiohttp.WSMsgType.CLOSE,
-                aiohttp.WSMsgType.CLOSING,
-                aiohttp.WSMsgType.CLOSED,
-                aiohttp.WSMsgType.ERROR,
-            }:
-                return None
 
     async def _write(self) -> None:
         try:
@@ -312,3 +298,44 @@ class Link:
                 return
             if tick % 2 == 0:
                 self.send(_BEAT)
+
+
+async def greet(
+    socket: aiohttp.ClientWebSocketResponse, hello: Hello, clock: clocks.Clock
+) -> tuple[Link, Welcome]:
+    """Say hello to a hub; return the connection and the hub's answer.
+
+    Raises:
+        PlatformError: The hub does not take the agent in, and this is why.
+    """
+    for frame in frames(0, encode(hello)):
+        await socket.send_bytes(frame)
+    answer = await first(socket)
+    if isinstance(answer, Welcome):
+        return Link(socket, clock, answer.heartbeat_s), answer
+    if isinstance(answer, Bye) and answer.error is not None:
+        raise answer.error
+    raise errors.UnavailableError("the hub closed the connection without a word")
+
+
+async def first(socket: Socket) -> Message | None:
+    """Return the first message that comes; None where the socket was closed instead.
+
+    Raises:
+        InvalidRequestError: It is none that is known here.
+    """
+    assembly = Assembly()
+    while (frame := await _frame(socket)) is not None:
+        data = assembly.add(frame)
+        if data is not None:
+            return decode(data)
+    return None
+
+
+async def _frame(socket: Socket) -> bytes | None:
+    while True:
+        message = await socket.receive()
+        if message.type is aiohttp.WSMsgType.BINARY:
+            return bytes(message.data)
+        if message.type in _ENDS:
+            return None

@@ -61,10 +61,10 @@ class Performer:
         self._over: dict[str, str] = {}
         self._tasks = tasks.TaskSet(_impossible)
 
-    @property
-    def is_idle(self) -> bool:
-        """Whether nothing is being carried out."""
-        return not self._running
+    async def drain(self) -> None:
+        """Wait until nothing is being carried out."""
+        while self._running:
+            await asyncio.wait(self._running.values())
 
     def send_to(self, send: Send) -> None:
         """Send from now on over another connection."""

@@ -22,8 +22,7 @@ class End:
         )
 
     async def idle(self):
-        while not self.performer.is_idle:
-            await asyncio.sleep(0)
+        await self.performer.drain()
 
     @property
     def errors(self):
@@ -114,8 +113,7 @@ async def test_a_response_longer_than_the_connection_takes_is_an_error():
     mock.on_export.answer = "x" * 1000
     performer = performing.Performer(mock, send)
     performer.take(request(method="export"))
-    while not performer.is_idle:
-        await asyncio.sleep(0)
+    await performer.drain()
     assert sent[0].error == errors.InvalidRequestError("too long")
 
 
@@ -125,4 +123,5 @@ async def test_stopping_cancels_what_runs():
     end.performer.take(request())
     await asyncio.sleep(0)
     await end.performer.stop()
-    assert end.performer.is_idle
+    await end.idle()
+    assert end.sent == []

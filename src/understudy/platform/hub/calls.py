@@ -1,0 +1,319 @@
+"""What callers ask of a hub: who they are, what they may, and the answer."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import prometheus_client
+from aiohttp import web
+
+from understudy.aio import clocks, ids as id_sources
+from understudy.kube import objects, statuses
+from understudy.platform import errors, protocol, records, relaying
+from understudy.platform.bus import protocol as buses, wire
+from understudy.platform.hub import rosters, tokens
+
+BODY_BYTES_MAX = 64 << 20
+"""Longest body of a request."""
+SHOWN_MAX = 300
+"""Longest path in an audit record, in characters."""
+REQUEST_ID = "X-Request-Id"
+"""A caller's own id: asked again with it, the same agent does not carry the request out again."""
+TIMEOUT = "X-Request-Timeout"
+"""Seconds that the caller waits; the method's own deadline where it is less."""
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_ACCESS = {"apply": relaying.Access.WRITE, "sync": relaying.Access.WRITE}
+_STATUSES = {
+    "invalid": 400,
+    "not_found": 404,
+    "upgrade_needed": 501,
+    "unavailable": 503,
+    "timeout": 504,
+    "cancelled": 503,
+    "kicked": 503,
+    "unauthorized": 401,
+    "forbidden": 403,
+}
+"""HTTP status by an error's code; 502 for what the cluster said."""
+
+Answered: TypeAlias = Callable[[web.Request, tokens.Caller], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Where requests are counted and told of."""
+
+    audit: Callable[[objects.Object], None]
+    requests: prometheus_client.Counter
+    durations: prometheus_client.Histogram
+
+
+def bearer(request: web.Request) -> str:
+    """Return the token that came with a request, empty where none did."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+class Callers:
+    """The part of the API that callers use."""
+
+    def __init__(
+        self,
+        bus: buses.MessageBus,
+        roster: rosters.Roster,
+        known: tokens.TokenFile | None,
+        observed: Observed,
+        *,
+        clock: clocks.Clock,
+        ids: id_sources.IdSource,
+    ) -> None:
+        self._bus = bus
+        self._roster = roster
+        self._tokens = known
+        self._observed = observed
+        self._clock = clock
+        self._ids = ids
+
+    def add_routes(
+        self, router: web.UrlDispatcher, registry: prometheus_client.CollectorRegistry
+    ) -> None:
+        """Add the routes for callers."""
+
+        async def metrics(request: web.Request) -> web.Response:
+            self._caller(request)
+            return web.Response(
+                body=prometheus_client.generate_latest(registry),
+                headers={"Content-Type": prometheus_client.CONTENT_TYPE_LATEST},
+            )
+
+        one = "/v1/instances/{instance}"
+        router.add_get("/metrics", metrics)
+        router.add_get("/v1/instances", self._list)
+        router.add_get(one, self._describe)
+        router.add_post(one + "/calls/{method}", self._call)
+        router.add_route("*", one + "/kubernetes/{path:.*}", self._relay)
+
+    # ------------------------------------------------------------------ who
+
+    def _caller(self, request: web.Request) -> tokens.Caller:
+        if self._tokens is None:
+            return tokens.ANYBODY
+        found = self._tokens.read().caller_of(bearer(request))
+        if found is None:
+            raise _refusal("unauthorized", "a caller's token is needed: give one of this hub's")
+        return found
+
+    def _permitted(
+        self, request: web.Request, needed: relaying.Access
+    ) -> tuple[tokens.Caller, str]:
+        """Return who asks and the instance they ask about.
+
+        Raises:
+            PlatformError: They may not, or there can be no such instance.
+        """
+        caller = self._caller(request)
+        instance = records.check_instance(request.match_info["instance"])
+        if not caller.may_see(instance):
+            raise _refusal("forbidden", f"{caller.name} may not see instance {instance}")
+        if caller.access < needed:
+            raise _refusal(
+                "forbidden",
+                f"{caller.name} has {caller.access} access to {instance}, and this needs {needed}",
+            )
+        return caller, instance
+
+    # ------------------------------------------------------------------ instances
+
+    async def _list(self, request: web.Request) -> web.Response:
+        try:
+            caller = self._caller(request)
+        except errors.PlatformError as error:
+            return _failed(error)
+        names = self._tokens.read().agents if self._tokens is not None else ()
+        found = await self._roster.list(names)
+        return _json([one for one in found if caller.may_see(one["instance"])])
+
+    async def _describe(self, request: web.Request) -> web.Response:
+        try:
+            _, instance = self._permitted(request, relaying.Access.READ)
+            return _json(await self._roster.describe(instance))
+        except errors.PlatformError as error:
+            return _failed(error)
+
+    # ------------------------------------------------------------------ calls
+
+    async def _call(self, request: web.Request) -> web.Response:
+        method = request.match_info["method"]
+        if method not in protocol.METHODS:
+            return _failed(errors.upgrade_needed("the hub", method))
+        body = await request.read()
+        watch = _Watch(self, request, method, method)
+        try:
+            arguments = _arguments(body)
+            needed = _ACCESS.get(method, relaying.Access.READ)
+            if method == "call_api":
+                asked = records.from_json(records.ApiRequest, arguments.get("request"))
+                needed, watch.shown = relaying.needs(asked), f"{asked.method} {asked.path}"
+            response = await self._ask(request, needed, method, arguments, watch)
+        except errors.PlatformError as error:
+            watch.over(error)
+            return _failed(error)
+        watch.over(response.error)
+        if response.error is not None:
+            return _failed(response.error)
+        return _json({"id": response.id, "result": response.result})
+
+    async def _relay(self, request: web.Request) -> web.Response:
+        prefix = f"/v1/instances/{request.match_info['instance']}/kubernetes"
+        path = request.raw_path.removeprefix(prefix)
+        watch = _Watch(self, request, "call_api", f"{request.method} {path}")
+        body, is_base64 = records.pack(await request.read())
+        asked = records.ApiRequest(
+            method=request.method,
+            path=path,
+            headers={key.lower(): value for key, value in request.headers.items()
+                     if key.lower() in relaying.ASKED},
+            body=body,
+            base64=is_base64,
+        )  # fmt: skip
+        try:
+            arguments = {"request": records.to_json(asked)}
+            needed = relaying.needs(asked)
+            response = await self._ask(request, needed, "call_api", arguments, watch)
+            if response.error is not None:
+                raise response.error
+            answer = records.from_json(records.ApiAnswer, response.result)
+            content = records.unpack(answer)
+        except errors.PlatformError as error:
+            watch.over(error)
+            return _status_of(error)
+        watch.over(None, answer.status)
+        return web.Response(status=answer.status, headers=dict(answer.headers), body=content)
+
+    async def _ask(
+        self,
+        request: web.Request,
+        needed: relaying.Access,
+        method: str,
+        arguments: objects.Object,
+        watch: _Watch,
+    ) -> wire.Response:
+        caller, instance = self._permitted(request, needed)
+        watch.caller = caller.name
+        asked = wire.Request(
+            id=self._identity(request, caller),
+            method=method,
+            arguments=arguments,
+            deadline_s=_deadline(request, method),
+        )
+        watch.identity = asked.id
+        return await wire.perform(await self._bus.connect(instance), asked)
+
+    def _identity(self, request: web.Request, caller: tokens.Caller) -> str:
+        given = request.headers.get(REQUEST_ID)
+        if given is None:
+            return self._ids.uid()
+        if _REQUEST_ID.fullmatch(given) is None:
+            raise errors.InvalidRequestError(
+                f"{REQUEST_ID} {given[:80]!r}: must be up to 64 letters, digits, dots and dashes"
+            )
+        # One caller's ids are not another's.
+        return f"{caller.name}/{given}"
+
+    def note(self, watch: _Watch, code: str, status: int) -> None:
+        """Count a request and leave its audit record."""
+        seconds = self._clock.monotonic() - watch.start
+        self._observed.requests.labels(watch.method, code).inc()
+        self._observed.durations.labels(watch.method, "true" if code == "ok" else "false").observe(
+            seconds
+        )
+        self._observed.audit(
+            {
+                "time": clocks.rfc3339_micro(self._clock.now()),
+                "caller": watch.caller,
+                "from": watch.remote,
+                "instance": watch.instance,
+                "request": watch.shown[:SHOWN_MAX],
+                "id": watch.identity,
+                "result": code,
+                **({"status": status} if status else {}),
+                "ms": round(seconds * 1000, 1),
+            }
+        )
+
+    def now(self) -> float:
+        """Return the time on which durations are measured."""
+        return self._clock.monotonic()
+
+
+class _Watch:
+    """One request, as it is told of when it is over."""
+
+    __slots__ = (
+        "_callers", "caller", "identity", "instance", "method", "remote", "shown", "start",
+    )  # fmt: skip
+
+    def __init__(self, callers: Callers, request: web.Request, method: str, shown: str) -> None:
+        self._callers = callers
+        self.method = method
+        self.shown = shown
+        self.instance = request.match_info["instance"]
+        self.remote = request.remote or ""
+        self.caller = self.identity = ""
+        self.start = callers.now()
+
+    def over(self, error: errors.PlatformError | None, status: int = 0) -> None:
+        """Say how it ended."""
+        self._callers.note(self, error.code if error else "ok", status)
+
+
+def _refusal(code: str, message: str) -> errors.PlatformError:
+    return errors.PlatformError(message, code=code)
+
+
+def _arguments(body: bytes) -> objects.Object:
+    if not body:
+        return {}
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise errors.InvalidRequestError(f"the body is no JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise errors.InvalidRequestError("the body must be an object: the method's arguments")
+    return found
+
+
+def _deadline(request: web.Request, method: str) -> float:
+    longest = protocol.DEADLINES_S[method]
+    given = request.headers.get(TIMEOUT)
+    if given is None:
+        return longest
+    try:
+        asked = float(given)
+    except ValueError:
+        asked = -1.0
+    if not asked > 0:
+        raise errors.InvalidRequestError(f"{TIMEOUT} {given[:40]!r}: must be seconds, e.g. 10")
+    return min(longest, asked)
+
+
+def _json(value: objects.Json, status: int = 200) -> web.Response:
+    return web.Response(
+        status=status, body=json.dumps(value).encode(), content_type="application/json"
+    )
+
+
+def _failed(error: errors.PlatformError) -> web.Response:
+    return _json({"error": error.to_json()}, _STATUSES.get(error.code, 502))
+
+
+def _status_of(error: errors.PlatformError) -> web.Response:
+    """Return an error of the platform as the Kubernetes API would say it."""
+    code = _STATUSES.get(error.code, 502)
+    message = f"{error.message}. {error.help}".rstrip(". ") if error.help else error.message
+    status = statuses.from_status({"message": message, "code": code}, code).status()
+    return _json(status, code)

@@ -1,0 +1,238 @@
+"""The hub's HTTP server.
+
+    GET  /healthz                              200 while it serves
+    GET  /metrics                              Prometheus; with a caller's token where there are any
+    GET  /v1/agents/NAME                       WebSocket of an agent, with its token
+    GET  /v1/instances                         what is known of the instances
+    GET  /v1/instances/NAME                    of one
+    POST /v1/instances/NAME/calls/METHOD       a `Platform`'s method; arguments as in `bus.wire`
+    *    /v1/instances/NAME/kubernetes/api/... a request of its Kubernetes API
+
+Every request of a caller leaves one audit record: who, what, on which instance, how it ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import prometheus_client
+from aiohttp import web
+
+from understudy.aio import clocks, ids as id_sources
+from understudy.kube import objects
+from understudy.platform import errors, instrument, links, protocol, records
+from understudy.platform.bus import protocol as buses
+from understudy.platform.hub import calls, rosters, tokens
+
+HELLO_S = 10.0
+"""How long an agent may take to say who it is."""
+STOP_S = 2.0
+"""How long connections may take to close when the hub stops."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Where a hub listens and whom it lets in.
+
+    Attributes:
+        port: 0 lets the system choose.
+        tokens: File of tokens; without it everybody is let in, on loopback only.
+        heartbeat_s: How often both sides of a connection say that they are there. A dead
+            connection is found in two of them; 10 s keeps that under half a minute at a few bytes.
+        tls: Serve HTTPS with this.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8090
+    tokens: Path | None = None
+    heartbeat_s: float = 10.0
+    tls: ssl.SSLContext | None = None
+
+
+class Hub:
+    """Agents connect to it, callers ask it."""
+
+    def __init__(
+        self,
+        bus: buses.MessageBus,
+        settings: Settings,
+        *,
+        audit: Callable[[objects.Object], None],
+        registry: prometheus_client.CollectorRegistry | None = None,
+        clock: clocks.Clock | None = None,
+        ids: id_sources.IdSource | None = None,
+    ) -> None:
+        """Prepare to serve.
+
+        Raises:
+            InvalidRequestError: It would let everybody in from everywhere, or the file of tokens
+                is none.
+        """
+        if settings.tokens is None and not _is_loopback(settings.host):
+            raise errors.InvalidRequestError(
+                f"host {settings.host}: without tokens a hub listens on loopback only; make some "
+                "with `understudy hub token`, or listen on 127.0.0.1"
+            )
+        self.settings = settings
+        self.registry = registry or prometheus_client.CollectorRegistry()
+        self._bus = bus
+        self._clock = clock or clocks.SystemClock()
+        ids = ids or id_sources.SystemIds()
+        self._tokens = tokens.TokenFile(settings.tokens) if settings.tokens else None
+        if self._tokens is not None:
+            self._tokens.read()
+        metrics = _Metrics(self.registry)
+        self.roster = rosters.Roster(bus, clock=self._clock, ids=ids, on_kick=metrics.kicks.inc)
+        metrics.agents.set_function(lambda: self.roster.connected)
+        self._connections = metrics.connections
+        self._callers = calls.Callers(
+            bus,
+            self.roster,
+            self._tokens,
+            calls.Observed(audit, metrics.requests, metrics.durations),
+            clock=self._clock,
+            ids=ids,
+        )
+        self._runner: web.AppRunner | None = None
+        self.url = ""
+
+    async def start(self) -> None:
+        """Serve; `url` says where. OSError where the port is taken."""
+        app = web.Application(client_max_size=calls.BODY_BYTES_MAX)
+        app.router.add_get("/healthz", _healthy)
+        app.router.add_get("/v1/agents/{instance}", self._agent)
+        self._callers.add_routes(app.router, self.registry)
+        self._runner = web.AppRunner(
+            app, access_log=None, handler_cancellation=True, shutdown_timeout=STOP_S
+        )
+        await self._runner.setup()
+        site = web.TCPSite(
+            self._runner, self.settings.host, self.settings.port, ssl_context=self.settings.tls
+        )
+        try:
+            await site.start()
+        except OSError:
+            await self._runner.cleanup()
+            raise
+        port = self._runner.addresses[0][1]
+        host = f"[{self.settings.host}]" if ":" in self.settings.host else self.settings.host
+        self.url = f"{'https' if self.settings.tls else 'http'}://{host}:{port}"
+
+    async def stop(self) -> None:
+        """Say good-bye to the agents and stop to serve; the bus is the caller's."""
+        self.roster.end(errors.UnavailableError("the hub was stopped"))
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    # ------------------------------------------------------------------ agents
+
+    async def _agent(self, request: web.Request) -> web.StreamResponse:
+        """Serve one connection of an agent, from its hello to its end."""
+        instance = self._admit(request)
+        self._connections.inc()
+        socket = web.WebSocketResponse(
+            timeout=links.CLOSE_S, compress=False, max_msg_size=2 * links.FRAME_BYTES
+        )
+        await socket.prepare(request)
+        link = links.Link(socket, self._clock, self.settings.heartbeat_s)
+        try:
+            async with asyncio.timeout(HELLO_S):
+                hello = _checked(await links.first(socket))
+            session, epoch = await self.roster.join(instance, hello)
+        except (errors.PlatformError, TimeoutError) as error:
+            told = error if isinstance(error, errors.PlatformError) else _SILENT
+            link.end(links.Bye(error=told))
+            await link.run(lambda _: None)
+            return socket
+        welcome = links.Welcome(
+            protocol=links.PROTOCOL, epoch=epoch, heartbeat_s=self.settings.heartbeat_s
+        )
+        link.send(links.encode(welcome))
+        session.attach(link)
+        why = "the hub was stopped"
+        try:
+            why = await link.run(session.take)
+        finally:
+            session.detach(link, why)
+        return socket
+
+    def _admit(self, request: web.Request) -> str:
+        try:
+            instance = records.check_instance(request.match_info["instance"])
+        except errors.InvalidRequestError as error:
+            raise web.HTTPNotFound(text=error.message) from error
+        if self._tokens is None:
+            return instance
+        known = self._tokens.read().instance_of(calls.bearer(request))
+        if known is None:
+            raise web.HTTPUnauthorized(text="no such token")
+        if known != instance:
+            raise web.HTTPForbidden(text=f"the token is not for instance {instance}")
+        return instance
+
+
+_SILENT = errors.UnavailableError("the agent did not say who it is")
+
+
+def _checked(message: links.Message | None) -> links.Hello:
+    """Return an agent's hello, if this hub understands it.
+
+    Raises:
+        InvalidRequestError: It is none. UpgradeNeededError: It speaks another protocol.
+    """
+    if not isinstance(message, links.Hello) or len(message.protocol) != 2:
+        raise errors.InvalidRequestError("an agent says hello first")
+    oldest, newest = message.protocol
+    if newest < links.OLDEST:
+        raise errors.UpgradeNeededError(
+            f"the agent speaks protocol {newest} at most, this hub {links.OLDEST} at least"
+        )
+    if oldest > links.PROTOCOL:
+        raise errors.UpgradeNeededError(
+            f"the agent speaks protocol {oldest} at least, this hub {links.PROTOCOL} at most",
+            help="Upgrade the hub.",
+        )
+    return message
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    with contextlib.suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return False
+
+
+async def _healthy(_request: web.Request) -> web.Response:
+    return web.Response(text="ok\n")
+
+
+class _Metrics:
+    """What a hub counts."""
+
+    def __init__(self, registry: prometheus_client.CollectorRegistry) -> None:
+        self.durations = instrument.durations(registry)
+        self.agents = prometheus_client.Gauge(
+            "understudy_hub_agents", "Agents connected to this hub.", registry=registry
+        )
+        self.connections = prometheus_client.Counter(
+            "understudy_hub_connections", "Connections that agents made.", registry=registry
+        )
+        self.kicks = prometheus_client.Counter(
+            "understudy_hub_kicks", "Connections taken over by another agent.", registry=registry
+        )
+        self.requests = prometheus_client.Counter(
+            "understudy_hub_requests",
+            "Requests of callers, by method and the code of their error (`ok` for none).",
+            ("method", "code"),
+            registry=registry,
+        )
+        for method in protocol.METHODS:
+            self.requests.labels(method, "ok")
