@@ -250,3 +250,8 @@ def from_json(data: objects.Object) -> PlatformError:
 def upgrade_needed(who: str, method: str) -> UpgradeNeededError:
     """Return the error of whoever does not know a method yet."""
     return UpgradeNeededError(f"{who} does not know {method}")
+
+
+def kicked(instance: str, older: int, newer: int) -> KickedError:
+    """Return the error of a connection, by its epoch, whose place a newer one took."""
+    return KickedError(f"connection {older} of {instance} was replaced by connection {newer}")

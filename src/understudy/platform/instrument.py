@@ -72,3 +72,49 @@ class Instrument:
 
     async def call_api(self, request: records.ApiRequest) -> records.ApiAnswer:
         return await self._timed("call_api", self._platform.call_api(request))
+
+
+class BusMetrics:
+    """What a message bus counts and measures; instances are no labels, there may be many.
+
+    | metric                                                  | meaning                          |
+    | ------------------------------------------------------- | -------------------------------- |
+    | `understudy_bus_request_duration_seconds{method, code}` | calls; the error's code, or `ok` |
+    | `understudy_bus_agents`                                 | agents that are connected here   |
+    | `understudy_bus_kicks_total`                            | connections that were replaced   |
+    | `understudy_bus_resent_total`                           | requests that were sent again    |
+    | `understudy_bus_parcel_bytes_total{direction}`          | what went in pieces: `out`, `in` |
+    | `understudy_bus_connected`                              | 1 while connected to the broker  |
+    """
+
+    def __init__(self, registry: prometheus_client.CollectorRegistry | None = None) -> None:
+        self.durations = prometheus_client.Histogram(
+            "understudy_bus_request_duration_seconds",
+            "Time of calls over the bus.",
+            ("method", "code"),
+            buckets=BUCKETS_S,
+            registry=registry,
+        )
+        self.agents = prometheus_client.Gauge(
+            "understudy_bus_agents", "Agents that are connected here.", registry=registry
+        )
+        self.kicks = prometheus_client.Counter(
+            "understudy_bus_kicks", "Connections that a newer one replaced.", registry=registry
+        )
+        self.resent = prometheus_client.Counter(
+            "understudy_bus_resent", "Requests that were sent again.", registry=registry
+        )
+        self.parcel_bytes = prometheus_client.Counter(
+            "understudy_bus_parcel_bytes",
+            "Bytes of messages that were too large for one piece.",
+            ("direction",),
+            registry=registry,
+        )
+        self.connected = prometheus_client.Gauge(
+            "understudy_bus_connected", "1 while connected to the broker.", registry=registry
+        )
+
+    def observe(self, method: str, code: str, seconds: float) -> None:
+        """Count one call and its time; methods that are not known share a label."""
+        known = method if method in protocol.METHODS else "other"
+        self.durations.labels(known, code).observe(seconds)

@@ -70,3 +70,11 @@ def methods_of(platform: Platform) -> tuple[str, ...]:
     """
     found: tuple[str, ...] = tuple(getattr(platform, "methods", METHODS))
     return found
+
+
+def agent_of(platform: Platform) -> str:
+    """Return the name of the process that carries a platform's requests out, empty if unknown.
+
+    It remembers what it did: over whichever connection a request comes again, it runs once.
+    """
+    return str(getattr(platform, "agent", ""))

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from understudy.kube import objects
-from understudy.platform import records
+from understudy.platform import errors, protocol, records
 
 Check = objects.Json
 """A function of the method's arguments."""
@@ -47,8 +47,13 @@ class Told:
 
 @dataclass(slots=True)
 class MockPlatform:
-    """A Platform whose methods do as they are told: `mock.sync.error = SyncError(...)`."""
+    """A Platform whose methods do as they are told: `mock.on_sync.error = SyncError(...)`.
 
+    Attributes:
+        methods: What it can do; asked for anything else it is an older agent.
+    """
+
+    methods: tuple[str, ...] = protocol.METHODS
     on_all_services: Told = field(default_factory=lambda: Told(answer=[]))
     on_some_services: Told = field(default_factory=lambda: Told(answer=[]))
     on_apply: Told = field(default_factory=Told)
@@ -58,34 +63,40 @@ class MockPlatform:
     on_version: Told = field(default_factory=lambda: Told(answer="mock"))
     on_call_api: Told = field(default_factory=lambda: Told(answer=records.ApiAnswer(status=200)))
 
+    def _told(self, method: str) -> Told:
+        if method not in self.methods:
+            raise errors.upgrade_needed("the mock", method)
+        told: Told = getattr(self, f"on_{method}")
+        return told
+
     async def all_services(
         self, namespace: str = "", ignored: Collection[str] = ()
     ) -> list[records.Service]:
-        found: list[records.Service] = await self.on_all_services.do(namespace, set(ignored))
+        found: list[records.Service] = await self._told("all_services").do(namespace, set(ignored))
         return found
 
     async def some_services(self, ids: Collection[str]) -> list[records.Service]:
-        found: list[records.Service] = await self.on_some_services.do(list(ids))
+        found: list[records.Service] = await self._told("some_services").do(list(ids))
         return found
 
     async def apply(self, definitions: Iterable[records.ServiceDefinition]) -> None:
-        await self.on_apply.do(list(definitions))
+        await self._told("apply").do(list(definitions))
 
     async def sync(self, definition: records.SyncDef) -> records.SyncResult:
-        result: records.SyncResult = await self.on_sync.do(definition)
+        result: records.SyncResult = await self._told("sync").do(definition)
         return result
 
     async def export(self) -> str:
-        text: str = await self.on_export.do()
+        text: str = await self._told("export").do()
         return text
 
     async def ping(self) -> None:
-        await self.on_ping.do()
+        await self._told("ping").do()
 
     async def version(self) -> str:
-        text: str = await self.on_version.do()
+        text: str = await self._told("version").do()
         return text
 
     async def call_api(self, request: records.ApiRequest) -> records.ApiAnswer:
-        answer: records.ApiAnswer = await self.on_call_api.do(request)
+        answer: records.ApiAnswer = await self._told("call_api").do(request)
         return answer

@@ -15,14 +15,20 @@ class Presence:
 
     Attributes:
         state: `connected`, `lost` (was connected once) or `never_seen`.
-        epoch: Number of the newest connection, 0 for never.
+        epoch: Number of the newest connection, 0 for never; it only grows.
         reason: Why the last connection ended, empty while connected.
+        agent: Names the agent's process, empty where that is not known.
+        methods: What the agent can do.
+        last_seen: When it was there last, e.g. `2026-01-01T00:00:00Z`; empty for never.
     """
 
     instance: str
     state: Literal["connected", "lost", "never_seen"]
     epoch: int = 0
     reason: str = ""
+    agent: str = ""
+    methods: tuple[str, ...] = ()
+    last_seen: str = ""
 
 
 class Subscription(Protocol):
@@ -68,6 +74,10 @@ class MessageBus(Protocol):
 
     async def presence(self, instance: str) -> Presence:
         """Return whether an agent is connected."""
+        ...
+
+    async def presences(self) -> list[Presence]:
+        """Return every instance of which an agent has been seen, by name."""
         ...
 
     async def close(self) -> None:

@@ -170,7 +170,7 @@ class CarriedPlatform:
         methods: What the far end can do. Anything else is an UpgradeNeededError, at once.
         agent: Names the process that carries requests out, if that is known. It remembers what it
             did: a request whose answer was lost is sent again over its next connection.
-        deadlines_s: Seconds a call may take, by method.
+        deadlines_s: Seconds a call may take, by method; the others have `DEADLINES_S`.
     """
 
     def __init__(
@@ -188,7 +188,7 @@ class CarriedPlatform:
         self._ids = ids
         self.methods = tuple(methods)
         self.agent = agent
-        self._deadlines_s = deadlines_s
+        self._deadlines_s = {**protocol.DEADLINES_S, **deadlines_s}
 
     async def carry(self, request: Request) -> Response:
         """Relay a request as it is, in the time it has left."""

@@ -1,0 +1,218 @@
+"""Requests are carried out, each at most once, however often it comes.
+
+| a request comes                | what happens                                                  |
+| ------------------------------ | ------------------------------------------------------------- |
+| for the first time             | it waits for a free place, runs, and its response is kept     |
+| again, before it is done       | it gets the same response                                     |
+| again, its response being kept | it gets that                                                  |
+| again, later                   | an error; it does not run again                               |
+| when its time is over          | DeadlineError; it does not run                                |
+| while too many wait            | UnavailableError; it does not run, and may be tried again     |
+
+What is known of a request is forgotten when its deadline is over; until then nothing of it runs a
+second time. Responses are dropped before that: when they are acknowledged, or for lack of room.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from dataclasses import dataclass, field, replace
+
+from understudy.aio import clocks, tasks as task_sets
+from understudy.kube import objects
+from understudy.platform import errors
+from understudy.platform.bus import wire
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How much a desk takes on.
+
+    Attributes:
+        running_max: Requests carried out at a time; more of them wait.
+        waiting_max: Requests that wait for a place; more are refused.
+        kept_bytes_max: Responses that are kept until they are acknowledged, in bytes.
+        known_max: Requests remembered until their deadlines; more are refused.
+    """
+
+    running_max: int = 32
+    waiting_max: int = 1000
+    kept_bytes_max: int = 256 << 20
+    known_max: int = 100_000
+
+
+@dataclass(slots=True)
+class _Known:
+    """What is known of a request. `weight` is that of its response while that is kept."""
+
+    request: wire.Request
+    answer: asyncio.Future[wire.Response]
+    expires_s: float
+    task: asyncio.Task[None] | None = None
+    weight: int = 0
+
+
+@dataclass(order=True, slots=True)
+class _Due:
+    expires_s: float
+    id: str = field(compare=False)
+
+
+class Desk:
+    """Takes requests and has them carried out.
+
+    Args:
+        carry: Carries one request out, `functools.partial(wire.perform, platform)`.
+        tasks: Owns the requests under way.
+    """
+
+    def __init__(
+        self,
+        carry: wire.Carry,
+        *,
+        tasks: task_sets.TaskSet,
+        clock: clocks.Clock,
+        limits: Limits | None = None,
+    ) -> None:
+        self._carry = carry
+        self._tasks = tasks
+        self._clock = clock
+        self._limits = limits or Limits()
+        self._places = asyncio.Semaphore(self._limits.running_max)
+        self._known: dict[str, _Known] = {}
+        self._due: list[_Due] = []
+        self._kept_bytes = 0
+        self._unfinished = 0
+        self._ended: errors.PlatformError | None = None
+
+    def find(self, identity: str) -> asyncio.Future[wire.Response] | None:
+        """Return where the response of a request comes, None if it is not known."""
+        known = self._known.get(identity)
+        return None if known is None else known.answer
+
+    def submit(self, request: wire.Request) -> asyncio.Future[wire.Response]:
+        """Have a request carried out, unless it is known; return where its response comes."""
+        self._forget()
+        found = self.find(request.id)
+        if found is not None:
+            return found
+        answer: asyncio.Future[wire.Response] = asyncio.get_running_loop().create_future()
+        refusal = self._refusal(request)
+        if refusal is not None:
+            lost = refusal is self._ended
+            answer.set_result(wire.Response(id=request.id, error=refusal, lost=lost))
+            return answer
+        known = _Known(request, answer, self._clock.monotonic() + request.deadline_s)
+        self._known[request.id] = known
+        heapq.heappush(self._due, _Due(known.expires_s, request.id))
+        self._unfinished += 1
+        known.task = self._tasks.start(f"request {request.id}", self._run(known))
+        return answer
+
+    async def carry(self, request: wire.Request) -> wire.Response:
+        """Carry a request out and return its response; cancelled, it is given up."""
+        answer = self.submit(request)
+        try:
+            response = await asyncio.shield(answer)
+        except asyncio.CancelledError:
+            self.cancel(request.id)
+            raise
+        self.acknowledge(request.id)
+        return response
+
+    def cancel(self, identity: str) -> None:
+        """Stop a request that is not done, and keep no response of it."""
+        known = self._known.get(identity)
+        if known is not None and not known.answer.done():
+            self._stop(known, errors.CancelledCallError("the caller gave up"), lost=False)
+        self.acknowledge(identity)
+
+    def acknowledge(self, identity: str) -> None:
+        """Drop a response that has arrived; that the request was carried out stays known."""
+        known = self._known.get(identity)
+        if known is None or not known.weight:
+            return
+        self._kept_bytes -= known.weight
+        known.weight = 0
+        gone = errors.NotFoundError(
+            f"{known.request.method} was carried out already, and its answer is not kept any more"
+        )
+        known.answer = asyncio.get_running_loop().create_future()
+        known.answer.set_result(wire.Response(id=identity, error=gone))
+
+    def end(self, reason: errors.PlatformError) -> None:
+        """Stop everything that is under way, for a reason, and take on nothing more."""
+        self._ended = self._ended or reason
+        for known in list(self._known.values()):
+            if not known.answer.done():
+                self._stop(known, reason, lost=True)
+
+    def _stop(self, known: _Known, reason: errors.PlatformError, *, lost: bool) -> None:
+        self._finish(known, wire.Response(id=known.request.id, error=reason, lost=lost))
+        if known.task is not None:
+            known.task.cancel()
+
+    def _refusal(self, request: wire.Request) -> errors.PlatformError | None:
+        if self._ended is not None:
+            return self._ended
+        if request.deadline_s <= 0:
+            return errors.DeadlineError(f"{request.method} came after its time and was not begun")
+        most = self._limits.running_max + self._limits.waiting_max
+        if self._unfinished >= most or len(self._known) >= self._limits.known_max:
+            return errors.UnavailableError(
+                f"{self._unfinished} calls are under way, and no more can wait",
+                help="Try again later, with fewer calls at a time.",
+            )
+        return None
+
+    async def _run(self, known: _Known) -> None:
+        request = known.request
+        try:
+            async with asyncio.timeout(request.deadline_s), self._places:
+                left_s = known.expires_s - self._clock.monotonic()
+                response = await self._carry(replace(request, deadline_s=left_s))
+        except TimeoutError:
+            late = f"{request.method} was not done within {request.deadline_s:g} s"
+            response = wire.Response(id=request.id, error=errors.DeadlineError(late))
+        except asyncio.CancelledError:
+            given_up = errors.CancelledCallError("the agent gave the call up")
+            self._finish(known, wire.Response(id=request.id, error=given_up))
+            raise
+        self._finish(known, response)
+
+    def _finish(self, known: _Known, response: wire.Response) -> None:
+        if known.answer.done():
+            return
+        self._unfinished -= 1
+        known.answer.set_result(response)
+        if response.lost:
+            # What became of it is not known here: if it comes again, it is asked for again.
+            del self._known[known.request.id]
+            return
+        known.weight = _weight(response.result) + 1
+        self._kept_bytes += known.weight
+        for identity in list(self._known) if self._kept_bytes > self._limits.kept_bytes_max else ():
+            if identity != known.request.id:
+                self.acknowledge(identity)
+            if self._kept_bytes <= self._limits.kept_bytes_max:
+                break
+
+    def _forget(self) -> None:
+        now = self._clock.monotonic()
+        while self._due and self._due[0].expires_s < now:
+            known = self._known.get(heapq.heappop(self._due).id)
+            if known is not None and known.expires_s < now and known.answer.done():
+                self._kept_bytes -= known.weight
+                del self._known[known.request.id]
+
+
+def _weight(value: objects.Json) -> int:
+    """Return about how many bytes a JSON value is as text."""
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, dict):
+        return sum(len(key) + 4 + _weight(item) for key, item in value.items())
+    if isinstance(value, list):
+        return 2 + sum(_weight(item) + 1 for item in value)
+    return 4
