@@ -146,6 +146,8 @@ _IN_NAMESPACES = (
 """Read in the namespaces a delivery touches: what controllers make of what is delivered."""
 
 _KNATIVE = ("configurations", "revisions", "routes", "services")
+_KNATIVE_SYSTEM = "knative-serving"
+"""Its ConfigMaps decide on URLs, limits and scale."""
 PARALLEL = 8
 
 
@@ -185,6 +187,7 @@ async def copy_live(
         if ref not in kept:
             plan.add_content_of(ref)
     if any(target.ref.group == "serving.knative.dev" for target in wanted):
+        plan.add("configmaps", _KNATIVE_SYSTEM)
         for plural in _KNATIVE:
             for namespace in namespaces:
                 plan.add(f"{plural}.serving.knative.dev", namespace)

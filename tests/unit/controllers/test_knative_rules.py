@@ -10,6 +10,7 @@ from understudy.controllers.knative import (
     configmaps,
     decisions,
     installing,
+    local,
     rollouts,
     settings,
     worlds,
@@ -187,3 +188,17 @@ def test_a_rehearsal_of_a_cluster_gives_that_clusters_urls():
     assert {c["type"]: c["status"] for c in found["status"]["conditions"]}["Ready"] == "True"
     assert base.find("services.serving.knative.dev", "default", "hello") is None
     assert installing.rehearsed(views.new_view()) == []
+
+
+def test_a_machine_of_ones_own_is_set_up_in_the_cluster_itself():
+    view = views.new_view(clock=clocks.ManualClock(), ids=ids.SeededIds(1))
+    written = local.configure(view, 8123)
+    assert (written.domain, written.port, written.queue_image) == ("localhost", 8123, "")
+    assert written.limits.allows("kubernetes.podspec-persistent-volume-claim")
+
+    network = view.get("configmaps", "config-network", "knative-serving")
+    network["data"]["rollout-duration"] = "30"
+    view.update("configmaps", network, "knative-serving")
+    again = local.configure(view, 80)
+    assert (again.port, again.rollout_duration_s) == (0, 30), "only the port follows the gateway"
+    assert again == configmaps.read(lambda name: view.find("configmaps", "knative-serving", name))

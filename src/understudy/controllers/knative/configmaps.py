@@ -13,6 +13,8 @@ from understudy.controllers.knative.settings import KnativeSettings
 from understudy.kube import objects, records
 from understudy.kube.knative import limits
 
+GATEWAY_PORT = "gateway-port"
+"""A key of ours in `config-network`: the port that public URLs show; 0 shows none."""
 Find = Callable[[str], objects.Object | None]
 _TOKENS = re.compile(r"\{\{-?\s*\.(Name|Namespace|Domain|Tag)\s*-?\}\}")
 
@@ -59,6 +61,7 @@ def _network(data: dict[str, str], changes: objects.Object) -> None:
     _put(changes, "domain_template", data.get("domain-template"), _template)
     _put(changes, "tag_template", data.get("tag-template"), _template)
     _put(changes, "rollout_duration_s", data.get("rollout-duration"), int)
+    _put(changes, "port", data.get(GATEWAY_PORT), int)
     _put(changes, "claims_domains", data.get("autocreate-cluster-domain-claims"), _flag)
 
 

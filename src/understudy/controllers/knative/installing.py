@@ -15,6 +15,7 @@ from understudy.controllers.knative import (
     crds,
     gateways,
     labels,
+    local,
     mappings,
     metrics,
     revisions,
@@ -28,7 +29,7 @@ from understudy.controllers.knative.settings import KnativeSettings
 from understudy.kapi.views import view as views
 from understudy.kube import objects
 
-SYSTEM_NAMESPACE = "knative-serving"
+SYSTEM_NAMESPACE = local.NAMESPACE
 
 
 def install(view: views.View, config: KnativeSettings | None = None) -> None:
