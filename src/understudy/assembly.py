@@ -42,12 +42,12 @@ ViewClient = view_clients.ViewClient[
 
 
 async def start_controllers(
-    server: servers.Server, *, controllers: str, runtime: str
+    server: servers.Server, *, controllers: str, runtime: str, view: views.View | None = None
 ) -> running.Running:
-    """Make an embedded server's base view live: its controllers, and how its pods run.
+    """Make a view of an embedded server live (the base): its controllers, how its pods run.
 
-    Sandboxes get none: a following one already sees what the base's controllers do, and two sets
-    would create everything twice.
+    Sandboxes get none unless they are named here: a following one already sees what the base's
+    controllers do, and two sets would create everything twice.
 
     Raises:
         SettingsError: An unknown controller or runtime.
@@ -55,16 +55,17 @@ async def start_controllers(
     if runtime not in {"none", "simulated"}:
         raise settings.SettingsError(f"runtime {runtime}: use none or simulated")
     kind = runtimes.Runtime(kind="simulated" if runtime == "simulated" else "none")
+    live = view or server.base
     more: list[registry.Factory] = []
     if controllers != "none":
         config = configmaps.read(
-            lambda name: server.base.find("configmaps", installing.SYSTEM_NAMESPACE, name)
+            lambda name: live.find("configmaps", installing.SYSTEM_NAMESPACE, name)
         )
-        installing.install(server.base, config)
+        installing.install(live, config)
         more = installing.controllers(config, worlds.steady())
     try:
         return running.start(
-            server.base, controllers, kind,
+            live, controllers, kind,
             more=more, root_ca=server.root_ca, on_failure=_report,
         )  # fmt: skip
     except ValueError as error:

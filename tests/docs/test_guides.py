@@ -17,4 +17,4 @@ def test_the_testing_guide_runs(pytester):
         pytest.skip("the guide's first example runs kubectl, which is not on PATH")
     pytester.makepyfile("\n".join(blocks))
     pytester.makeini("[pytest]\nasyncio_mode = auto\n")
-    pytester.runpytest_subprocess("-q").assert_outcomes(passed=5)
+    pytester.runpytest_subprocess("-q").assert_outcomes(passed=12)

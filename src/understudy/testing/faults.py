@@ -3,6 +3,7 @@
     server.faults.on("update", "deployments.apps", nth=2).answer(409)
     server.faults.on("create", "pods", times=1).drop_after_commit()
     server.faults.on("*", "*", user_agent="my-operator*").delay(0.2)
+    server.faults.on("delete", user="system:serviceaccount:shop:*").answer(403)
     server.faults.on("list", "nodes", times=3).too_many(retry_after_s=1)
     server.faults.on("watch", "pods").cut(after_events=3)
 
@@ -32,9 +33,18 @@ class Fault:
     """One rule: which requests, and what happens to them. Made by `Faults.on`."""
 
     def __init__(
-        self, verb: str, resource: str, name: str, user_agent: str, nth: int, times: int
+        self,
+        *,
+        verb: str,
+        resource: str,
+        name: str,
+        user: str,
+        user_agent: str,
+        nth: int,
+        times: int,
     ) -> None:
-        self.verb, self.resource, self.name, self.user_agent = verb, resource, name, user_agent
+        self.verb, self.resource, self.name = verb, resource, name
+        self.user, self.user_agent = user, user_agent
         self.nth, self.times = nth, times
         self.seen = 0
         self.action: Action | None = None
@@ -45,6 +55,7 @@ class Fault:
             (asked.verb, self.verb),
             (asked.resource, self.resource),
             (asked.name, self.name),
+            (asked.user, self.user),
             (asked.user_agent, self.user_agent),
         )
         if not all(fnmatch.fnmatchcase(value, pattern) for value, pattern in patterns):
@@ -92,8 +103,10 @@ class Fault:
     def drop_after_commit(self) -> Fault:
         """Do what was asked, then cut the connection: the client cannot know."""
 
-        def commit(request: protocol.Request, handler: protocol.Handler) -> Answer:
+        async def commit(request: protocol.Request, handler: protocol.Handler) -> protocol.Answer:
             answer = handler(request)
+            if not isinstance(answer, (responses.Response, protocol.Stream)):
+                answer = await answer
             if isinstance(answer, protocol.Stream):
                 answer.closed()
             return protocol.HangUp()
@@ -149,12 +162,16 @@ class Faults:
         resource: str = "*",
         *,
         name: str = "*",
+        user: str = "*",
         user_agent: str = "*",
         nth: int = 0,
         times: int = 0,
     ) -> Fault:
         """Begin a rule; patterns may hold `*` and `?`. Say what happens on what this returns."""
-        rule = Fault(verb, resource, name, user_agent, nth, times)
+        rule = Fault(
+            verb=verb, resource=resource, name=name, user=user, user_agent=user_agent,
+            nth=nth, times=times,
+        )  # fmt: skip
         self._rules.append(rule)
         return rule
 

@@ -26,6 +26,7 @@ class Recorded:
         verb: Kubernetes' word: get, list, watch, create, update, patch, delete, deletecollection;
             the HTTP method in lower case for other paths.
         resource: In kubectl's notation, e.g. `deployments.apps`; empty for other paths.
+        user: Whom the request was taken for, impersonation counted; empty for nobody known.
         status: The answer's code; 0 where the connection was cut instead.
         body: What was sent.
     """
@@ -36,6 +37,7 @@ class Recorded:
     namespace: str
     name: str
     subresource: str
+    user: str
     user_agent: str
     path: str
     query: str
@@ -48,7 +50,7 @@ class Recorded:
         return f"{self.verb} {resource or self.path} {place} -> {self.status}".replace("  ", " ")
 
 
-def described(request: protocol.Request, base_view: str, status: int) -> Recorded:
+def described(request: protocol.Request, base_view: str, user: str, status: int) -> Recorded:
     """Return what a request was about."""
     raw, _, query = request.target.partition(b"?")
     parsed = requests.parse_query(query)
@@ -56,11 +58,12 @@ def described(request: protocol.Request, base_view: str, status: int) -> Recorde
     resource = path.resource
     return Recorded(
         view=path.view,
-        verb=requests.verb_of(request.method, path, parsed),
+        verb=requests.verb_of(request.method, path, parsed) if resource else request.method.lower(),
         resource=f"{resource}.{path.group}" if resource and path.group else resource,
         namespace=path.namespace,
         name=path.name,
         subresource=path.subresource,
+        user=user,
         user_agent=request.header(b"user-agent"),
         path=path.text,
         query=query.decode("latin-1"),

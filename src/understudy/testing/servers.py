@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
+import os
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from pathlib import Path
-from typing import ParamSpec, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Literal, ParamSpec, Self, TypeVar, cast
+
+import orjson
+import yaml
 
 from understudy.aio import clocks, ids as idents
 from understudy.client import protocol as clients, views as view_clients
 from understudy.kapi import server as servers, settings, views
-from understudy.kapi.http import protocol
+from understudy.kapi.http import kubeconfigs, protocol, responses
 from understudy.kapi.views import view as view_room
-from understudy.kube import objects
+from understudy.kube import objects, statuses
 from understudy.testing import faults, recording
+
+if TYPE_CHECKING:
+    from understudy.controllers import running
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -46,6 +54,7 @@ class TestServer:
         ids: idents.IdSource | None = None,
         first_revision: int = 1,
         events_max: int = 10_000,
+        auth: Literal["none", "token", "rbac"] = "none",
         controllers: str = "none",
         runtime: str = "none",
     ) -> None:
@@ -55,7 +64,9 @@ class TestServer:
         base = views.new_view(
             clock=clock, ids=ids, first_revision=first_revision, events_max=events_max
         )
-        self._server = servers.Server(settings.ServerSettings(port=0), clock=clock, base=base)
+        self._server = servers.Server(
+            settings.ServerSettings(port=0, auth=auth), clock=clock, base=base
+        )
         self._server.handler = self._handle
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="understudy-test-server")
@@ -63,6 +74,7 @@ class TestServer:
         self._stopped: asyncio.Event | None = None
         self._failure: BaseException | None = None
         self._serial = 0
+        self._live: dict[str, running.Running] = {}
 
     # ------------------------------------------------------------------ life
 
@@ -100,25 +112,44 @@ class TestServer:
     async def _serve(self) -> None:
         self._stopped = asyncio.Event()
         await self._server.start()
-        running = None
-        if self._controllers != "none" or self._runtime != "none":
-            from understudy import assembly  # noqa: PLC0415 (imports every room)
-
-            running = await assembly.start_controllers(
-                self._server, controllers=self._controllers, runtime=self._runtime
-            )
+        await self._enliven(self._server.base)
         self._ready.set()
         await self._stopped.wait()
-        if running is not None:
-            await running.stop()
+        for name in tuple(self._live):
+            await self._rest(name)
         await self._server.stop()
 
+    async def _enliven(self, view: view_room.View) -> None:
+        if self._controllers == "none" and self._runtime == "none":
+            return
+        from understudy import assembly  # noqa: PLC0415 (imports every room)
+
+        self._live[view.name] = await assembly.start_controllers(
+            self._server, controllers=self._controllers, runtime=self._runtime, view=view
+        )
+
+    async def _rest(self, name: str) -> None:
+        live = self._live.pop(name, None)
+        if live is not None:
+            await live.stop()
+
     def _handle(self, request: protocol.Request) -> protocol.Answer | Awaitable[protocol.Answer]:
-        asked = recording.described(request, self._server.base.name, 0)
-        action = self.faults.action_for(asked)
         api = self._server.api
+        user = api.user_name(request)
+        asked = recording.described(request, self._server.base.name, user, 0)
+        action = self.faults.action_for(asked)
         answer = api(request) if action is None else action(request, api)
-        status = 0 if isinstance(answer, protocol.HangUp) else getattr(answer, "status", 0)
+        if isinstance(answer, (responses.Response, protocol.Stream)):
+            return self._recorded(asked, answer)
+        return self._answer_later(asked, answer)
+
+    async def _answer_later(
+        self, asked: recording.Recorded, answer: Awaitable[protocol.Answer]
+    ) -> protocol.Answer:
+        return self._recorded(asked, await answer)
+
+    def _recorded(self, asked: recording.Recorded, answer: protocol.Answer) -> protocol.Answer:
+        status = 0 if isinstance(answer, protocol.HangUp) else answer.status
         self.requests.append(dataclasses.replace(asked, status=status))
         return answer
 
@@ -130,7 +161,13 @@ class TestServer:
         async def body() -> T:
             return function(*args, **kwargs)
 
-        return asyncio.run_coroutine_threadsafe(body(), self._loop).result()
+        if threading.current_thread() is self._thread:
+            return function(*args, **kwargs)
+        return self.wait(body())
+
+    def wait(self, coroutine: Coroutine[object, object, T]) -> T:
+        """Run a coroutine on the server's thread and return its result; not from that thread."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -148,16 +185,45 @@ class TestServer:
         return TestView(self, self._server.base)
 
     def sandbox(self, name: str = "", *, of: str = "", follow: bool = False) -> TestView:
-        """Fork a view (the base unless said) under a name of its own: its own URL, kubeconfig."""
+        """Fork a view (the base unless said) under a name of its own: its own URL, kubeconfig.
+
+        On a server with controllers a pinned fork gets controllers too; one that follows sees
+        what its parent's do.
+        """
         if not name:
             self._serial += 1
             name = f"test-{self._serial}"
-        view = self.call(self._server.views.create, name, of=of, follow=follow)
-        return TestView(self, view)
+
+        async def make() -> view_room.View:
+            view = self._server.views.create(name, of=of, follow=follow)
+            if not follow:
+                await self._enliven(view)
+            return view
+
+        return TestView(self, self.wait(make()))
 
     def forget(self, name: str) -> None:
         """Delete a sandbox."""
-        self.call(self._server.views.delete, name)
+
+        async def end() -> None:
+            await self._rest(name)
+            self._server.views.delete(name)
+
+        self.wait(end())
+
+    def token_of(self, view: str, account: str, namespace: str) -> str:
+        """Return a fresh token of a ServiceAccount; ApiError where there is no such account."""
+        headers = {b"content-type": b"application/json"}
+        if self._server.token:
+            headers[b"authorization"] = b"Bearer " + self._server.token.encode()
+        place = f"/{view}/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token"
+        request = protocol.Request("POST", place.encode(), headers, b"{}", "")
+        answer = self.call(self._server.api, request)
+        assert isinstance(answer, responses.Response), "tokens are answered at once"
+        found = orjson.loads(answer.body)
+        if answer.status >= 400:
+            raise statuses.from_status(found)
+        return str(found["status"]["token"])
 
     def url_of(self, name: str) -> str:
         """Return a view's URL."""
@@ -201,14 +267,88 @@ class TestView:
         """Path of the view's kubeconfig."""
         return str(self._server.kubeconfig_of(self.name))
 
+    def kubeconfig_for(self, account: str, namespace: str = "default") -> str:
+        """Return the path of a kubeconfig for a ServiceAccount of this view, with its token.
+
+        Raises:
+            NotFoundError: There is no such account.
+        """
+        path = Path(self.kubeconfig).with_suffix(f".{namespace}.{account}.kubeconfig")
+        token = self._server.token_of(self.name, account, namespace)
+        kubeconfigs.write(path, kubeconfigs.kubeconfig(self.url, self.name, token=token))
+        return str(path)
+
     @property
     def client(self) -> clients.Client:
         """An async client in process, usable from any loop; it needs no closing."""
         return cast("clients.Client", _Bridge(self._server, view_clients.ViewClient(self._view)))
 
+    def create_from(self, *paths: str | os.PathLike[str]) -> list[objects.Object]:
+        """Create every object of YAML or JSON files, in their order; returns them as they are now.
+
+        Objects of namespaced kinds that name no namespace go to `default`.
+
+        Raises:
+            ApiError: An object is refused; those before it are there.
+        """
+        found = [
+            obj
+            for path in paths
+            for obj in yaml.safe_load_all(Path(path).read_text(encoding="utf-8"))
+            if obj
+        ]
+        return self._server.call(lambda: [_create(self._view, obj) for obj in found])
+
+    def wait_for(self, condition: Callable[[view_room.View], T], timeout_s: float = 10.0) -> T:
+        """Return what a function of the view returns, once that is true.
+
+        The function is asked at once and again after each change, on the server's thread; that an
+        object is not found means: not yet. Example, until a Deployment's pods are ready:
+
+            view.wait_for(lambda view: view.get("deployments.apps", "web", "default")
+                          .get("status", {}).get("readyReplicas") == 3)
+
+        Raises:
+            AssertionError: It was not within `timeout_s` seconds.
+        """
+        return self._server.wait(_until(self._view, condition, timeout_s))
+
     def delete_sandbox(self) -> None:
         """Forget this sandbox."""
         self._server.forget(self.name)
+
+
+def _create(view: view_room.View, obj: objects.Object) -> objects.Object:
+    api_version, kind = str(obj.get("apiVersion")), str(obj.get("kind"))
+    resource = view.catalogue.by_kind(api_version, kind)
+    if resource is None:
+        raise statuses.BadRequestError(
+            f"{kind} {objects.name_of(obj)}: this view serves no kind {kind} of {api_version}: "
+            "create its CustomResourceDefinition first"
+        )
+    namespace = objects.namespace_of(obj) or "default" if resource.namespaced else ""
+    return view.create(resource, obj, namespace).object()
+
+
+async def _until(
+    view: view_room.View, condition: Callable[[view_room.View], T], timeout_s: float
+) -> T:
+    changed = asyncio.Event()
+    unsubscribe = view.subscribe(None, lambda _: changed.set())
+    try:
+        async with asyncio.timeout(timeout_s):
+            while True:
+                changed.clear()
+                with contextlib.suppress(statuses.NotFoundError):
+                    if found := condition(view):
+                        return found
+                await changed.wait()
+    except TimeoutError:
+        raise AssertionError(
+            f"{timeout_s:g} seconds passed and what was waited for in {view.name} did not come"
+        ) from None
+    finally:
+        unsubscribe()
 
 
 class _Bridge:

@@ -8,19 +8,32 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+import yaml
 
 from understudy.aio import clocks, ids
+from understudy.kube import statuses
 from understudy.testing import servers
 
 CONFIG_MAP = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}}
 
+DEPLOYMENT = {
+    "metadata": {"name": "web"},
+    "spec": {
+        "selector": {"matchLabels": {"app": "web"}},
+        "template": {
+            "metadata": {"labels": {"app": "web"}},
+            "spec": {"containers": [{"name": "web", "image": "web:1"}]},
+        },
+    },
+}
 
-def ask(url, method="GET", body=None, user_agent="test/1", timeout=10):
+
+def ask(url, method="GET", body=None, user_agent="test/1", timeout=10, **headers):
     request = urllib.request.Request(
         url,
         method=method,
         data=None if body is None else json.dumps(body).encode(),
-        headers={"Content-Type": "application/json", "User-Agent": user_agent},
+        headers={"Content-Type": "application/json", "User-Agent": user_agent, **headers},
     )
     with urllib.request.urlopen(request, timeout=timeout) as answer:
         return answer.status, json.loads(answer.read())
@@ -47,6 +60,15 @@ def test_every_test_has_a_state_of_its_own(understudy_server, understudy_view):
 
 def test_the_kubeconfig_is_that_of_the_fork(kubeconfig, understudy_view):
     assert understudy_view.name in Path(kubeconfig).read_text()
+
+
+@pytest.mark.parametrize("round", [1, 2])
+def test_libraries_that_remember_kubeconfig_find_each_test_s_fork(
+    kubeconfig, understudy_view, round
+):
+    kubernetes = pytest.importorskip("kubernetes")
+    with kubernetes.config.new_client_from_config() as api:
+        assert api.configuration.host == understudy_view.url
 
 
 async def test_the_client_works_from_any_loop(client):
@@ -79,6 +101,15 @@ def test_the_nth_call_is_refused_and_no_other(understudy_server, understudy_view
     code, _, status = refused(maps(understudy_view), "POST", second)
     assert (code, status["reason"]) == (409, "Conflict")
     assert ask(maps(understudy_view), "POST", second)[0] == 201
+
+
+def test_a_fault_can_be_for_one_user(understudy_server, understudy_view):
+    understudy_server.faults.on("list", user="ann").answer(503)
+    understudy_view.create("configmaps", CONFIG_MAP, "default")
+    with pytest.raises(urllib.error.HTTPError, match="503"):
+        ask(maps(understudy_view), **{"Impersonate-User": "ann"})
+    assert ask(maps(understudy_view), **{"Impersonate-User": "bob"})[0] == 200
+    assert [one.user for one in understudy_server.requests.of("list")] == ["ann", "bob"]
 
 
 def test_too_many_requests_says_when_to_come_back(understudy_server, understudy_view):
@@ -155,6 +186,54 @@ def test_two_runs_with_the_same_seed_give_the_same_transcript():
     first = transcript()
     assert first == transcript()
     assert int(first["metadata"]["resourceVersion"]) >= 1000
+
+
+def test_objects_of_files_are_created_and_waited_for(understudy_view, tmp_path):
+    file = tmp_path / "objects.yaml"
+    file.write_text("kind: ConfigMap\napiVersion: v1\nmetadata: {name: a}\n---\n---\n"
+                    "kind: Namespace\napiVersion: v1\nmetadata: {name: b}\n")  # fmt: skip
+    made = understudy_view.create_from(file)
+    assert [(o["kind"], o["metadata"].get("namespace")) for o in made] == [
+        ("ConfigMap", "default"),
+        ("Namespace", None),
+    ]
+    threading.Timer(
+        0.05, understudy_view.patch, ("configmaps", "a", {"data": {"x": "1"}}, "default")
+    ).start()
+    found = understudy_view.wait_for(
+        lambda view: view.get("configmaps", "a", "default").get("data")
+    )
+    assert found == {"x": "1"}
+    with pytest.raises(AssertionError, match=r"0\.01 seconds passed"):
+        understudy_view.wait_for(lambda view: view.get("pods", "none", "default"), 0.01)
+    # A condition may use the test's own view: it is the same thread's then.
+    assert understudy_view.wait_for(lambda _: understudy_view.get("configmaps", "a", "default"))
+
+
+def test_a_file_with_an_unknown_kind_says_what_to_do(understudy_view, tmp_path):
+    file = tmp_path / "objects.yaml"
+    file.write_text("kind: Tide\napiVersion: sea.example.com/v1\nmetadata: {name: high}\n")
+    with pytest.raises(statuses.BadRequestError, match=r"Tide high: .* CustomResourceDefinition"):
+        understudy_view.create_from(file)
+
+
+def test_forks_of_a_live_server_are_live():
+    with servers.TestServer(controllers="all", runtime="simulated") as server:
+        for _ in range(2):
+            view = server.sandbox()
+            view.create("deployments.apps", DEPLOYMENT, "default")
+            view.wait_for(
+                lambda v: v.get("deployments.apps", "web", "default")["status"].get("readyReplicas")
+            )
+            assert not list(server.base.each("deployments.apps"))
+            view.delete_sandbox()
+
+
+def test_a_server_can_ask_who_it_is():
+    with servers.TestServer(auth="rbac") as server:
+        assert refused(maps(server.base))[0] == 403
+        user = yaml.safe_load(Path(server.base.kubeconfig).read_text())["users"][0]["user"]
+        assert ask(maps(server.base), Authorization=f"Bearer {user['token']}")[0] == 200
 
 
 def test_no_thread_is_left():

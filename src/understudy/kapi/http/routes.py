@@ -166,14 +166,28 @@ class Api:
             view = self._registry.view(path.view)
             if view is None:
                 return self._unknown_view(request, path)
-            user = self._authenticator.authenticate(request, view)
-            if auth.is_impersonating(request):
-                user = auth.impersonate(request, view, user, self._authorizer)
+            user = self._user(request, view)
             if path.resource:
                 return self._on_resource(request, path, query, view, user)
             return self._elsewhere(request, path, query, view, user)
         except statuses.ApiError as error:
             return self._refuse(error, request, query)
+
+    def user_name(self, request: protocol.Request) -> str:
+        """Return whom a request is taken for, empty where nobody known may be."""
+        path, _ = self._targets.parse(request.target)
+        view = self._registry.view(path.view) or self._registry.view("")
+        assert view is not None, "a server has a base view"
+        try:
+            return self._user(request, view).username
+        except statuses.ApiError:
+            return ""
+
+    def _user(self, request: protocol.Request, view: views.View) -> strategies.UserInfo:
+        user = self._authenticator.authenticate(request, view)
+        if auth.is_impersonating(request):
+            user = auth.impersonate(request, view, user, self._authorizer)
+        return user
 
     def _refuse(
         self, error: statuses.ApiError, request: protocol.Request, query: requests.Query
@@ -185,9 +199,7 @@ class Api:
         """Refuse a path whose first part names no view; who may not ask learns nothing else."""
         base = self._registry.view("")
         assert base is not None, "a server has a base view"
-        user = self._authenticator.authenticate(request, base)
-        if auth.is_impersonating(request):
-            user = auth.impersonate(request, base, user, self._authorizer)
+        user = self._user(request, base)
         whole = f"/{path.view}{path.text.rstrip('/')}"
         self._authorize(base, auth.Attributes(user, request.method.lower(), path=whole))
         if path.api:
