@@ -30,5 +30,8 @@ COMMANDS: dict[str, Place] = {
     "status": Place("understudy.cli.delivery:status", "Show an application's objects."),
     "list": Place("understudy.cli.delivery:list_", "Show the applications."),
     "drift": Place("understudy.cli.delivery:drift", "Show what differs from the revision."),
+    "hub": Place("understudy.cli.hub:hub", "Run a hub that clusters are reached through."),
+    "agent": Place("understudy.cli.agent:agent", "Connect a cluster to a hub."),
+    "clusters": Place("understudy.cli.clusters:clusters", "Show the instances of a hub."),
     "watch": Place("understudy.cli.watching:watch", "Look for drift again and again; correct it."),
 }

@@ -166,14 +166,14 @@ async def _serve(chosen: settings.ServerSettings, controllers: str, runtime: str
         click.echo(f"listening on {server.url}")
         click.echo(str(server.kubeconfig))
         sys.stdout.flush()
-        await _stop_signal()
+        await stop_signal()
     finally:
         if running is not None:
             await running.stop()
         await server.stop()
 
 
-async def _stop_signal() -> None:
+async def stop_signal() -> None:
     """Wait for SIGTERM or SIGINT."""
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -36,6 +36,7 @@ _SERVER_METADATA = (
 _NOT_EXPORTED = frozenset(
     ["events", "endpoints", "endpointslices", "leases", "componentstatuses", "apiservices"]
 )
+_READ_ONLY = "the agent of this cluster was told to change nothing (--read-only)"
 _SYSTEM = frozenset(["kube-system", "kube-public", "kube-node-lease"])
 
 
@@ -46,11 +47,13 @@ class Settings:
     Attributes:
         object_timeout_s: Longest time one object of a sync may take, in seconds.
         export_secrets: Put Secrets into exports; off, because exports are kept and sent around.
+        read_only: Change nothing, whoever asks.
         results_kept: Outcomes of syncs kept by request id, so that one asked twice runs once.
     """
 
     object_timeout_s: float = 60.0
     export_secrets: bool = False
+    read_only: bool = False
     results_kept: int = 100
     version: str = field(default_factory=lambda: packages.version("understudy"))
 
@@ -126,6 +129,8 @@ class KubernetesPlatform:
             raise errors.ApplyError.of(failed)
 
     async def sync(self, definition: records.SyncDef) -> records.SyncResult:
+        if self._settings.read_only:
+            raise errors.InvalidRequestError(_READ_ONLY)
         async with self._syncing:
             kept = self._kept.get(definition.request_id) if definition.request_id else None
             if kept is None:
@@ -266,6 +271,8 @@ class KubernetesPlatform:
             raise errors.UpgradeNeededError(
                 "this platform carries no requests of the Kubernetes API"
             )
+        if self._settings.read_only and relaying.needs(request) is relaying.Access.WRITE:
+            raise errors.InvalidRequestError(_READ_ONLY)
         try:
             return await relaying.carry(self._relay, request)
         except client_errors.TransportError as error:

@@ -15,16 +15,12 @@ from understudy.aio import clocks, ids as id_sources
 from understudy.kube import objects, statuses
 from understudy.platform import errors, protocol, records, relaying
 from understudy.platform.bus import protocol as buses, wire
-from understudy.platform.hub import rosters, tokens
+from understudy.platform.hub import clients, rosters, tokens
 
 BODY_BYTES_MAX = 64 << 20
 """Longest body of a request."""
 SHOWN_MAX = 300
 """Longest path in an audit record, in characters."""
-REQUEST_ID = "X-Request-Id"
-"""A caller's own id: asked again with it, the same agent does not carry the request out again."""
-TIMEOUT = "X-Request-Timeout"
-"""Seconds that the caller waits; the method's own deadline where it is less."""
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _ACCESS = {"apply": relaying.Access.WRITE, "sync": relaying.Access.WRITE}
 _STATUSES = {
@@ -214,12 +210,12 @@ class Callers:
         return await wire.perform(await self._bus.connect(instance), asked)
 
     def _identity(self, request: web.Request, caller: tokens.Caller) -> str:
-        given = request.headers.get(REQUEST_ID)
+        given = request.headers.get(clients.REQUEST_ID)
         if given is None:
             return self._ids.uid()
         if _REQUEST_ID.fullmatch(given) is None:
             raise errors.InvalidRequestError(
-                f"{REQUEST_ID} {given[:80]!r}: must be up to 64 letters, digits, dots and dashes"
+                f"{clients.REQUEST_ID} {given[:80]!r}: must be up to 64 letters, digits or ._-"
             )
         # One caller's ids are not another's.
         return f"{caller.name}/{given}"
@@ -289,7 +285,7 @@ def _arguments(body: bytes) -> objects.Object:
 
 def _deadline(request: web.Request, method: str) -> float:
     longest = protocol.DEADLINES_S[method]
-    given = request.headers.get(TIMEOUT)
+    given = request.headers.get(clients.TIMEOUT)
     if given is None:
         return longest
     try:
@@ -297,7 +293,9 @@ def _deadline(request: web.Request, method: str) -> float:
     except ValueError:
         asked = -1.0
     if not asked > 0:
-        raise errors.InvalidRequestError(f"{TIMEOUT} {given[:40]!r}: must be seconds, e.g. 10")
+        raise errors.InvalidRequestError(
+            f"{clients.TIMEOUT} {given[:40]!r}: must be seconds, e.g. 10"
+        )
     return min(longest, asked)
 
 

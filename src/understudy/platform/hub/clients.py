@@ -19,8 +19,11 @@ from understudy.client import kubeconfig
 from understudy.kube import objects
 from understudy.platform import errors, records
 from understudy.platform.bus import wire
-from understudy.platform.hub import calls
 
+REQUEST_ID = "X-Request-Id"
+"""A caller's own id: asked again with it, the same agent does not carry the request out again."""
+TIMEOUT = "X-Request-Timeout"
+"""Seconds that the caller waits; the method's own deadline where it is less."""
 CONNECT_S = 10.0
 GRACE_S = 5.0
 """So much longer than its deadline is an answer waited for: the hub itself says that it is late."""
@@ -131,8 +134,8 @@ class HubClient:
     async def _carry(self, instance: str, request: wire.Request) -> wire.Response:
         path = f"/v1/instances/{instance}/calls/{request.method}"
         headers = {
-            calls.REQUEST_ID: request.id,
-            calls.TIMEOUT: f"{request.deadline_s:.3f}",
+            REQUEST_ID: request.id,
+            TIMEOUT: f"{request.deadline_s:.3f}",
             "Content-Type": "application/json",
         }
         try:
