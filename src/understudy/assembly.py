@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING
 from understudy.aio import clocks, ids
 from understudy.client import views as view_clients
 from understudy.controllers import clusters, registry, running
-from understudy.controllers.knative import configmaps, installing, worlds
+from understudy.controllers.knative import (
+    configmaps,
+    installing,
+    local,
+    settings as knative_settings,
+    worlds,
+)
 from understudy.controllers.runtime import settings as runtimes
 from understudy.delivery import journal, stage as stages
 from understudy.kapi import settings, views
@@ -20,6 +26,7 @@ from understudy.kapi.views import options as view_options
 from understudy.kube import objects
 
 if TYPE_CHECKING:
+    from understudy.controllers.runtime.gateway import gateways, settings as gateway_settings
     from understudy.kapi import server as servers
 
 _log = logging.getLogger(__name__)
@@ -42,12 +49,20 @@ ViewClient = view_clients.ViewClient[
 
 
 async def start_controllers(
-    server: servers.Server, *, controllers: str, runtime: str, view: views.View | None = None
+    server: servers.Server,
+    *,
+    controllers: str,
+    runtime: str,
+    view: views.View | None = None,
+    gateway: gateways.Gateway | None = None,
 ) -> running.Running:
     """Make a view of an embedded server live (the base): its controllers, how its pods run.
 
     Sandboxes get none unless they are named here: a following one already sees what the base's
     controllers do, and two sets would create everything twice.
+
+    Through a `gateway`, which must have been started, apps are reached, and it says how much is
+    asked of them; without one they are assumed to be asked for something all the time.
 
     Raises:
         SettingsError: An unknown controller or runtime.
@@ -58,11 +73,11 @@ async def start_controllers(
     live = view or server.base
     more: list[registry.Factory] = []
     if controllers != "none":
-        config = configmaps.read(
-            lambda name: live.find("configmaps", installing.SYSTEM_NAMESPACE, name)
-        )
+        config, world = _knative(live, gateway)
         installing.install(live, config)
-        more = installing.controllers(config, worlds.steady())
+        if gateway is not None:
+            gateway.follow(live, config.ingress_class)
+        more = installing.controllers(config, world)
     try:
         return running.start(
             live, controllers, kind,
@@ -70,6 +85,64 @@ async def start_controllers(
         )  # fmt: skip
     except ValueError as error:
         raise settings.SettingsError(str(error)) from error
+
+
+def _knative(
+    view: views.View, gateway: gateways.Gateway | None
+) -> tuple[knative_settings.KnativeSettings, worlds.World]:
+    """Return how Knative is set up in a view, and what surrounds it there."""
+    if gateway is not None:
+        world = worlds.World(registry=worlds.NoRegistry(), gateway=gateway, load=gateway)
+        return local.configure(view, gateway.port), world
+    config = configmaps.read(
+        lambda name: view.find("configmaps", installing.SYSTEM_NAMESPACE, name)
+    )
+    return config, worlds.steady()
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Live:
+    """Controllers and gateway at work on a server. End them with `stop`."""
+
+    running: running.Running
+    gateway: gateways.Gateway
+
+    async def stop(self) -> None:
+        """Let requests in progress end, then stop everything."""
+        await self.gateway.stop()
+        await self.running.stop()
+
+
+async def start_apps(
+    server: servers.Server,
+    *,
+    controllers: str,
+    runtime: str,
+    gateway: gateway_settings.GatewaySettings,
+) -> Live:
+    """Make the base view live as `start_controllers` does, with a gateway in front of its apps.
+
+    Raises:
+        SettingsError: An unknown controller or runtime, or an address that cannot be had.
+    """
+    from understudy.controllers.runtime.gateway import gateways  # noqa: PLC0415 (brings aiohttp)
+
+    front = gateways.Gateway(gateway)
+    try:
+        await front.start()
+    except OSError as error:
+        raise settings.SettingsError(
+            f"gateway-port {gateway.port}: cannot listen there"
+            f" ({error.strerror or error}); choose another, or 0 for any"
+        ) from error
+    try:
+        running_ = await start_controllers(
+            server, controllers=controllers, runtime=runtime, gateway=front
+        )
+    except BaseException:
+        await front.stop()
+        raise
+    return Live(running=running_, gateway=front)
 
 
 def _report(name: str, error: BaseException) -> None:
