@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from typing import Generic, Protocol, TypeVar
 
 from understudy.client import discovery, protocol
@@ -20,6 +20,7 @@ R = TypeVar("R", bound="ResourceLike")
 R_contra = TypeVar("R_contra", contravariant=True)
 W = TypeVar("W")
 D = TypeVar("D")
+T = TypeVar("T")
 W_co = TypeVar("W_co", covariant=True)
 D_co = TypeVar("D_co", covariant=True)
 
@@ -225,6 +226,10 @@ class ViewLike(Protocol[R, W, D]):
         options: D,
     ) -> object: ...
 
+    async def complete(self, options: W, write: Callable[[W], T]) -> T: ...
+
+    async def complete_deletion(self, options: D, delete: Callable[[D], T]) -> T: ...
+
 
 class ViewClient(Generic[R, W, D]):
     """A Kubernetes API in this process; implements `protocol.Client`.
@@ -352,14 +357,13 @@ class ViewClient(Generic[R, W, D]):
         item = self._find(resource)
         namespace = namespace or objects.namespace_of(obj)
         discovery.require_namespace(item, namespace, creating=True)
-        return self.view.create(
-            item.name,
-            obj,
-            namespace,
-            name=name,
-            subresource=subresource,
-            options=self._writing(field_manager, field_validation, dry_run),
-        ).object()
+        written = await self.view.complete(
+            self._writing(field_manager, field_validation, dry_run),
+            lambda options: self.view.create(
+                item.name, obj, namespace, name=name, subresource=subresource, options=options
+            ),
+        )
+        return written.object()
 
     async def update(
         self,
@@ -376,14 +380,18 @@ class ViewClient(Generic[R, W, D]):
         item = self._find(resource)
         namespace = namespace or objects.namespace_of(obj)
         discovery.require_namespace(item, namespace)
-        return self.view.update(
-            item.name,
-            obj,
-            namespace,
-            name=objects.name_of(obj),
-            subresource=subresource,
-            options=self._writing(field_manager, field_validation, dry_run),
-        ).object()
+        written = await self.view.complete(
+            self._writing(field_manager, field_validation, dry_run),
+            lambda options: self.view.update(
+                item.name,
+                obj,
+                namespace,
+                name=objects.name_of(obj),
+                subresource=subresource,
+                options=options,
+            ),
+        )
+        return written.object()
 
     async def patch(
         self,
@@ -401,15 +409,19 @@ class ViewClient(Generic[R, W, D]):
         await asyncio.sleep(0)
         item = self._find(resource)
         discovery.require_namespace(item, namespace)
-        return self.view.patch(
-            item.name,
-            name,
-            objects.copy(patch),
-            namespace,
-            patch_type=patch_type,
-            subresource=subresource,
-            options=self._writing(field_manager, field_validation, dry_run),
-        ).object()
+        written = await self.view.complete(
+            self._writing(field_manager, field_validation, dry_run),
+            lambda options: self.view.patch(
+                item.name,
+                name,
+                objects.copy(patch),
+                namespace,
+                patch_type=patch_type,
+                subresource=subresource,
+                options=options,
+            ),
+        )
+        return written.object()
 
     async def apply(
         self,
@@ -427,15 +439,19 @@ class ViewClient(Generic[R, W, D]):
         item = self._find(resource)
         namespace = namespace or objects.namespace_of(obj)
         discovery.require_namespace(item, namespace)
-        return self.view.patch(
-            item.name,
-            objects.name_of(obj),
-            objects.copy(obj),
-            namespace,
-            patch_type=protocol.APPLY_PATCH,
-            subresource=subresource,
-            options=self._writing(field_manager, field_validation, dry_run, force=force),
-        ).object()
+        written = await self.view.complete(
+            self._writing(field_manager, field_validation, dry_run, force=force),
+            lambda options: self.view.patch(
+                item.name,
+                objects.name_of(obj),
+                objects.copy(obj),
+                namespace,
+                patch_type=protocol.APPLY_PATCH,
+                subresource=subresource,
+                options=options,
+            ),
+        )
+        return written.object()
 
     async def delete(
         self,
@@ -452,18 +468,17 @@ class ViewClient(Generic[R, W, D]):
         await asyncio.sleep(0)
         item = self._find(resource)
         discovery.require_namespace(item, namespace)
-        return self.view.delete(
-            item.name,
-            name,
-            namespace,
-            options=self.view.delete_options(
+        written = await self.view.complete_deletion(
+            self.view.delete_options(
                 grace_period_s=grace_period_s,
                 propagation_policy=propagation_policy,
                 uid=uid,
                 resource_version=resource_version,
                 dry_run=dry_run,
             ),
-        ).object()
+            lambda options: self.view.delete(item.name, name, namespace, options=options),
+        )
+        return written.object()
 
     async def delete_collection(
         self,
@@ -477,15 +492,19 @@ class ViewClient(Generic[R, W, D]):
         dry_run: bool = False,
     ) -> None:
         await asyncio.sleep(0)
-        self.view.delete_collection(
-            self._find(resource).name,
-            namespace,
-            label_selector=label_selector,
-            field_selector=field_selector,
-            options=self.view.delete_options(
+        item = self._find(resource)
+        await self.view.complete_deletion(
+            self.view.delete_options(
                 grace_period_s=grace_period_s,
                 propagation_policy=propagation_policy,
                 dry_run=dry_run,
+            ),
+            lambda options: self.view.delete_collection(
+                item.name,
+                namespace,
+                label_selector=label_selector,
+                field_selector=field_selector,
+                options=options,
             ),
         )
 

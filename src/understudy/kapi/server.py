@@ -23,6 +23,7 @@ from understudy.kapi.admission import chains
 from understudy.kapi.bootstrap import populating
 from understudy.kapi.http import (
     auth,
+    calling,
     escalation,
     health,
     kubeconfigs,
@@ -86,6 +87,9 @@ class Server:
         else:
             self.views = registries.Views(fresh(), self.settings.sandboxes_max)
         self.views.changed.append(self._view_changed)
+        self._caller = calling.Caller()
+        for view in self.views.all():
+            view.caller = self._caller
         self.health = health.Health()
         self.metrics = metrics.Metrics()
         self.token = self.settings.token
@@ -214,6 +218,7 @@ class Server:
         server.close()
         if self._listener is not None:
             await self._listener.close()
+        await self._caller.close()
         await server.wait_closed()
         for view in self.views.all():
             view.close()

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from understudy.kapi.resources import catalogue, strategies
+from understudy.kapi.resources import calls, catalogue, strategies
 from understudy.kube import objects
 
 
@@ -22,6 +22,14 @@ class Reader(strategies.Reader, Protocol):
     @property
     def catalogue(self) -> catalogue.Catalogue:
         """What the view serves."""
+        ...
+
+
+class Options(Protocol):
+    """What was asked of a verb besides its object."""
+
+    def described(self) -> objects.Object:
+        """Return what a client said, as fields of meta/v1 CreateOptions and its like."""
         ...
 
 
@@ -36,6 +44,11 @@ class Attributes:
         old: The stored object, None for CREATE.
         write_status: Writes another object's status in the same view (a quota's usage), as the
             API server itself; None where nothing may be written.
+        options: What else was asked, None where nothing was.
+        attempt: The runs that this one belongs to; None where webhooks are not called.
+        again: Set by a plugin after whose changes the others should look once more.
+        is_again: The others are looking once more.
+        notes: What a plugin remembers from its first look to its second, by its name.
         warnings: Texts for Warning headers; plugins add to them.
     """
 
@@ -51,6 +64,11 @@ class Attributes:
     dry_run: bool
     now: dt.datetime
     write_status: Callable[[str, objects.Object], None] | None = None
+    options: Options | None = None
+    attempt: calls.Attempt | None = None
+    again: bool = False
+    is_again: bool = False
+    notes: dict[str, object] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
 
@@ -84,10 +102,13 @@ class Chain:
         self.plugins = tuple(plugins)
 
     def mutate(self, attributes: Attributes) -> None:
-        """Let every plugin that handles the write change it."""
+        """Let every plugin that handles the write change it; twice if one asks for that."""
         for plugin in self.plugins:
             if plugin.handles(attributes):
                 plugin.mutate(attributes)
+        if attributes.again and not attributes.is_again:
+            attributes.is_again = True
+            self.mutate(attributes)
 
     def validate(self, attributes: Attributes) -> None:
         """Let every plugin that handles the write refuse it; the first refusal counts."""

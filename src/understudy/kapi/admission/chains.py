@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from understudy.kapi.admission import chain, defaults, limits, pods, podsecurity, policies, quotas
+from understudy.kapi.admission import (
+    chain,
+    defaults,
+    limits,
+    pods,
+    podsecurity,
+    policies,
+    quotas,
+    webhooks,
+)
 
 
 def default_chain(
@@ -10,9 +19,9 @@ def default_chain(
 ) -> chain.Chain:
     """Return the plugins in the order in which every write passes them.
 
-    The order is kube-apiserver's (pkg/kubeapiserver/options/plugins.go). Mutating policies and
-    webhooks would stand before the validating ones; quotas are last, so that only what everybody
-    else lets in is counted. With `service_accounts`, pods get the account `default`, which must
+    The order is kube-apiserver's (pkg/kubeapiserver/options/plugins.go). Webhooks see what all
+    others have made of an object; quotas are last, so that only what everybody else lets in is
+    counted. With `service_accounts`, pods get the account `default`, which must
     exist. `authorize` answers what the expressions of policies ask the authorizer.
     """
     plugins: list[chain.Plugin] = [limits.LimitRanger()]
@@ -27,7 +36,9 @@ def default_chain(
         defaults.StorageObjectInUseProtection(),
         pods.RuntimeClass(),
         defaults.DefaultIngressClass(),
+        webhooks.MutatingWebhooks(authorize),
         policies.ValidatingAdmissionPolicy(authorize),
+        webhooks.ValidatingWebhooks(authorize),
         quotas.ResourceQuota(),
     ]
     return chain.Chain(plugins)

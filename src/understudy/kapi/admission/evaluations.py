@@ -5,7 +5,7 @@ Source: k8s.io/apiserver 0.36 `admission/plugin/cel/{activation,composition,cond
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TypeAlias
 
 from understudy.kapi.admission import chain, matching
@@ -68,16 +68,15 @@ def variables_for(
     return {
         "object": shown(attributes.obj, resource, matched),
         "oldObject": shown(attributes.old, resource, matched),
-        "request": _request(attributes, matched, namespace),
+        "request": request_of(attributes, matched),
         "namespaceObject": _namespace(attributes),
         "authorizer": check,
         "authorizer.requestResource": request_resource,
     }
 
 
-def _request(
-    attributes: chain.Attributes, matched: catalogue.Resource, namespace: str
-) -> objects.Object:
+def request_of(attributes: chain.Attributes, matched: catalogue.Resource) -> objects.Object:
+    """Return a request as an AdmissionRequest, without its uid and its objects."""
     user, resource = attributes.user, attributes.resource
     return {
         "kind": {"group": matched.group, "version": matched.version, "kind": matched.kind},
@@ -93,7 +92,7 @@ def _request(
         },
         "requestSubResource": attributes.subresource,
         "name": attributes.name,
-        "namespace": namespace,
+        "namespace": matching.namespace_of(attributes),
         "operation": attributes.operation,
         "userInfo": {
             "username": user.username,
@@ -104,7 +103,7 @@ def _request(
         "dryRun": attributes.dry_run,
         "options": {
             "kind": _OPTIONS.get(attributes.operation, ""), "apiVersion": "meta.k8s.io/v1",
-        },
+        } | (attributes.options.described() if attributes.options is not None else {}),
     }  # fmt: skip
 
 
@@ -147,6 +146,44 @@ class Evaluator:
         if self._budget < 0:
             raise BudgetError(_OUT_OF_BUDGET)
         return value
+
+
+class Conditions:
+    """Further conditions on which a policy or a webhook is about a request (matchConditions)."""
+
+    __slots__ = ("_compiled", "_named")
+
+    def __init__(
+        self,
+        expressions: Iterable[str],
+        compile: Callable[[str], Compiled],
+        named: Mapping[str, Compiled] | None = None,
+    ) -> None:
+        self._compiled = [(expression, compile(expression)) for expression in expressions]
+        self._named = named or {}
+
+    def __bool__(self) -> bool:
+        return bool(self._compiled)
+
+    def hold(self, frame: Mapping[str, objects.Json]) -> bool:
+        """Say whether all of them hold; a false one counts more than a failing one.
+
+        Raises:
+            FailedError: Some have no value, and none is false. BudgetError: they cost too much.
+        """
+        if not self._compiled:
+            return True
+        evaluator = Evaluator(frame, self._named, CONDITIONS_BUDGET)
+        failures: list[str] = []
+        for expression, compiled in self._compiled:
+            try:
+                if evaluator.value(compiled, expression) is False:
+                    return False
+            except FailedError as error:
+                failures.append(str(error))
+        if failures:
+            raise FailedError(failures[0] if len(failures) == 1 else f"[{', '.join(failures)}]")
+        return True
 
 
 class _Named(dict[str, objects.Json]):

@@ -26,8 +26,10 @@ def is_pod(attributes: chain.Attributes, *operations: str) -> bool:
 
 
 def refuse(attributes: chain.Attributes, why: str) -> statuses.ForbiddenError:
-    """Build `pods "a" is forbidden: why`."""
-    return statuses.forbidden(attributes.resource.group_resource, attributes.name, why)
+    """Build `pods "a" is forbidden: why`; what has no name yet is called as it will begin."""
+    meta = objects.metadata(attributes.obj or {})
+    name = attributes.name or str(meta.get("name") or meta.get("generateName") or "Unknown")
+    return statuses.forbidden(attributes.resource.group_resource, name, why)
 
 
 def bounded_namespaces(reader: strategies.Reader, resource: str) -> frozenset[str]:

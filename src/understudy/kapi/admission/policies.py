@@ -73,10 +73,11 @@ class _Policy:
         params = self.param_kind is not None
         known, self.named = expressions.variables_of(spec, params=params)
         self._params, self._known = params, known
-        self.conditions = [
-            (one["expression"], self._compile(one["expression"], (types.BOOL,)))
-            for one in spec.get("matchConditions") or ()
-        ]
+        self.conditions = evaluations.Conditions(
+            (one["expression"] for one in spec.get("matchConditions") or ()),
+            lambda text: self._compile(text, (types.BOOL,)),
+            self.named,
+        )
         self.validations = [self._validation(one) for one in spec.get("validations") or ()]
 
     def _compile(
@@ -175,30 +176,13 @@ class _Policy:
         """Return every decision against a request under one set of parameters."""
         frame = {**frame, "params": parameters}
         try:
-            if not self._applies(frame):
+            if not self.conditions.hold(frame):
                 return []
             evaluator = evaluations.Evaluator(frame, self.named, evaluations.BUDGET)
             results = [self._decide(one, evaluator) for one in self.validations]
             return [result for result in results if result is not None]
         except (evaluations.BudgetError, evaluations.FailedError) as error:
             return [] if self.ignores_failures else [Denial(str(error))]
-
-    def _applies(self, frame: dict[str, objects.Json]) -> bool:
-        """Say whether every match condition holds; a false one counts more than a failing one."""
-        if not self.conditions:
-            return True
-        evaluator = evaluations.Evaluator(frame, self.named, evaluations.CONDITIONS_BUDGET)
-        failures: list[str] = []
-        for expression, compiled in self.conditions:
-            try:
-                if evaluator.value(compiled, expression) is False:
-                    return False
-            except evaluations.FailedError as error:
-                failures.append(str(error))
-        if failures:
-            text = failures[0] if len(failures) == 1 else f"[{', '.join(failures)}]"
-            raise evaluations.FailedError(text)
-        return True
 
     def _decide(self, one: _Validation, evaluator: evaluations.Evaluator) -> Denial | None:
         try:

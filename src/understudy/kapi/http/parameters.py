@@ -6,7 +6,7 @@ import unicodedata
 from dataclasses import dataclass
 
 from understudy.kapi.http import requests
-from understudy.kapi.resources import strategies
+from understudy.kapi.resources import calls, strategies
 from understudy.kapi.views import options as opts
 from understudy.kube import objects, statuses
 
@@ -145,6 +145,7 @@ def write_options(
     user_agent: str,
     duplicates: tuple[str, ...] = (),
     applies: bool = False,
+    attempt: calls.Attempt | None = None,
 ) -> opts.WriteOptions:
     """Read and validate the parameters of create, update or patch.
 
@@ -156,7 +157,9 @@ def write_options(
     """
     agent = manager_of(user_agent)
     if query is requests.EMPTY_QUERY and not applies:
-        return opts.WriteOptions(user_agent=agent, user=user, duplicates=duplicates)
+        return opts.WriteOptions(
+            user_agent=agent, user=user, duplicates=duplicates, attempt=attempt
+        )
     manager = query.get("fieldManager")
     causes: list[statuses.Cause] = []
     if kind == "PatchOptions":
@@ -179,6 +182,7 @@ def write_options(
         force=query.flag("force"),
         user=user,
         duplicates=duplicates,
+        attempt=attempt,
     )
 
 
@@ -252,7 +256,11 @@ def _dry_run_complaints(values: list[str]) -> list[statuses.Cause]:
 
 
 def delete_options(
-    query: requests.Query, body: objects.Object | None, *, user: strategies.UserInfo
+    query: requests.Query,
+    body: objects.Object | None,
+    *,
+    user: strategies.UserInfo,
+    attempt: calls.Attempt | None = None,
 ) -> opts.DeleteOptions:
     """Read and validate DeleteOptions: from the body where there is one, else from the query.
 
@@ -266,7 +274,7 @@ def delete_options(
         grace_s = body.get("gracePeriodSeconds")
         preconditions = body.get("preconditions") or {}
     elif query is requests.EMPTY_QUERY:
-        return opts.DeleteOptions(user=user)
+        return opts.DeleteOptions(user=user, attempt=attempt)
     else:
         dry_run = query.all("dryRun")
         policy = query.get("propagationPolicy") if "propagationPolicy" in query else None
@@ -284,6 +292,7 @@ def delete_options(
         resource_version=preconditions.get("resourceVersion") or "",
         dry_run=bool(dry_run),
         user=user,
+        attempt=attempt,
     )
 
 

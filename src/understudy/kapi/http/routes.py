@@ -7,7 +7,7 @@ method, negotiate, read parameters and body, call the verb.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from typing import Protocol
 
 from understudy.kapi import settings
@@ -30,7 +30,7 @@ from understudy.kapi.http import (
     tables,
     views_api,
 )  # fmt: skip
-from understudy.kapi.resources import catalogue, strategies
+from understudy.kapi.resources import calls, catalogue, strategies
 from understudy.kapi.views import results, subresources as view_subresources, view as views
 from understudy.kube import objects, statuses
 
@@ -39,6 +39,7 @@ NOT_ALLOWED = "the server does not allow this method on the requested resource"
 _NAMED_VERBS = frozenset({"get", "update", "patch", "delete"})
 _COLLECTION_VERBS = frozenset({"list", "watch", "create", "deletecollection"})
 _READS = frozenset({"list", "watch"})
+_WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
 _DEPRECATED = {
     "endpoints": "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
     "componentstatuses": "v1 ComponentStatus is deprecated in v1.19+",
@@ -56,7 +57,9 @@ class Views(Protocol):
 class Call:
     """One request on its way through."""
 
-    __slots__ = ("choice", "path", "query", "request", "resource", "user", "verb", "view")
+    __slots__ = (
+        "attempt", "choice", "page", "path", "query", "request", "resource", "user", "verb", "view",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -74,6 +77,8 @@ class Call:
         self.user = user
         self.verb = verb
         self.choice = negotiation.PLAIN
+        self.attempt: calls.Attempt | None = None
+        self.page: results.Page | None = None
 
     resource: catalogue.Resource
 
@@ -159,8 +164,10 @@ class Api:
             "deletecollection": self._delete_collection,
         }
 
-    def __call__(self, request: protocol.Request) -> protocol.Answer:
-        """Answer a request; refusals are answers too."""
+    def __call__(
+        self, request: protocol.Request
+    ) -> protocol.Answer | Coroutine[None, None, protocol.Answer]:
+        """Answer a request, later if webhooks have to be called; refusals are answers too."""
         path, query = self._targets.parse(request.target)
         try:
             view = self._registry.view(path.view)
@@ -249,7 +256,7 @@ class Api:
         query: requests.Query,
         view: views.View,
         user: strategies.UserInfo,
-    ) -> protocol.Answer:
+    ) -> protocol.Answer | Coroutine[None, None, protocol.Answer]:
         verb = requests.verb_of(request.method, path, query)
         if not self._open_to_all:
             self._authorize(view, _attributes(user, verb or request.method.lower(), path, query))
@@ -265,23 +272,50 @@ class Api:
         if resource.custom and _is_misplaced(resource, path, verb):
             return responses.page_not_found()
         call.resource = resource
+        if verb in _WRITES:
+            call.attempt = view.attempt()
+        try:
+            return self._counted(call, self._answer(call))
+        except calls.WaitingError as waiting:
+            return self._answer_later(call, waiting.wanted)
+
+    def _counted(self, call: Call, answer: protocol.Answer) -> protocol.Answer:
+        path = call.path
+        self._metrics.count(call.verb, path.group, path.version, path.resource, answer.status)
+        return answer
+
+    def _answer(self, call: Call) -> protocol.Answer:
+        """Answer a request about a resource.
+
+        Raises:
+            WaitingError: Webhooks have to be called first.
+        """
+        path, query = call.path, call.query
         try:
             _check_method(call)
             if path.subresource in subresources.CONNECTS:
-                answer = subresources.connect(view, resource.plural, path, query, self.runtime)
-            else:
-                self._negotiate(call)
-                answer = self._verbs[verb](call)
+                plural = call.resource.plural
+                return subresources.connect(call.view, plural, path, query, self.runtime)
+            self._negotiate(call)
+            return self._verbs[call.verb](call)
         except statuses.ApiError as error:
-            choice = negotiation.for_errors(request.header(b"accept"))
-            answer = rendering.error(
-                error,
-                choice,
-                indent=wants_indent(choice, query, request),
-                headers=call.warnings,
-            )
-        self._metrics.count(verb, path.group, path.version, path.resource, answer.status)
-        return answer
+            return self._refusal(call, error)
+
+    def _refusal(self, call: Call, error: statuses.ApiError) -> responses.Response:
+        choice = negotiation.for_errors(call.request.header(b"accept"))
+        indent = wants_indent(choice, call.query, call.request)
+        return rendering.error(error, choice, indent=indent, headers=call.warnings)
+
+    async def _answer_later(self, call: Call, wanted: Sequence[calls.Call]) -> protocol.Answer:
+        """Answer once webhooks were called."""
+        attempt = call.attempt
+        assert attempt is not None, "only attempts wait"
+        try:
+            await attempt.learn(wanted)
+            answer = await attempt.complete(lambda: self._answer(call))
+        except statuses.ApiError as error:
+            answer = self._refusal(call, error)
+        return self._counted(call, answer)
 
     def _unknown_resource(
         self, known: catalogue.Catalogue, path: requests.Path
@@ -410,6 +444,7 @@ class Api:
             user=call.user,
             user_agent=call.user_agent,
             duplicates=duplicates,
+            attempt=call.attempt,
         )
         if self._reviews.answers(resource):
             answered, warnings = self._reviews.create(
@@ -458,6 +493,7 @@ class Api:
             user=call.user,
             user_agent=call.user_agent,
             duplicates=duplicates,
+            attempt=call.attempt,
         )
         return self._written(
             call,
@@ -483,6 +519,7 @@ class Api:
             user=call.user,
             user_agent=call.user_agent,
             applies=patch_type == negotiation.APPLY_PATCH,
+            attempt=call.attempt,
         )
         patch, complaints = bodies.parse_patch(
             call.request.body, patch_type, depth_max=self._limits.json_depth_max
@@ -506,7 +543,7 @@ class Api:
         asked = bodies.parse_delete_options(
             call.request.body, call.content_type, depth_max=self._limits.json_depth_max
         )
-        options = parameters.delete_options(call.query, asked, user=call.user)
+        options = parameters.delete_options(call.query, asked, user=call.user, attempt=call.attempt)
         path = call.path
         written = call.view.delete(call.resource, path.name, call.namespace, options=options)
         status = 200
@@ -520,8 +557,9 @@ class Api:
         asked = bodies.parse_delete_options(
             call.request.body, call.content_type, depth_max=self._limits.json_depth_max
         )
-        options = parameters.delete_options(call.query, asked, user=call.user)
-        page = self._page(call, selected)
+        options = parameters.delete_options(call.query, asked, user=call.user, attempt=call.attempt)
+        # Run again after a webhook was called, it goes on with what was there at first.
+        page = call.page = call.page or self._page(call, selected)
         for entry in page.entries:
             try:
                 call.view.delete(call.resource, entry.name, entry.namespace, options=options)

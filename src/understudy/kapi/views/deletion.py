@@ -62,6 +62,8 @@ def delete(
         user=options.user,
         dry_run=options.dry_run,
         now=view.now(),
+        options=options,
+        attempt=options.attempt,
     )
     view.shared.chain.validate(attributes)
     obj = entry.load()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from understudy.kapi.resources import strategies
+from understudy.kapi.resources import calls, strategies
+from understudy.kube import objects
 
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
@@ -23,6 +24,7 @@ class WriteOptions:
         field_validation: `Strict`, `Warn` or `Ignore` unknown and duplicate fields.
         force: Server-side apply takes fields over from other managers.
         duplicates: Complaints about duplicate fields found while parsing the body.
+        attempt: The runs that this one belongs to; None where webhooks are not called.
     """
 
     field_manager: str = ""
@@ -32,6 +34,16 @@ class WriteOptions:
     force: bool = False
     user: strategies.UserInfo = field(default_factory=strategies.UserInfo)
     duplicates: tuple[str, ...] = ()
+    attempt: calls.Attempt | None = None
+
+    def described(self) -> objects.Object:
+        """Return what was said, as fields of meta/v1 CreateOptions and UpdateOptions."""
+        out: objects.Object = {"dryRun": ["All"]} if self.dry_run else {}
+        if self.field_manager:
+            out["fieldManager"] = self.field_manager
+        if self.field_validation != "Warn":
+            out["fieldValidation"] = self.field_validation
+        return out
 
     @property
     def manager(self) -> str:
@@ -49,6 +61,7 @@ class DeleteOptions:
         orphan_dependents: The older way to say Orphan (True) or Background (False).
         uid: Precondition; empty for none.
         resource_version: Precondition; empty for none.
+        attempt: as `WriteOptions.attempt`.
     """
 
     grace_period_s: int | None = None
@@ -58,6 +71,19 @@ class DeleteOptions:
     resource_version: str = ""
     dry_run: bool = False
     user: strategies.UserInfo = field(default_factory=strategies.UserInfo)
+    attempt: calls.Attempt | None = None
+
+    def described(self) -> objects.Object:
+        """Return what was said, as fields of meta/v1 DeleteOptions."""
+        out: objects.Object = {
+            "gracePeriodSeconds": self.grace_period_s,
+            "propagationPolicy": self.propagation_policy or None,
+            "orphanDependents": self.orphan_dependents,
+            "dryRun": ["All"] if self.dry_run else None,
+        }
+        wanted = {"uid": self.uid, "resourceVersion": self.resource_version}
+        out["preconditions"] = {key: value for key, value in wanted.items() if value} or None
+        return {key: value for key, value in out.items() if value is not None}
 
 
 DEFAULT_WRITE = WriteOptions()

@@ -44,7 +44,7 @@ def track(
         manager=options.manager,
         api_version=resource.api_version,
         subresource=subresource,
-        now=clocks.rfc3339(view.now()),
+        now=clocks.rfc3339(view.now_of(options)),
         reset=_resets(resource, subresource),
         versions=_Versions(view.catalogue, resource),
     )
@@ -73,7 +73,7 @@ def applied(
         api_version=resource.api_version,
         subresource=subresource,
         force=options.force,
-        now=clocks.rfc3339(view.now()),
+        now=clocks.rfc3339(view.now_of(options)),
         reset=_resets(resource, subresource),
         versions=_Versions(view.catalogue, resource),
     )
@@ -105,7 +105,7 @@ def track_scale(
             manager=options.manager,
             api_version=_SCALE_VERSION,
             subresource="scale",
-            now=clocks.rfc3339(view.now()),
+            now=clocks.rfc3339(view.now_of(options)),
         )
         entries = after["metadata"].get("managedFields")
     kept = scales.to_parent(raw, entries, path, resource.api_version)
@@ -135,7 +135,7 @@ def applied_scale(
         api_version=_SCALE_VERSION,
         subresource="scale",
         force=options.force,
-        now=clocks.rfc3339(view.now()),
+        now=clocks.rfc3339(view.now_of(options)),
     )
 
 

@@ -91,6 +91,7 @@ class Views:
             )
         parent = self.get(of) if of else self.base
         view = parent.fork(name, follow=follow)
+        view.caller = parent.caller
         parent.children[name] = view
         self._views[name] = view
         self._tell("created", view)

@@ -7,14 +7,15 @@ different stores; isolation is the store's.
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
-from understudy.aio import clocks, ids
+from understudy.aio import clocks, ids as idents
 from understudy.kapi.admission import chain as admission
-from understudy.kapi.resources import catalogue as catalogues, crds, strategies
+from understudy.kapi.resources import calls, catalogue as catalogues, crds, strategies
 from understudy.kapi.store import entries as stored, logs, stores
 from understudy.kapi.views import (
     deletion,
@@ -33,7 +34,12 @@ from understudy.kube import identities, objects, statuses
 
 CRDS = identities.GroupResource("apiextensions.k8s.io", "customresourcedefinitions")
 NAMESPACES = identities.GroupResource("", "namespaces")
+WEBHOOKS = tuple(
+    identities.GroupResource("admissionregistration.k8s.io", f"{kind}webhookconfigurations")
+    for kind in ("mutating", "validating")
+)
 _CATALOGUES_MAX = 32
+T = TypeVar("T")
 # Inside the class `list` is a verb.
 EntryList = list[stored.Entry]
 WrittenList = list[results.Written]
@@ -53,7 +59,7 @@ class Shared:
 
     builtins: catalogues.Catalogue
     clock: clocks.Clock
-    ids: ids.IdSource
+    ids: idents.IdSource
     chain: admission.Chain
     events_max: int = 10_000
     watch_buffer_events_max: int = watches.BUFFER_EVENTS_MAX
@@ -93,6 +99,7 @@ class View:
         parent: The view this one was forked from, None for the base.
         store: The objects; verbs go through it, nobody else writes.
         caches: Derived state that a strategy or plugin wants to keep with the view (allocators).
+        caller: Makes the calls to webhooks; None (also in a fork): none is called.
     """
 
     write_options = opts.WriteOptions
@@ -107,6 +114,7 @@ class View:
         self.parent = parent
         self.children: dict[str, View] = {}
         self.caches: dict[str, object] = {}
+        self.caller: calls.Caller | None = None
         self._derivations: dict[str, _Derived] = {}
         self._watches: set[watches.Watch] = set()
 
@@ -118,7 +126,7 @@ class View:
         return self.shared.clock
 
     @property
-    def ids(self) -> ids.IdSource:
+    def ids(self) -> idents.IdSource:
         """Where uids and generated names come from."""
         return self.shared.ids
 
@@ -182,6 +190,44 @@ class View:
     def now(self) -> dt.datetime:
         """Return the wall time that verbs stamp objects with."""
         return self.shared.clock.now()
+
+    def now_of(self, options: opts.WriteOptions | opts.DeleteOptions) -> dt.datetime:
+        """Return the time of a write: that of its first run if it is run again."""
+        return options.attempt.now if options.attempt is not None else self.now()
+
+    def ids_of(self, options: opts.WriteOptions | opts.DeleteOptions) -> idents.IdSource:
+        """Return where a write's identifiers come from: the same ones if it is run again."""
+        return options.attempt.ids if options.attempt is not None else self.ids
+
+    def attempt(self) -> calls.Attempt | None:
+        """Return what a write needs to wait for webhooks; None where this view calls none."""
+        if self.caller is None or not any(self.store.tree(kind).size for kind in WEBHOOKS):
+            return None
+        return calls.Attempt(self.caller, self.now(), self.ids)
+
+    async def complete(
+        self, options: opts.WriteOptions, write: Callable[[opts.WriteOptions], T]
+    ) -> T:
+        """Run a write, waiting for the webhooks that have to be called; it may run many times.
+
+        Raises:
+            TimeoutApiError: What the webhooks were asked about never came to rest.
+        """
+        attempt = self.attempt()
+        if attempt is None:
+            return write(options)
+        own = dataclasses.replace(options, attempt=attempt)
+        return await attempt.complete(lambda: write(own))
+
+    async def complete_deletion(
+        self, options: opts.DeleteOptions, delete: Callable[[opts.DeleteOptions], T]
+    ) -> T:
+        """Run a deletion as `complete` does a write."""
+        attempt = self.attempt()
+        if attempt is None:
+            return delete(options)
+        own = dataclasses.replace(options, attempt=attempt)
+        return await attempt.complete(lambda: delete(own))
 
     # ------------------------------------------------------------------ reads
 
@@ -574,8 +620,8 @@ class View:
         """Return what strategies may know of a write."""
         return strategies.WriteContext(
             reader=self,
-            now=self.now(),
-            ids=self.ids,
+            now=self.now_of(options),
+            ids=self.ids_of(options),
             user=options.user,
             subresource=subresource,
             dry_run=options.dry_run,

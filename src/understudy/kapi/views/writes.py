@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from understudy.aio import clocks
 from understudy.kapi.admission import chain as admission
-from understudy.kapi.resources import catalogue, recognition
+from understudy.kapi.resources import catalogue, recognition, strategies
 from understudy.kapi.store import entries
 from understudy.kapi.views import deletion, options as opts, ownership, results, subresources
 from understudy.kube import causes, identities, names, objects, patches, statuses
@@ -79,14 +79,12 @@ def _create(
     if not applied:
         ownership.track(view, resource, None, obj, options)
     context = view.context(options)
-    _generate_name(view, resource, meta)
-    name = str(meta.get("name") or "")
     attributes = admission.Attributes(
         reader=view,
         resource=resource,
         operation="CREATE",
         namespace=namespace,
-        name=name,
+        name=str(meta.get("name") or ""),
         subresource="",
         obj=obj,
         old=None,
@@ -94,10 +92,18 @@ def _create(
         dry_run=options.dry_run,
         now=context.now,
         write_status=partial(_write_status, view),
+        options=options,
+        attempt=options.attempt,
     )
-    require_namespace(view, resource, namespace, name)
+    called = attributes.name or str(meta.get("generateName") or "")
+    require_namespace(view, resource, namespace, called)
+    owned = meta.get("managedFields")
     view.shared.chain.mutate(attributes)
-    meta["uid"] = view.ids.uid()
+    meta = obj["metadata"]
+    _keep_owners(meta, owned)
+    _generate_name(view, resource, meta, context)
+    name = str(meta.get("name") or "")
+    meta["uid"] = context.ids.uid()
     meta["creationTimestamp"] = clocks.rfc3339(context.now)
     strategy.prepare_create(obj, context)
     if strategy.has_generation:
@@ -302,16 +308,16 @@ def replace(
         dry_run=options.dry_run,
         now=context.now,
         write_status=partial(_write_status, view),
+        options=options,
+        attempt=options.attempt,
     )
     view.shared.chain.mutate(attributes)
     names.restore_system_fields(obj, old)
+    meta = obj["metadata"]
     meta["resourceVersion"] = old_meta["resourceVersion"]
     strategy.prepare_update(obj, old, context)
     meta = obj["metadata"]
-    if owned:
-        meta["managedFields"] = owned
-    else:
-        meta.pop("managedFields", None)
+    _keep_owners(meta, owned)
     if strategy.has_generation and strategy.advances_generation(obj, old, subresource):
         meta["generation"] = int(old_meta.get("generation") or 0) + 1
     # Kubernetes checks the metadata twice: for every kind, and as part of the kind's own checks.
@@ -336,6 +342,14 @@ def replace(
         return _answer(resource, kept, warnings=warnings)
     committed = view.commit(resource, entry.key, kept)
     return results.Written(resource, committed, warnings=warnings)
+
+
+def _keep_owners(meta: objects.Object, owned: objects.Json) -> None:
+    """Undo what admission did to managedFields: who owns a field is the request's doing alone."""
+    if owned:
+        meta["managedFields"] = owned
+    else:
+        meta.pop("managedFields", None)
 
 
 def _write_status(view: views.View, ref: str, obj: objects.Object) -> None:
@@ -476,12 +490,17 @@ def _metadata(obj: objects.Object) -> objects.Object:
     return meta
 
 
-def _generate_name(view: views.View, resource: catalogue.Resource, meta: objects.Object) -> None:
+def _generate_name(
+    view: views.View,
+    resource: catalogue.Resource,
+    meta: objects.Object,
+    context: strategies.WriteContext,
+) -> None:
     base = str(meta.get("generateName") or "")
     if meta.get("name") or not base:
         return
     for _ in range(8):
-        meta["name"] = base[:GENERATED_BASE_MAX] + view.ids.suffix()
+        meta["name"] = base[:GENERATED_BASE_MAX] + context.ids.suffix()
         key = _key(resource, str(meta.get("namespace") or ""), meta["name"])
         if view.store.get(resource.storage, key) is None:
             return
