@@ -12,7 +12,7 @@ from understudy.aio import clocks, ids
 from understudy.client import views as view_clients
 from understudy.controllers import clusters, registry, running
 from understudy.controllers.knative import (
-    configmaps,
+    hosts,
     installing,
     local,
     settings as knative_settings,
@@ -94,18 +94,20 @@ def _knative(
     if gateway is not None:
         world = worlds.World(registry=worlds.NoRegistry(), gateway=gateway, load=gateway)
         return local.configure(view, gateway.port), world
-    config = configmaps.read(
-        lambda name: view.find("configmaps", installing.SYSTEM_NAMESPACE, name)
-    )
-    return config, worlds.steady()
+    return installing.read_config(view), worlds.steady()
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Live:
-    """Controllers and gateway at work on a server. End them with `stop`."""
+    """Controllers and gateway at work on a server. End them with `stop`.
+
+    Attributes:
+        url: The form of the apps' URLs, e.g. `http://<app>.<namespace>.localhost:8080`.
+    """
 
     running: running.Running
     gateway: gateways.Gateway
+    url: str
 
     async def stop(self) -> None:
         """Let requests in progress end, then stop everything."""
@@ -142,7 +144,9 @@ async def start_apps(
     except BaseException:
         await front.stop()
         raise
-    return Live(running=running_, gateway=front)
+    config = installing.read_config(server.base)
+    host = hosts.public_domain("<app>", "<namespace>", config)
+    return Live(running=running_, gateway=front, url=hosts.url(host, config, local=False))
 
 
 def _report(name: str, error: BaseException) -> None:

@@ -17,6 +17,7 @@ class Place(NamedTuple):
 
 COMMANDS: dict[str, Place] = {
     "serve": Place("understudy.cli.serve:serve", "Run the embedded Kubernetes API server."),
+    "up": Place("understudy.cli.up:up", "Run a whole cluster here, apps and their URLs included."),
     "sandbox": Place("understudy.cli.sandbox:sandbox", "Fork an embedded server's state."),
     "app": Place("understudy.cli.apps:app", "Deploy and look after web apps (Knative)."),
     "diff": Place("understudy.cli.sandbox:diff_between", "Compare two revisions of a view."),

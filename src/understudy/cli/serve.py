@@ -78,6 +78,11 @@ class Running(Protocol):
     show_default=True,
     help="How pods come to run.",
 )
+@click.option(
+    "--gateway-port",
+    type=click.IntRange(0, 65535),
+    help="Lead requests to apps from this port (0: any); without it there is no gateway.",
+)
 @click.option("-v", "--verbose", is_flag=True, help="Log more, to stderr.")
 def serve(
     host: str,
@@ -89,6 +94,7 @@ def serve(
     data_dir: Path | None,
     controllers: str,
     runtime: str,
+    gateway_port: int | None,
     verbose: bool,
 ) -> None:
     """Run the embedded Kubernetes API server.
@@ -96,14 +102,8 @@ def serve(
     When it is ready it prints `listening on URL` and the path of the kubeconfig. SIGTERM and
     SIGINT stop it cleanly.
     """
-    logging.basicConfig(
-        level=logging.DEBUG if verbose else logging.WARNING,
-        stream=sys.stderr,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
-    mode = auth or ("token" if token else "none")
-    if runtime == "process" and mode == "none":
-        mode = "token"
+    set_up_logging(verbose=verbose)
+    mode = auth or ("token" if token or runtime == "process" else "none")
     chosen = settings.ServerSettings(
         host=host,
         port=port,
@@ -113,15 +113,35 @@ def serve(
         tls=tls,
         data_dir=data_dir,
     )
+    run_server(chosen, controllers, runtime, gateway_port)
+
+
+def set_up_logging(*, verbose: bool) -> None:
+    """Log to stderr."""
+    logging.basicConfig(
+        level=logging.DEBUG if verbose else logging.WARNING,
+        stream=sys.stderr,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+
+
+def run_server(
+    chosen: settings.ServerSettings, controllers: str, runtime: str, gateway_port: int | None
+) -> None:
+    """Serve until a signal comes; what cannot be done is said in one sentence.
+
+    Raises:
+        ClickException: A setting is wrong or an address or directory cannot be had.
+    """
     try:
-        run(_serve(chosen, controllers, runtime))
+        run(_serve(chosen, controllers, runtime, gateway_port))
     except settings.SettingsError as error:
         raise click.ClickException(f"--{error}") from error
     except folders.FolderError as error:
         raise click.ClickException(str(error)) from error
     except OSError as error:
         raise click.ClickException(
-            f"cannot listen on {host}:{port}: {error.strerror or error}"
+            f"cannot listen on {chosen.host}:{chosen.port}: {error.strerror or error}"
         ) from error
 
 
@@ -144,7 +164,9 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
     return uvloop.new_event_loop
 
 
-async def _serve(chosen: settings.ServerSettings, controllers: str, runtime: str) -> None:
+async def _serve(
+    chosen: settings.ServerSettings, controllers: str, runtime: str, gateway_port: int | None
+) -> None:
     server = servers.Server(chosen)
     for message in server.messages:
         click.echo(message, err=True)
@@ -153,7 +175,19 @@ async def _serve(chosen: settings.ServerSettings, controllers: str, runtime: str
     await server.start()
     running: Running | None = None
     try:
-        if controllers != "none" or runtime != "none":
+        apps = ""
+        if gateway_port is not None:
+            from understudy import assembly  # noqa: PLC0415 (imports every room)
+            from understudy.controllers.runtime.gateway import (  # noqa: PLC0415 (brings aiohttp)
+                settings as gateways,
+            )
+
+            front = gateways.GatewaySettings(host=chosen.host, port=gateway_port)
+            running = live = await assembly.start_apps(
+                server, controllers=controllers, runtime=runtime, gateway=front
+            )
+            apps = f"apps at {live.url}"
+        elif controllers != "none" or runtime != "none":
             from understudy import assembly  # noqa: PLC0415 (imports every room)
 
             running = await assembly.start_controllers(
@@ -165,6 +199,8 @@ async def _serve(chosen: settings.ServerSettings, controllers: str, runtime: str
         gc.set_threshold(*GC_THRESHOLDS)
         click.echo(f"listening on {server.url}")
         click.echo(str(server.kubeconfig))
+        if apps:
+            click.echo(apps)
         sys.stdout.flush()
         await stop_signal()
     finally:

@@ -69,13 +69,18 @@ def rehearsed(view: views.View) -> list[registry.Factory]:
     """
     if not is_installed(view):
         return []
+    config = read_config(view)
+    webhook.install(view, config)
+    return controllers(config, worlds.steady())
+
+
+def read_config(view: views.View) -> KnativeSettings:
+    """Return how a view's own ConfigMaps set Knative up."""
 
     def find(name: str) -> objects.Object | None:
         return view.find("configmaps", SYSTEM_NAMESPACE, name)
 
-    config = configmaps.read(find)
-    webhook.install(view, config)
-    return controllers(config, worlds.steady())
+    return configmaps.read(find)
 
 
 def complete(view: views.View) -> None:
