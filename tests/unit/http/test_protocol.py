@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import os
+import socket
+import ssl
 
 import pytest
 
 from understudy.aio import clocks
 from understudy.kapi import settings
-from understudy.kapi.http import protocol, responses
+from understudy.kapi.http import certificates, protocol, responses
 
 LIMITS = settings.HttpLimits()
 
@@ -18,14 +21,15 @@ LIMITS = settings.HttpLimits()
 class Served:
     """A listener with a handler of the test's own."""
 
-    def __init__(self, handler, limits=LIMITS):
+    def __init__(self, handler, limits=LIMITS, tls=None):
         self.handler = handler
         self.limits = limits
+        self.tls = tls
 
     async def __aenter__(self):
         self.listener = protocol.Listener(self.handler, self.limits, clocks.SystemClock())
         loop = asyncio.get_running_loop()
-        self.server = await loop.create_server(self.listener.connect, "127.0.0.1", 0)
+        self.server = await loop.create_server(self.listener.connect, "127.0.0.1", 0, ssl=self.tls)
         self.listener.start()
         self.port = self.server.sockets[0].getsockname()[1]
         return self
@@ -338,6 +342,27 @@ async def test_closing_ends_streams_in_order():
         assert await reader.read() == b"5\r\nlast\n\r\n0\r\n\r\n"
         assert not served.listener.connections
         writer.close()
+
+
+async def test_over_tls_a_silent_peer_is_cut_off_at_the_end(tmp_path):
+    now = clocks.SystemClock().now()
+    tls = certificates.Authority(tmp_path, now).context(["127.0.0.1"], now)
+    trusting = ssl.create_default_context(cafile=str(tmp_path / "ca.crt"))
+
+    def shake_hands(port):
+        plain = socket.create_connection(("127.0.0.1", port), timeout=10)
+        return trusting.wrap_socket(plain, server_hostname="127.0.0.1")
+
+    async with Served(echo, tls=tls) as served:
+        silent = await asyncio.to_thread(shake_hands, served.port)
+        await until(lambda: served.listener.connections)
+    # It neither reads nor answers the server's farewell; its socket learns of the end alone.
+    with silent, socket.socket(fileno=os.dup(silent.fileno())) as below:
+        below.settimeout(10)
+        with contextlib.suppress(ConnectionResetError):
+            while below.recv(65536):
+                pass
+    assert not served.listener.connections
 
 
 async def test_reading_stops_while_too_many_requests_wait():

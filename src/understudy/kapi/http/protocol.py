@@ -500,14 +500,19 @@ class Connection(asyncio.Protocol):
         self._out = []
         self._out_bytes = 0
         if self._closing:
-            self._transport.close()
+            self._close_transport()
 
     def _close(self) -> None:
         """Close once everything written so far is out."""
         self._closing = True
         self._queue.clear()
         self.deadline_s = self._listener.now_s + self._limits.write_stall_timeout_s
-        if not self._out and self._transport is not None:
+        if not self._out:
+            self._close_transport()
+
+    def _close_transport(self) -> None:
+        # Once: closed twice, asyncio's TLS transport can no longer be aborted.
+        if self._transport is not None and not self._transport.is_closing():
             self._transport.close()
 
     def _rest(self) -> None:
@@ -618,9 +623,9 @@ class Connection(asyncio.Protocol):
         self._keep_alive = False
         if self._stream is not None:
             self.finish()
-        elif not self._busy and self._transport is not None:
+        elif not self._busy:
             self._close()
-            self._transport.close()
+            self._close_transport()
 
     def abort(self) -> None:
         """Cut the connection."""
