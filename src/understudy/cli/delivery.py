@@ -35,6 +35,7 @@ CHANGED, BLOCKED = 2, 3
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Save the plan.")
 @click.option("--rollback", is_flag=True, help="Rehearse going back to the previous revision.")
 @click.option("--exit-zero", is_flag=True, help="Exit with 0 where there are changes.")
+@sessions.VERIFY
 @sessions.policies
 @sessions.target
 def plan(
@@ -43,6 +44,7 @@ def plan(
     out: Path | None,
     rollback: bool,
     exit_zero: bool,
+    verify: str | None,
     kubeconfig: str | None,
     context: str | None,
     namespace: str | None,
@@ -57,7 +59,7 @@ def plan(
     )
 
     async def work(session: sessions.Session) -> int:
-        owner, options = session.owner(name), sessions.options(flags)
+        owner, options = session.owner(name), sessions.options(flags, verify=verify)
         if rollback:
             made = await session.deliveries.plan_rollback(owner, options=options)
         else:
@@ -97,6 +99,7 @@ def _write_private(path: Path, content: bytes) -> None:
 @click.option(
     "--rollback-on-failure", is_flag=True, help="Go back to the previous revision on failure."
 )
+@sessions.VERIFY
 @sessions.going
 @sessions.policies
 @sessions.target
@@ -105,6 +108,7 @@ def deliver(
     files: tuple[str, ...],
     plan_file: Path | None,
     rollback_on_failure: bool,
+    verify: str | None,
     yes: bool,
     timeout: float,
     no_wait: bool,
@@ -131,6 +135,7 @@ def deliver(
             no_wait=no_wait,
             force_unlock=force_unlock,
             rollback_on_failure=rollback_on_failure,
+            verify=verify,
             session=session,
         )
         owner = session.owner(name)

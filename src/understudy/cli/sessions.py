@@ -109,6 +109,11 @@ def policies(command: Callable[P, None]) -> Callable[P, None]:
     return command
 
 
+VERIFY = click.option(
+    "--verify",
+    type=click.Choice(["server"]),
+    help="Ask the server too: a dry run of every object that it can judge alone.",
+)
 IGNORED = click.option(
     "--ignore",
     "ignored",
@@ -273,6 +278,7 @@ def options(
     no_wait: bool = False,
     force_unlock: bool = False,
     rollback_on_failure: bool = False,
+    verify: str | None = None,
     ignored: Iterable[str] = (),
     session: Session | None = None,
     asked: str = "Continue?",
@@ -312,5 +318,6 @@ def options(
         wait=waiting.WaitSettings(timeout_s=timeout),
         force_unlock=force_unlock,
         rollback_on_failure=rollback_on_failure,
+        verify=verify is not None,
         approve=approve,
     )

@@ -29,9 +29,11 @@ from understudy.delivery import (
     reasons,
     refs,
     revisions,
+    rights,
     stage as stages,
     targets,
     trackers,
+    verifying,
     waiting,
 )
 from understudy.kube import health, objects
@@ -51,6 +53,8 @@ class Options:
     Attributes:
         force_unlock: Take the lock from whoever holds it.
         rollback_on_failure: Deliver the previous revision again if this one fails.
+        verify: Ask the server for a dry run of what was rehearsed, as a second opinion.
+        ask_rights: Find out before whether whoever delivers may do it.
         approve: Asked with the plan before anything is written.
     """
 
@@ -59,6 +63,8 @@ class Options:
     lease: leases.LeaseSettings = field(default_factory=leases.LeaseSettings)
     force_unlock: bool = False
     rollback_on_failure: bool = False
+    verify: bool = False
+    ask_rights: bool = True
     approve: Approve = always
 
 
@@ -208,9 +214,42 @@ class Deliveries:
                 journal=waiter.client.lines,
             )
             salt = self._ids.uid()
-            return plans.build(owner, rehearsed, stage.changes(), fidelity, salt)
+            made = plans.build(owner, rehearsed, stage.changes(), fidelity, salt)
         finally:
             await stage.close()
+        if options.verify:
+            made = await self._verified(made, owner, wanted, done.done, settings)
+        if options.ask_rights and made.has_changes:
+            missing = await rights.missing(self.client, owner, made.operations, self._clock)
+            made = dataclasses.replace(made, forbidden=tuple(missing))
+        return made
+
+    async def _verified(
+        self,
+        made: plans.Plan,
+        owner: targets.Owner,
+        wanted: Sequence[targets.Target],
+        done: Sequence[outcomes.Outcome],
+        settings: dispatch.DispatchSettings,
+    ) -> plans.Plan:
+        """Return a plan with the server's opinion; what the server would refuse is blocked."""
+        opinions, asked = await verifying.ask(
+            self.client, wanted, done, owner, self._clock, force=settings.force_conflicts
+        )
+        refused = [
+            plans.Blocked(
+                ref=opinion.ref,
+                obstacle=outcomes.Obstacle(message=f"the server's dry run: {opinion.refusal}"),
+            )
+            for opinion in opinions
+            if opinion.refusal
+        ]
+        return dataclasses.replace(
+            made,
+            blocked=(*made.blocked, *refused),
+            opinions=tuple(opinions),
+            verified=asked,
+        )
 
     async def _knowing(
         self, served: protocol.Discovery, given: Sequence[manifests.Manifest]
@@ -532,12 +571,14 @@ def _again(revision: revisions.Revision) -> applications.Application:
 def _forcing(options: Options) -> Options:
     """Return options for drift: a field that somebody took over has drifted too, no conflict."""
     forcing = dataclasses.replace(options.dispatch, force_conflicts=True, hooks=False)
-    return dataclasses.replace(options, dispatch=forcing)
+    return dataclasses.replace(options, dispatch=forcing, ask_rights=False)
 
 
 def _refuse_blocked(plan: plans.Plan) -> None:
     if plan.blocked:
         raise errors.BlockedError([str(blocked) for blocked in plan.blocked])
+    if plan.forbidden:
+        raise errors.BlockedError(plan.forbidden)
 
 
 def _check_saved(

@@ -6,6 +6,8 @@ import enum
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import orjson
+
 from understudy.delivery import fields, marks
 from understudy.kube import objects
 
@@ -52,6 +54,7 @@ _META_IGNORED = {
     "managedFields", "resourceVersion", "generation", "uid", "creationTimestamp", "selfLink",
 }  # fmt: skip
 _ABSENT = object()
+SHOWN_CHARACTERS_MAX = 120
 
 
 def comparable(obj: objects.Object | None) -> objects.Object:
@@ -122,6 +125,16 @@ def told(path: Path) -> str:
         else:
             text += f".{step}" if text else step
     return text
+
+
+def shown(value: objects.Json) -> str:
+    """Return a value as one line for people, long ones cut."""
+    text = value if isinstance(value, str) else orjson.dumps(value).decode()
+    if "\n" in text:
+        text = f"{len(text.splitlines())} lines"
+    if len(text) > SHOWN_CHARACTERS_MAX:
+        return f"{text[: SHOWN_CHARACTERS_MAX - 3]}..."
+    return text or '""'
 
 
 def _at(value: objects.Json, path: Path) -> objects.Json:

@@ -25,6 +25,7 @@ from understudy.delivery import (
     revisions,
     stage as stages,
     targets,
+    verifying,
 )
 from understudy.kube import objects
 
@@ -103,6 +104,10 @@ class Plan:
         content: Digest of the manifests, keyed with the same salt.
         touching: The manifests, whose fields the pins are about; not part of a plan file.
         journal: Every write of the rehearsal with its cause, in order; only in a plan file.
+        forbidden: What whoever asked may not do of it, one sentence each; differs from one person
+            to the next, so the digest leaves it out.
+        opinions: Where the server's dry run disagrees, if it was asked.
+        verified: About how many objects it was asked; None where it was not.
     """
 
     owner: targets.Owner
@@ -118,6 +123,9 @@ class Plan:
     content: str = ""
     touching: Mapping[refs.Ref, objects.Object] = field(default_factory=dict, repr=False)
     journal: tuple[journals.Line, ...] = field(default=(), repr=False)
+    forbidden: tuple[str, ...] = ()
+    opinions: tuple[verifying.Opinion, ...] = ()
+    verified: int | None = None
 
     @property
     def has_changes(self) -> bool:
@@ -154,8 +162,15 @@ class Plan:
     def as_dict(self) -> objects.Object:
         """Render for `-o json`."""
         summary = {str(op): self.count(op) for op in outcomes.Op if self.count(op)}
+        asked: objects.Object = {}
+        if self.verified is not None:
+            told = [opinion.as_dict() for opinion in self.opinions]
+            asked["verified"] = {"objects": self.verified, "disagreements": told}
+        if self.forbidden:
+            asked["forbidden"] = list(self.forbidden)
         return {
             **self.body(),
+            **asked,
             "changed": self.has_changes,
             "summary": summary,
             "digest": self.digest,

@@ -10,8 +10,6 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-import orjson
-
 from understudy.delivery import (
     deliveries,
     diffs,
@@ -40,7 +38,6 @@ _SIGNS = {
     outcomes.Op.GONE: (".", "dim"),
     outcomes.Op.UNCHANGED: ("", "dim"),
 }
-_SHOWN_CHARACTERS_MAX = 120
 _HEALTHY_SHOWN_MAX = 10
 _HIDDEN = {outcomes.Op.UNCHANGED, outcomes.Op.GONE}
 
@@ -64,6 +61,15 @@ def plan(made: plans.Plan, now: dt.datetime, paint: Paint = plain) -> Iterator[s
         yield from _blocked(blocked, paint)
     if made.blocked:
         yield ""
+    for opinion in made.opinions:
+        if not opinion.refusal:
+            yield paint(f"Disagreement  {opinion.text}", "yellow")
+    if made.verified is not None:
+        yield f"The server was asked about {_count(made.verified, 'object')}."
+        yield ""
+    if made.forbidden:
+        yield from (paint(f"FORBIDDEN  {text}", "red") for text in made.forbidden)
+        yield ""
     if made.effects:
         yield "Effects:"
         for effect in made.effects:
@@ -76,6 +82,10 @@ def plan(made: plans.Plan, now: dt.datetime, paint: Paint = plain) -> Iterator[s
         yield ""
     yield summary(made)
     yield f"Digest: {made.digest}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def summary(made: plans.Plan) -> str:
@@ -171,21 +181,12 @@ def _changes(operation: plans.Operation, paint: Paint) -> Iterator[str]:
         if diff.cause is diffs.Cause.DRIFT and diff.manager:
             note += f": changed by {diff.manager}"
         if diff.before is None:
-            yield paint(f"  + {diff.path}: {_value(diff.after)}", "green") + note
+            yield paint(f"  + {diff.path}: {diffs.shown(diff.after)}", "green") + note
         elif diff.after is None:
-            yield paint(f"  - {diff.path}: {_value(diff.before)}", "red") + note
+            yield paint(f"  - {diff.path}: {diffs.shown(diff.before)}", "red") + note
         else:
-            arrow = f"{_value(diff.before)} -> {_value(diff.after)}"
+            arrow = f"{diffs.shown(diff.before)} -> {diffs.shown(diff.after)}"
             yield paint(f"  ~ {diff.path}: {arrow}", "yellow") + note
-
-
-def _value(value: objects.Json) -> str:
-    text = value if isinstance(value, str) else orjson.dumps(value).decode()
-    if "\n" in text:
-        text = f"{len(text.splitlines())} lines"
-    if len(text) > _SHOWN_CHARACTERS_MAX:
-        return f"{text[: _SHOWN_CHARACTERS_MAX - 3]}..."
-    return text or '""'
 
 
 def _blocked(blocked: plans.Blocked, paint: Paint) -> Iterator[str]:
