@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ from understudy.kube import objects
 
 if TYPE_CHECKING:
     from understudy.controllers.runtime.gateway import gateways, settings as gateway_settings
+    from understudy.controllers.runtime.processes import runtime as processes
     from understudy.kapi import server as servers
 
 _log = logging.getLogger(__name__)
@@ -65,26 +67,54 @@ async def start_controllers(
     asked of them; without one they are assumed to be asked for something all the time.
 
     Raises:
-        SettingsError: An unknown controller or runtime.
+        SettingsError: An unknown controller or runtime; or processes that anybody could start.
     """
-    if runtime not in {"none", "simulated"}:
-        raise settings.SettingsError(f"runtime {runtime}: use none or simulated")
+    if runtime not in {"none", "simulated", "process"}:
+        raise settings.SettingsError(f"runtime {runtime}: use none, simulated or process")
     kind = runtimes.Runtime(kind="simulated" if runtime == "simulated" else "none")
     live = view or server.base
-    more: list[registry.Factory] = []
+    local_pods = _process_runtime(server) if runtime == "process" else None
+    more: list[registry.Factory] = local_pods.controllers() if local_pods is not None else []
     if controllers != "none":
         config, world = _knative(live, gateway)
+        if local_pods is not None:
+            # The proxy beside an app is an image; the gateway reaches processes itself.
+            config = dataclasses.replace(config, queue_image="")
         installing.install(live, config)
         if gateway is not None:
             gateway.follow(live, config.ingress_class)
-        more = installing.controllers(config, world)
+        more += installing.controllers(config, world)
     try:
-        return running.start(
+        found = running.start(
             live, controllers, kind,
             more=more, root_ca=server.root_ca, on_failure=_report,
         )  # fmt: skip
     except ValueError as error:
         raise settings.SettingsError(str(error)) from error
+    if local_pods is not None:
+        found.beside.append(local_pods.close)
+    return found
+
+
+def _process_runtime(server: servers.Server) -> processes.ProcessRuntime:
+    """Return what runs pods as processes of this machine; only where not everybody may ask for it.
+
+    Raises:
+        SettingsError: The server asks nobody for a token.
+    """
+    from understudy.controllers.runtime.processes import (  # noqa: PLC0415 (brings aiohttp)
+        runtime as processes,
+        settings as process_settings,
+    )
+
+    if server.settings.auth == "none":
+        raise settings.SettingsError(
+            "runtime process: pods run as processes of this machine, so clients must show an "
+            "access token, but auth is 'none': set auth to 'token' or 'rbac'"
+        )
+    folder = server.settings.data_dir
+    chosen = process_settings.Processes(directory=folder / "processes" if folder else None)
+    return processes.ProcessRuntime(chosen, inherited=dict(os.environ), on_failure=_report)
 
 
 def _knative(

@@ -54,7 +54,10 @@ class Queue(Protocol):
     """Where a controller puts the keys it wants to reconcile."""
 
     def add(self, key: Key) -> None:
-        """Reconcile soon; once, however often it is added before."""
+        """Reconcile soon; once, however often it is added before.
+
+        May be called at any time on the reactor's thread, so also by what runs beside it.
+        """
         ...
 
     def add_after(self, key: Key, seconds: float, *, idle: bool = False) -> None:
@@ -400,6 +403,7 @@ class _Lane:
 
     def add(self, key: Key) -> None:
         self._reactor._enqueue((self._number, key))  # noqa: SLF001 (two faces of one queue)
+        self._reactor.wake()
         self._reactor.wake()  # it may come from outside, while the reactor sleeps
 
     def add_after(self, key: Key, seconds: float, *, idle: bool = False) -> None:

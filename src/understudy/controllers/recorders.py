@@ -53,25 +53,32 @@ class Recorder:
 
     Attributes:
         component: source.component and reportingComponent, e.g. `replicaset-controller`.
+        host: source.host and reportingInstance, the node a kubelet is on; else empty.
     """
 
-    __slots__ = ("_buckets", "_cluster", "_seen", "_similar", "component")
+    __slots__ = ("_buckets", "_cluster", "_seen", "_similar", "component", "host")
 
-    def __init__(self, cluster: clusters.Cluster, component: str) -> None:
+    def __init__(self, cluster: clusters.Cluster, component: str, host: str = "") -> None:
         self._cluster = cluster
         self.component = component
+        self.host = host
         self._similar: dict[_Key, _Similar] = {}
         self._seen: dict[_Key, _Seen] = {}
         self._buckets: dict[_Key, _Bucket] = {}
 
-    def event(self, about: objects.Object, type: str, reason: str, message: str) -> None:
+    def event(
+        self, about: objects.Object, type: str, reason: str, message: str, *, field: str = ""
+    ) -> None:
         """Record that something happened to an object; `type` is Normal or Warning.
 
-        Never raises: an event that the API refuses (a terminating namespace) is dropped.
+        `field` is the path of the part it happened to, e.g. `spec.containers{app}`. Never raises:
+        an event that the API refuses (a terminating namespace) is dropped.
         """
         reference = reference_to(about)
+        if field:
+            reference["fieldPath"] = field
         group = (reference["kind"], reference.get("namespace", ""), reference["name"],
-                 reference.get("uid", ""), type, reason)  # fmt: skip
+                 reference.get("uid", ""), type, reason, field)  # fmt: skip
         text, combined = self._aggregate(group, message)
         key = (*group, "" if combined else text)
         seen = self._seen.get(key)
@@ -138,13 +145,13 @@ class Recorder:
             "involvedObject": reference,
             "reason": reason,
             "message": text,
-            "source": {"component": self.component},
+            "source": {"component": self.component, **({"host": self.host} if self.host else {})},
             "firstTimestamp": stamp,
             "lastTimestamp": stamp,
             "count": 1,
             "type": type,
             "reportingComponent": "" if combined else self.component,
-            "reportingInstance": "",
+            "reportingInstance": self.host,
         }
         self._seen[key] = _Seen(name, 1)
         _trim(self._seen)

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -38,9 +38,10 @@ class Running:
     Attributes:
         reactor: What drives them; `failures` and `steps` may be read at any time.
         journal: The newest writes.
+        beside: Ends what works beside the reactor (processes, a gateway); called after its end.
     """
 
-    __slots__ = ("_changed", "_loaded", "_stopped", "_tasks", "journal", "reactor")
+    __slots__ = ("_changed", "_loaded", "_stopped", "_tasks", "beside", "journal", "reactor")
 
     def __init__(
         self,
@@ -50,6 +51,7 @@ class Running:
     ) -> None:
         self.reactor = reactor
         self.journal = journal
+        self.beside: list[Callable[[], Awaitable[None]]] = []
         self._changed = asyncio.Event()
         self._loaded = False
         self._stopped = False
@@ -67,6 +69,8 @@ class Running:
             self._stopped = True
             self.reactor.detach()
             await self._tasks.stop()
+            for end in reversed(self.beside):
+                await end()
 
     async def wait_idle(self) -> None:
         """Wait until no key is queued and nothing but idle timers is waited for."""

@@ -8,6 +8,7 @@ of ours is given up as soon as somebody else renews its lease.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from typing import Final
 
 from understudy.aio import clocks
@@ -18,6 +19,8 @@ from understudy.kube import objects, statuses
 
 SIMULATED: Final = "understudy.dev/simulated"
 """Annotation of the leases of nodes whose kubelet is simulated here."""
+PROCESSES: Final = "understudy.dev/processes"
+"""Annotation of the lease of the node whose pods run as local processes."""
 LEASE_NAMESPACE: Final = "kube-node-lease"
 LEASES: Final = "leases.coordination.k8s.io"
 LEASE_S: Final = 40
@@ -39,6 +42,7 @@ class SimulatedNodes:
 
     name = "simulated-nodes"
     watched = (LEASES,)
+    mark = SIMULATED
 
     def __init__(self, shared: clusters.Shared, chosen: settings.Runtime) -> None:
         self.cluster = clusters.Cluster(shared, "kubelet", clusters.KUBELET)
@@ -48,7 +52,7 @@ class SimulatedNodes:
     def prepare(self) -> None:
         """Make the nodes that are missing, unless the view has nodes of somebody else."""
         present = [entry.name for entry in self.cluster.entries("nodes")]
-        if all(is_simulated(self.cluster, name) for name in present):
+        if all(is_kept_here(self.cluster, name) for name in present):
             for number in range(1, self.chosen.nodes_count + 1):
                 name = f"{self.chosen.node_prefix}{number}"
                 if name not in present:
@@ -64,7 +68,7 @@ class SimulatedNodes:
         meta = {"name": name, "labels": {**own, **(labels or {})}}
         node = {"apiVersion": "v1", "kind": "Node", "metadata": meta, "spec": {}}
         self.cluster.create("nodes", node)
-        self._renew(name, first=True)
+        self.renew(name, first=True)
 
     def _report(self, name: str) -> None:
         """Say how a node is and what it has, once."""
@@ -72,6 +76,10 @@ class SimulatedNodes:
         if node is None or (node.get("status") or {}).get("conditions"):
             return
         names = [entry.name for entry in self.cluster.entries("nodes")]
+        self.describe(name, f"192.168.0.{names.index(name) + 1}", SIZES)
+
+    def describe(self, name: str, address: str, sizes: Mapping[str, str]) -> None:
+        """Report a node ready, with its address and what it has."""
         stamp = self.cluster.stamp()
         conditions = [
             {
@@ -85,12 +93,12 @@ class SimulatedNodes:
             for kind, reason, message in HEALTH
         ]
         status: objects.Object = {
-            "capacity": dict(SIZES),
-            "allocatable": dict(SIZES),
+            "capacity": dict(sizes),
+            "allocatable": dict(sizes),
             "conditions": conditions,
             "nodeInfo": {"kubeletVersion": "v1.36.0"},
             "addresses": [
-                {"type": "InternalIP", "address": f"192.168.0.{names.index(name) + 1}"},
+                {"type": "InternalIP", "address": address},
                 {"type": "Hostname", "address": name},
             ],
         }
@@ -99,13 +107,13 @@ class SimulatedNodes:
     def forget(self, name: str) -> None:
         """Let a node's machine die: no more lease, and its pods are left alone."""
         self._renewed.pop(name, None)
-        body = {"metadata": {"annotations": {SIMULATED: None}}}
+        body = {"metadata": {"annotations": {self.mark: None}}}
         with contextlib.suppress(statuses.NotFoundError):
             self.cluster.patch(LEASES, LEASE_NAMESPACE, name, body, patch_type=clusters.MERGE)
 
     def observe(self, change: changes.Change, queue: reactor.Queue) -> None:
         lease = change.object
-        if change.deleted or SIMULATED not in objects.annotations_of(lease):
+        if change.deleted or self.mark not in objects.annotations_of(lease):
             return
         name = change.entry.name
         if change.type == "ADDED":
@@ -124,10 +132,10 @@ class SimulatedNodes:
         elif what == "give-up":
             self.forget(name)
         elif name in self._renewed and self.cluster.entry("nodes", "", name) is not None:
-            self._renew(name)
+            self.renew(name)
         return None
 
-    def _renew(self, name: str, *, first: bool = False) -> None:
+    def renew(self, name: str, *, first: bool = False) -> None:
         """Renew a node's lease; seeing it renewed sets the timer of the next renewal."""
         stamp = clocks.rfc3339_micro(self.cluster.now())
         self._renewed[name] = stamp
@@ -136,7 +144,7 @@ class SimulatedNodes:
             "leaseDurationSeconds": LEASE_S,
             "renewTime": stamp,
         }
-        meta: objects.Object = {"annotations": {SIMULATED: "true"}} if first else {}
+        meta: objects.Object = {"annotations": {self.mark: "true"}} if first else {}
         try:
             self.cluster.patch(
                 LEASES, LEASE_NAMESPACE, name, {"metadata": meta, "spec": spec},
@@ -155,6 +163,14 @@ def is_simulated(cluster: clusters.Cluster, node: str) -> bool:
     """Whether a node's kubelet is simulated, which its lease tells."""
     lease = cluster.entry(LEASES, LEASE_NAMESPACE, node)
     return lease is not None and SIMULATED.encode() in lease.encoded
+
+
+def is_kept_here(cluster: clusters.Cluster, node: str) -> bool:
+    """Whether a node is simulated, or was this server's own when it ran local processes."""
+    lease = cluster.entry(LEASES, LEASE_NAMESPACE, node)
+    return lease is not None and any(
+        mark.encode() in lease.encoded for mark in (SIMULATED, PROCESSES)
+    )
 
 
 class SimulatedKubelet:

@@ -1,0 +1,35 @@
+"""What the pods of one process node have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from understudy.aio import tasks
+from understudy.controllers import clusters, recorders
+from understudy.controllers.runtime import ports
+from understudy.controllers.runtime.processes import folders, probing, settings
+
+
+@dataclass(slots=True, kw_only=True)
+class Host:
+    """The node: its files, ports, prober and tasks, and how it writes to the cluster.
+
+    Attributes:
+        inherited: What processes get of the server's environment.
+        allocatable: What the node has.
+    """
+
+    cluster: clusters.Cluster
+    recorder: recorders.Recorder
+    chosen: settings.Processes
+    prober: probing.Prober
+    tasks: tasks.TaskSet
+    allocator: ports.Allocator
+    folders: folders.Folders
+    inherited: Mapping[str, str]
+    allocatable: Mapping[str, str]
+
+    def now_s(self) -> float:
+        """Return the monotonic time."""
+        return self.cluster.clock.monotonic()

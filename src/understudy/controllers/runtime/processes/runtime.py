@@ -1,0 +1,96 @@
+"""Pods as processes of this machine: made by `assembly`, closed when the server stops."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Callable
+
+from understudy.aio import tasks
+from understudy.controllers import clusters, reactor, recorders, registry
+from understudy.controllers.runtime import ports, provisioner
+from understudy.controllers.runtime.processes import (
+    environments,
+    folders,
+    hosts,
+    kubelet,
+    nodes,
+    probing,
+    settings,
+    supervisors,
+)
+
+
+class ProcessRuntime:
+    """The controllers that run pods as processes, and what they hold beside the reactor."""
+
+    def __init__(
+        self,
+        chosen: settings.Processes,
+        *,
+        inherited: dict[str, str],
+        on_failure: Callable[[str, BaseException], None],
+    ) -> None:
+        """Take `inherited`, the server's environment; processes get a few names of it."""
+        self.chosen = chosen
+        kept = environments.INHERITED
+        self._inherited = {name: text for name, text in inherited.items() if name in kept}
+        self._tasks = tasks.TaskSet(on_failure)
+        self._folders = folders.Folders(chosen.directory)
+        self._kubelet: kubelet.ProcessKubelet | None = None
+        self._prober: probing.Prober | None = None
+
+    def controllers(self) -> list[registry.Factory]:
+        """Return what makes the runtime's controllers."""
+        return [self._make_node, self._make_kubelet, provisioner.SimulatedProvisioner]
+
+    async def close(self) -> None:
+        """End every process, gently at first; the reactor has stopped before."""
+        await self._tasks.stop()
+        found = self._kubelet.workers.values() if self._kubelet is not None else ()
+        processes = [process for worker in found for process in worker.processes()]
+        for process in processes:
+            process.signal(signal.SIGTERM)
+        await _all_ended(processes, self.chosen.stop_grace_s)
+        for process in processes:
+            process.kill()
+        await _all_ended(processes, None)
+        for worker in found:
+            worker.close()
+        if self._prober is not None:
+            await self._prober.close()
+        self._folders.close()
+
+    def _make_node(self, shared: clusters.Shared) -> reactor.Controller:
+        node = nodes.ProcessNode(shared, self.chosen.node, nodes.sizes(self._folders.top))
+        node.prepare()
+        return node
+
+    def _make_kubelet(self, shared: clusters.Shared) -> reactor.Controller:
+        cluster = clusters.Cluster(shared, self.chosen.node, clusters.KUBELET)
+        self._prober = probing.Prober(shared.clock)
+        self._folders.keep_pods({entry.uid for entry in cluster.entries("pods")})
+        self._kubelet = kubelet.ProcessKubelet(
+            hosts.Host(
+                cluster=cluster,
+                recorder=recorders.Recorder(cluster, "kubelet", self.chosen.node),
+                chosen=self.chosen,
+                prober=self._prober,
+                tasks=self._tasks,
+                allocator=ports.Allocator(os.getpid() * 97),
+                folders=self._folders,
+                inherited=self._inherited,
+                allocatable=nodes.sizes(self._folders.top),
+            )
+        )
+        return self._kubelet
+
+
+async def _all_ended(processes: list[supervisors.Process], timeout_s: float | None) -> None:
+    """Wait until all have ended or the time is up."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(timeout_s):
+            for process in processes:
+                await process.wait()

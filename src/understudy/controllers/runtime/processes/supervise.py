@@ -1,0 +1,423 @@
+"""Holds one process: starts it, keeps its log, ends it and all its children. A program of its own.
+
+    python -I -S supervise.py        standard input: a socket to the server
+
+Needs the standard library alone and imports nothing of Understudy, so that it starts in
+milliseconds. The first line on the socket is the launch, a JSON object:
+
+    argv, env, cwd    what to run
+    stdio             three file descriptors; -1: nothing to read; where to write: the log
+    log               path, bytes_max, files_max; null where stdio leads elsewhere
+    output            a descriptor whose output goes to the log (a terminal's other end), or -1
+    tty               whether standard input is a terminal, to be the controlling one
+    uid, gid          whom to become, or null
+    nice              added to the priority
+    memory_bytes      what the process and its children may use together; 0 without bound
+
+Later lines of the server: `{"signal": 15}` (to the process) and `{"kill": true}` (everything).
+Lines to the server: `{"started": pid}` or `{"failed": why}`, then
+`{"ended": code, "oom": false}`, where a code below 0 is the signal that ended it.
+
+The end of the socket means that the server is gone, however it went: everything is killed. On
+Linux the children's children are found even if they left their session, because the supervisor is
+the one they fall back to; elsewhere a process that leaves its session gets away. Should the
+supervisor itself be killed, Linux kills the process it holds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import time
+
+READ_BYTES = 64 * 1024
+LINE_BYTES_MAX = 16 * 1024
+"""Longer lines are kept in parts, as container runtimes do."""
+MEMORY_LOOK_S = 0.5
+END_WAIT_S = 5.0
+"""How long killed processes may take to be gone; the kernel may be busy with their memory."""
+END_LOOK_S = 0.002
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+class Log:
+    """Lines as `2026-01-01T00:00:00.000000000Z F text`; F is a whole line, P a part of one."""
+
+    def __init__(self, path: str, bytes_max: int, files_max: int) -> None:
+        self.path = path
+        self.bytes_max = bytes_max
+        self.files_max = files_max
+        self.rest = b""
+        self.file = self.open()
+        self.size = os.fstat(self.file).st_size
+
+    def open(self) -> int:
+        """Open the file to write at its end."""
+        return os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+
+    def add(self, data: bytes) -> None:
+        """Write what is whole; keep the beginning of a line until its end comes."""
+        lines = (self.rest + data).split(b"\n")
+        self.rest = lines.pop()
+        stamp = self.stamp()
+        out = [b"%s F %s\n" % (stamp, line) for line in lines]
+        while len(self.rest) >= LINE_BYTES_MAX:
+            out.append(b"%s P %s\n" % (stamp, self.rest[:LINE_BYTES_MAX]))
+            self.rest = self.rest[LINE_BYTES_MAX:]
+        self.write(b"".join(out))
+
+    def finish(self) -> None:
+        """Write the line that has no end."""
+        if self.rest:
+            self.write(b"%s P %s\n" % (self.stamp(), self.rest))
+            self.rest = b""
+
+    def write(self, data: bytes) -> None:
+        """Write, and begin a new file when this one is full; a full disk loses lines."""
+        with contextlib.suppress(OSError):
+            while data:
+                written = os.write(self.file, data)
+                self.size += written
+                data = data[written:]
+            if self.size >= self.bytes_max:
+                self.rotate()
+
+    def rotate(self) -> None:
+        """Number the files anew: the oldest goes, the present one becomes the first of the old."""
+        for number in range(self.files_max - 1, 0, -1):
+            older = f"{self.path}.{number - 1}" if number > 1 else self.path
+            with contextlib.suppress(FileNotFoundError):
+                os.replace(older, f"{self.path}.{number}")  # noqa: PTH105 (pathlib is slow to load)
+        if self.files_max <= 1:
+            os.unlink(self.path)  # noqa: PTH108
+        os.close(self.file)
+        self.file = self.open()
+        self.size = 0
+
+    def stamp(self) -> bytes:
+        """Return the time; real processes live in real time, so no clock is given."""
+        seconds, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
+        whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+        return b"%s.%09dZ" % (whole.encode(), nanoseconds)
+
+
+class Supervisor:
+    """The loop between the server, the process and its output."""
+
+    def __init__(self, server: socket.socket) -> None:
+        self.server = server
+        self.received = b""
+        self.child = 0
+        self.log: Log | None = None
+        self.output = -1
+        self.memory_bytes = 0
+        self.oom = False
+        self.status: int | None = None
+
+    # ------------------------------------------------------------------ life
+
+    def run(self) -> None:
+        """Start the process, then serve until it has ended or the server is gone."""
+        launch = json.loads(self.line())
+        adopt_orphans()
+        woken, wake = os.pipe()
+        os.set_blocking(woken, False)
+        os.set_blocking(wake, False)
+        signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        try:
+            self.start(launch)
+        except OSError as error:
+            self.tell({"failed": why_not_started(launch, error)})
+            return
+        self.memory_bytes = int(launch["memory_bytes"])
+        self.tell({"started": self.child})
+        self.serve(woken)
+
+    def serve(self, woken: int) -> None:
+        """Pass on output and orders until the process has ended; then end what is left of it."""
+        poll = select.poll()
+        poll.register(self.server, select.POLLIN)
+        poll.register(woken, select.POLLIN)
+        if self.output >= 0:
+            poll.register(self.output, select.POLLIN)
+        look_ms = int(MEMORY_LOOK_S * 1000) if self.memory_bytes else None
+        while self.status is None:
+            for ready, _ in poll.poll(look_ms):
+                if ready == self.output:
+                    if not self.copy_output():
+                        poll.unregister(self.output)
+                elif ready == woken:
+                    drain(woken)
+                    self.reap()
+                elif not self.obey():
+                    self.kill_all()
+                    return
+            if self.memory_bytes and self.status is None:
+                self.look_at_memory()
+        self.kill_all()
+        self.copy_rest()
+        self.tell({"ended": os.waitstatus_to_exitcode(self.status), "oom": self.oom})
+
+    # ------------------------------------------------------------------ the server
+
+    def line(self) -> bytes:
+        """Return the next whole line of the server, waiting for it."""
+        while b"\n" not in self.received:
+            data = self.server.recv(READ_BYTES)
+            if not data:
+                sys.exit(0)
+            self.received += data
+        line, _, self.received = self.received.partition(b"\n")
+        return line
+
+    def obey(self) -> bool:
+        """Carry out what the server asks; False if it is gone."""
+        try:
+            data = self.server.recv(READ_BYTES)
+        except OSError:
+            return False
+        if not data:
+            return False
+        self.received += data
+        while b"\n" in self.received:
+            order = json.loads(self.line())
+            if "kill" in order:
+                kill(self.child, signal.SIGKILL, group=True)
+            else:
+                kill(self.child, int(order["signal"]))
+        return True
+
+    def tell(self, report: dict[str, object]) -> None:
+        """Report; a server that is gone is noticed elsewhere."""
+        with contextlib.suppress(OSError):
+            self.server.sendall(json.dumps(report).encode() + b"\n")
+
+    # ------------------------------------------------------------------ the process
+
+    def start(self, launch: dict[str, object]) -> None:
+        """Fork and execute.
+
+        Raises:
+            OSError: It cannot be executed; nothing runs then.
+        """
+        stdio = [int(one) for one in launch["stdio"]]  # type: ignore[attr-defined]
+        given = {one for one in stdio if one >= 0}
+        self.output = int(launch["output"])  # type: ignore[call-overload]
+        if launch["log"]:
+            self.log = Log(**launch["log"])  # type: ignore[arg-type]
+            if self.output < 0:
+                self.output, writing = os.pipe()
+                stdio = [one if one >= 0 or number == 0 else writing
+                         for number, one in enumerate(stdio)]  # fmt: skip
+                given.add(writing)
+        nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        stdio = [one if one >= 0 else nothing for one in stdio]
+        for one in {*given, self.output} - {-1}:
+            os.set_inheritable(one, False)
+        failed, failing = os.pipe()
+        parent = os.getpid()
+        self.child = os.fork()
+        if self.child == 0:
+            execute(launch, stdio, failing, parent)
+        for one in {*given, nothing, failing}:
+            os.close(one)
+        if self.output >= 0:
+            os.set_blocking(self.output, False)
+        number = os.read(failed, 16)
+        os.close(failed)
+        if number:
+            os.waitpid(self.child, 0)
+            where, _, errno = number.partition(b" ")
+            raise OSError(int(errno), os.strerror(int(errno)), where.decode())
+
+    def reap(self) -> bool:
+        """Take note of children that ended, adopted ones included; say whether others are left."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return False
+            if pid == 0:
+                return True
+            if pid == self.child:
+                self.status = status
+
+    def kill_all(self) -> None:
+        """Kill the process and everything it started, and wait until they are gone."""
+        ends = time.monotonic() + END_WAIT_S
+        while time.monotonic() < ends:
+            kill(self.child, signal.SIGKILL, group=True)
+            for pid in descendants(os.getpid()):
+                kill(pid, signal.SIGKILL)
+            if not self.reap():
+                return
+            select.select([], [], [], END_LOOK_S)
+
+    def look_at_memory(self) -> None:
+        """Kill everything if it uses more memory together than it may."""
+        if sum(map(memory_of, descendants(os.getpid()))) > self.memory_bytes:
+            self.oom = True
+            kill(self.child, signal.SIGKILL, group=True)
+
+    # ------------------------------------------------------------------ its output
+
+    def copy_output(self) -> bool:
+        """Bring what it wrote into the log; False at the end."""
+        try:
+            data = os.read(self.output, READ_BYTES)
+        except BlockingIOError:
+            return True
+        except OSError:  # a terminal whose other end is closed
+            return False
+        if data and self.log is not None:
+            self.log.add(data)
+        return bool(data)
+
+    def copy_rest(self) -> None:
+        """Bring what is left in the pipe into the log."""
+        while self.output >= 0 and self.log is not None:
+            try:
+                data = os.read(self.output, READ_BYTES)
+            except OSError:
+                break
+            if not data:
+                break
+            self.log.add(data)
+        if self.log is not None:
+            self.log.finish()
+
+
+def execute(launch: dict[str, object], stdio: list[int], failing: int, parent: int) -> None:
+    """Become the process; in the forked child. Never returns."""
+    where = "cwd"
+    try:
+        os.setsid()
+        for number in (signal.SIGPIPE, signal.SIGCHLD, signal.SIGINT, signal.SIGXFSZ):
+            signal.signal(number, signal.SIG_DFL)
+        for target, source in enumerate(stdio):
+            os.dup2(source, target)
+        if launch["tty"]:
+            import fcntl  # noqa: PLC0415 (rarely needed)
+            import termios  # noqa: PLC0415
+
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+        if launch["nice"]:
+            os.nice(int(launch["nice"]))  # type: ignore[call-overload]
+        where = "user"
+        become(launch["uid"], launch["gid"])
+        die_with_parent(parent)  # last: who changes user is forgotten
+        where = "cwd"
+        os.chdir(str(launch["cwd"]))
+        where = "argv"
+        os.execvpe(launch["argv"][0], launch["argv"], launch["env"])  # type: ignore[index,arg-type]  # noqa: S606 (that is what it is for)
+    except OSError as error:
+        os.write(failing, b"%s %d" % (where.encode(), error.errno or 0))
+    finally:
+        os._exit(127)
+
+
+def become(uid: object, gid: object) -> None:
+    """Change user and group for good."""
+    if gid is not None:
+        os.setgroups([])
+        os.setgid(int(gid))  # type: ignore[call-overload]
+    if uid is not None:
+        os.setuid(int(uid))  # type: ignore[call-overload]
+
+
+def why_not_started(launch: dict[str, object], error: OSError) -> str:
+    """Return a sentence, with the words of container runtimes where they have some."""
+    program = launch["argv"][0]  # type: ignore[index]
+    if error.filename == "cwd":
+        return f"chdir to cwd ({json.dumps(launch['cwd'])}): {(error.strerror or '').lower()}"
+    if error.filename == "user":
+        return (
+            f"cannot run as user {launch['uid']}, group {launch['gid']}: "
+            f"{(error.strerror or '').lower()}"
+        )
+    if isinstance(error, FileNotFoundError) and "/" not in program:
+        return f'exec: "{program}": executable file not found in $PATH'
+    return f'exec: "{program}": {(error.strerror or "").lower()}'
+
+
+def drain(descriptor: int) -> None:
+    """Read away what woke us."""
+    with contextlib.suppress(BlockingIOError):
+        while os.read(descriptor, 4096):
+            pass
+
+
+def kill(pid: int, number: int, *, group: bool = False) -> None:
+    """Send a signal, to the whole group where asked, if there is still somebody."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        if group:
+            os.killpg(pid, number)
+        else:
+            os.kill(pid, number)
+
+
+def descendants(pid: int) -> list[int]:
+    """Return the children of a process and theirs; empty where the system does not tell."""
+    found: list[int] = []
+    left = [pid]
+    while left:
+        children = children_of(left.pop())
+        found += children
+        left += children
+    return found
+
+
+def children_of(pid: int) -> list[int]:
+    """Return the children of a process, of all its threads (Linux)."""
+    found: list[int] = []
+    with contextlib.suppress(OSError):
+        for thread in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208 (pathlib is slow to load)
+            with (
+                contextlib.suppress(OSError),
+                open(f"/proc/{pid}/task/{thread}/children", "rb") as file,  # noqa: PTH123
+            ):
+                found += map(int, file.read().split())
+    return found
+
+
+def memory_of(pid: int) -> int:
+    """Return the bytes of memory that a process does not share, as far as is known (Linux)."""
+    try:
+        with open(f"/proc/{pid}/statm", "rb") as file:  # noqa: PTH123
+            _, resident, shared, *_ = file.read().split()
+    except (OSError, ValueError):
+        return 0
+    return (int(resident) - int(shared)) * PAGE_BYTES
+
+
+def adopt_orphans() -> None:
+    """Become the parent of descendants whose parent ends (Linux)."""
+    prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def die_with_parent(parent: int) -> None:
+    """Let the kernel kill this process when its supervisor dies (Linux)."""
+    prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(127)
+
+
+def prctl(option: int, value: int) -> None:
+    """Change how the kernel treats this process, where that can be done."""
+    if sys.platform == "linux":
+        import ctypes  # noqa: PLC0415 (needed on Linux only)
+
+        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
+
+
+if __name__ == "__main__":
+    Supervisor(socket.socket(fileno=0)).run()

@@ -1,0 +1,217 @@
+"""The server's side of `supervise`: start a process under a supervisor, signal it, see it end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from understudy.controllers.runtime.processes import supervise
+
+REAP_S: Final = 0.005
+"""Between the end of the supervisor's socket and its own end lies the time the kernel takes."""
+READ_BYTES: Final = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogFile:
+    """Where the output goes: the path of the newest file, and when to begin another."""
+
+    path: Path
+    bytes_max: int
+    files_max: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launch:
+    """What to run, and as what.
+
+    Attributes:
+        uid: Whom to become; None: the server's own user.
+        memory_bytes: What it may use with all its children; 0 without bound.
+    """
+
+    argv: Sequence[str]
+    env: dict[str, str]
+    cwd: str
+    uid: int | None = None
+    gid: int | None = None
+    nice: int = 0
+    memory_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stdio:
+    """The file descriptors a process is given; they stay the caller's to close.
+
+    Attributes:
+        output: A terminal's other end, whose output goes to the log; -1 for none.
+    """
+
+    stdin: int = -1
+    stdout: int = -1
+    stderr: int = -1
+    tty: bool = False
+    output: int = -1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """How a process ended.
+
+    Attributes:
+        code: Its exit code; below 0 the signal that ended it.
+        oom: It used more memory than it may.
+        failure: Why it never ran; empty if it did.
+    """
+
+    code: int
+    oom: bool = False
+    failure: str = ""
+
+    @property
+    def exit_code(self) -> int:
+        """The code as shells and kubelets tell it: 128 + n after signal n."""
+        return self.code if self.code >= 0 else 128 - self.code
+
+
+class Process:
+    """A process under its supervisor; needs a running event loop. Starts at once.
+
+    Attributes:
+        pid: Its process id, 0 until it runs.
+        ended: How it ended, None until then; then nothing of it is left.
+    """
+
+    __slots__ = (
+        "_closed", "_loop", "_on_change", "_popen", "_received", "_socket", "ended", "pid",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        launch: Launch,
+        *,
+        on_change: Callable[[], None],
+        stdio: Stdio | None = None,
+        log: LogFile | None = None,
+    ) -> None:
+        """Start it; `on_change` is called when it runs and when it has ended.
+
+        Raises:
+            OSError: There is no room for another process.
+        """
+        self.pid = 0
+        self.ended: Ended | None = None
+        self._on_change = on_change
+        self._received = b""
+        self._loop = asyncio.get_running_loop()
+        self._closed: asyncio.Future[None] = self._loop.create_future()
+        given = stdio or Stdio()
+        self._socket, theirs = socket.socketpair()
+        numbers = {given.stdin, given.stdout, given.stderr, given.output} - {-1}
+        try:
+            with theirs:
+                self._popen = subprocess.Popen(  # noqa: S603 (our own program)
+                    [sys.executable, "-I", "-S", supervise.__file__],
+                    stdin=theirs.fileno(),
+                    stdout=subprocess.DEVNULL,
+                    pass_fds=sorted(numbers),
+                    env={},
+                    cwd="/",
+                    start_new_session=True,
+                )
+        except OSError:
+            self._socket.close()
+            raise
+        with contextlib.suppress(OSError):  # the end of the socket tells
+            self._socket.sendall(_encoded(launch, given, log))
+        self._socket.setblocking(False)
+        self._loop.add_reader(self._socket, self._read)
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the process, not to its children."""
+        self._order({"signal": number})
+
+    def kill(self) -> None:
+        """End the process and everything it started."""
+        self._order({"kill": True})
+
+    async def wait(self) -> Ended:
+        """Wait until it has ended and nothing is left of it."""
+        await asyncio.shield(self._closed)
+        assert self.ended is not None, "what is closed has ended"
+        return self.ended
+
+    def _order(self, order: dict[str, int | bool]) -> None:
+        if self.ended is None:
+            with contextlib.suppress(OSError):  # the end of the socket tells
+                self._socket.send(json.dumps(order).encode() + b"\n")
+
+    def _read(self) -> None:
+        try:
+            data = self._socket.recv(READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._loop.remove_reader(self._socket)
+            self._socket.close()
+            self._reap()
+            return
+        *lines, self._received = (self._received + data).split(b"\n")
+        for line in lines:
+            self._report(json.loads(line))
+
+    def _report(self, report: dict[str, int | str | bool]) -> None:
+        if "started" in report:
+            self.pid = int(report["started"])
+            self._on_change()
+        elif "failed" in report:
+            self.ended = Ended(code=128, failure=str(report["failed"]))
+        else:
+            self.ended = Ended(code=int(report["ended"]), oom=bool(report["oom"]))
+
+    def _reap(self) -> None:
+        """Wait for the supervisor's own end; whatever it could not say counts as killed."""
+        if self._popen.poll() is None:
+            self._loop.call_later(REAP_S, self._reap)
+            return
+        if self.ended is None:
+            self.ended = Ended(code=-signal.SIGKILL)
+            if self.pid:
+                with contextlib.suppress(OSError):
+                    os.killpg(self.pid, signal.SIGKILL)
+        if not self._closed.done():
+            self._closed.set_result(None)
+        self._on_change()
+
+
+def _encoded(launch: Launch, given: Stdio, log: LogFile | None) -> bytes:
+    fields = {
+        "argv": list(launch.argv),
+        "env": launch.env,
+        "cwd": launch.cwd,
+        "stdio": [given.stdin, given.stdout, given.stderr],
+        "output": given.output,
+        "tty": given.tty,
+        "uid": launch.uid,
+        "gid": launch.gid,
+        "nice": launch.nice,
+        "memory_bytes": launch.memory_bytes,
+        "log": None,
+    }
+    if log is not None:
+        fields["log"] = {
+            "path": str(log.path), "bytes_max": log.bytes_max, "files_max": log.files_max,
+        }  # fmt: skip
+    return json.dumps(fields).encode() + b"\n"
