@@ -39,24 +39,19 @@ CHANGED, BLOCKED = 2, 3
 @sessions.policies
 @sessions.target
 def plan(
+    where: sessions.Where,
+    /,
     name: str,
     files: tuple[str, ...],
     out: Path | None,
     rollback: bool,
     exit_zero: bool,
     verify: str | None,
-    kubeconfig: str | None,
-    context: str | None,
-    namespace: str | None,
-    output: str,
     **flags: bool,
 ) -> None:
     """Rehearse the delivery of NAME, and say what would happen. Nothing is changed."""
     if bool(files) == rollback:
         raise click.UsageError("give either -f PATH or --rollback")
-    where = sessions.Where(
-        kubeconfig=kubeconfig, context=context, namespace=namespace, output=output
-    )
 
     async def work(session: sessions.Session) -> int:
         owner, options = session.owner(name), sessions.options(flags, verify=verify)
@@ -65,7 +60,7 @@ def plan(
         else:
             made = await session.deliveries.plan(owner, sessions.read(files, owner), options)
         session.show(made)
-        if output == "json":
+        if where.output == "json":
             sessions.print_json(made.as_dict())
         if out is not None:
             _write_private(out, orjson.dumps(made.as_file(), option=orjson.OPT_INDENT_2))
@@ -104,6 +99,8 @@ def _write_private(path: Path, content: bytes) -> None:
 @sessions.policies
 @sessions.target
 def deliver(
+    where: sessions.Where,
+    /,
     name: str,
     files: tuple[str, ...],
     plan_file: Path | None,
@@ -113,16 +110,9 @@ def deliver(
     timeout: float,
     no_wait: bool,
     force_unlock: bool,
-    kubeconfig: str | None,
-    context: str | None,
-    namespace: str | None,
-    output: str,
     **flags: bool,
 ) -> None:
     """Rehearse the delivery of NAME, ask, and deliver it."""
-    where = sessions.Where(
-        kubeconfig=kubeconfig, context=context, namespace=namespace, output=output
-    )
 
     async def work(session: sessions.Session) -> int:
         saved = None
@@ -191,22 +181,17 @@ def _conclude(session: sessions.Session, done: deliveries.Delivery, success: str
 @sessions.policies
 @sessions.target
 def rollback(
+    where: sessions.Where,
+    /,
     name: str,
     revision: str,
     yes: bool,
     timeout: float,
     no_wait: bool,
     force_unlock: bool,
-    kubeconfig: str | None,
-    context: str | None,
-    namespace: str | None,
-    output: str,
     **flags: bool,
 ) -> None:
     """Deliver REVISION of NAME again, by default the last delivered before this one."""
-    where = sessions.Where(
-        kubeconfig=kubeconfig, context=context, namespace=namespace, output=output
-    )
 
     async def work(session: sessions.Session) -> int:
         options = sessions.options(
@@ -230,21 +215,16 @@ def rollback(
 @sessions.policies
 @sessions.target
 def delete(
+    where: sessions.Where,
+    /,
     name: str,
     yes: bool,
     timeout: float,
     no_wait: bool,
     force_unlock: bool,
-    kubeconfig: str | None,
-    context: str | None,
-    namespace: str | None,
-    output: str,
     **flags: bool,
 ) -> None:
     """Delete NAME: everything it delivered, in reverse order, and then its records."""
-    where = sessions.Where(
-        kubeconfig=kubeconfig, context=context, namespace=namespace, output=output
-    )
 
     async def work(session: sessions.Session) -> int:
         options = sessions.options(
@@ -268,25 +248,16 @@ def delete(
 @click.command()
 @click.argument("name")
 @sessions.target
-def history(
-    name: str,
-    kubeconfig: str | None,
-    context: str | None,
-    namespace: str | None,
-    output: str,
-) -> None:
+def history(where: sessions.Where, /, name: str) -> None:
     """Show the revisions of NAME, oldest first."""
-    where = sessions.Where(
-        kubeconfig=kubeconfig, context=context, namespace=namespace, output=output
-    )
 
     async def work(session: sessions.Session) -> int:
         records = await session.deliveries.history(session.owner(name))
-        if output == "text":
+        if where.output == "text":
             sessions.print_lines(render.history(records, session.now()))
             return 0
         shown = [_revision(record) for record in records]
-        _print_all(shown, output)
+        _print_all(shown, where.output)
         return 0
 
     sessions.run(where, work)
@@ -318,24 +289,15 @@ def _print_all(items: list[objects.Object], output: str) -> None:
 @click.command()
 @click.argument("name")
 @sessions.target
-def status(
-    name: str,
-    kubeconfig: str | None,
-    context: str | None,
-    namespace: str | None,
-    output: str,
-) -> None:
+def status(where: sessions.Where, /, name: str) -> None:
     """Show the objects of NAME, their health, and why something is not healthy."""
-    where = sessions.Where(
-        kubeconfig=kubeconfig, context=context, namespace=namespace, output=output
-    )
 
     async def work(session: sessions.Session) -> int:
         conditions = await session.deliveries.status(session.owner(name))
-        if output == "text":
+        if where.output == "text":
             sessions.print_lines(render.status(conditions, sessions.paint))
             return 0
-        _print_all([_condition(condition) for condition in conditions], output)
+        _print_all([_condition(condition) for condition in conditions], where.output)
         return 0
 
     sessions.run(where, work)
@@ -368,25 +330,16 @@ def _child(child: reasons.Child) -> objects.Object:
 @click.command(name="list")
 @click.option("-A", "--all-namespaces", is_flag=True, help="In all namespaces.")
 @sessions.target
-def list_(
-    all_namespaces: bool,
-    kubeconfig: str | None,
-    context: str | None,
-    namespace: str | None,
-    output: str,
-) -> None:
+def list_(where: sessions.Where, /, all_namespaces: bool) -> None:
     """Show the applications of a namespace."""
-    where = sessions.Where(
-        kubeconfig=kubeconfig, context=context, namespace=namespace, output=output
-    )
 
     async def work(session: sessions.Session) -> int:
         space = "" if all_namespaces else session.owner("any").namespace
         records = await session.deliveries.applications(space)
-        if output == "text":
+        if where.output == "text":
             sessions.print_lines(render.applications(records, session.now()))
             return 0
-        _print_all([_application(record) for record in records], output)
+        _print_all([_application(record) for record in records], where.output)
         return 0
 
     sessions.run(where, work)
@@ -403,24 +356,19 @@ def _application(record: objects.Object) -> objects.Object:
 @sessions.policies
 @sessions.target
 def drift(
+    where: sessions.Where,
+    /,
     name: str,
     ignored: tuple[str, ...],
-    kubeconfig: str | None,
-    context: str | None,
-    namespace: str | None,
-    output: str,
     **flags: bool,
 ) -> None:
     """Show what differs in the cluster from the newest revision of NAME."""
-    where = sessions.Where(
-        kubeconfig=kubeconfig, context=context, namespace=namespace, output=output
-    )
 
     async def work(session: sessions.Session) -> int:
         options = sessions.options(flags, ignored=ignored)
         made = await session.deliveries.drift(session.owner(name), options)
         session.show(made)
-        if output == "json":
+        if where.output == "json":
             sessions.print_json(made.as_dict())
         return CHANGED if made.has_changes or made.blocked else 0
 

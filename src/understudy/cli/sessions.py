@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import datetime as dt
+import functools
 import gc
 import os
 import sys
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from typing import ParamSpec
+from typing import Concatenate, ParamSpec
 
 import click
 import orjson
 
 from understudy.aio import clocks
-from understudy.client import connections, errors as client_errors
+from understudy.cli import places
+from understudy.client import errors as client_errors
 from understudy.delivery import (
     adoption,
     deliveries,
@@ -34,6 +37,7 @@ from understudy.delivery import (
     waiting,
 )
 from understudy.kube import objects, statuses, times
+from understudy.platform.hub import clients
 
 ERROR = 1
 GC_THRESHOLDS = (50_000, 20, 100)
@@ -43,12 +47,23 @@ default, costs a quarter of the time of a rehearsal and finds nothing."""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Where:
-    """Which cluster, which namespace, which form of output."""
+    """Which cluster, which namespace, which form of output.
 
-    kubeconfig: str | None
-    context: str | None
-    namespace: str | None
-    output: str
+    Attributes:
+        instance: Name of a cluster that is reached through the hub; None for the kubeconfig's.
+    """
+
+    kubeconfig: str | None = None
+    context: str | None = None
+    namespace: str | None = None
+    output: str = "text"
+    instance: str | None = None
+    hub: clients.Place | None = None
+
+    @property
+    def is_fleet(self) -> bool:
+        """Whether `instance` is a pattern."""
+        return self.instance is not None and any(sign in self.instance for sign in "*?[,")
 
 
 def duration(_context: click.Context, _parameter: click.Parameter, value: str) -> float:
@@ -62,12 +77,14 @@ def duration(_context: click.Context, _parameter: click.Parameter, value: str) -
 P = ParamSpec("P")
 
 
-def target(command: Callable[P, None]) -> Callable[P, None]:
-    """Add kubectl's options for the target, and the form of output."""
+def target(command: Callable[Concatenate[Where, P], None]) -> Callable[P, None]:
+    """Add kubectl's options for the target, the hub's, and the form of output."""
     added = (
         click.option("--kubeconfig", help="Path of the kubeconfig file."),
         click.option("--context", help="Context of the kubeconfig; by default its current one."),
         click.option("-n", "--namespace", help="Of the application; by default the context's."),
+        click.option("--instance", help="A cluster that is reached through the hub, by its name."),
+        places.hub_options,
         click.option(
             "-o",
             "--output",
@@ -77,9 +94,29 @@ def target(command: Callable[P, None]) -> Callable[P, None]:
             help="Form of output; json is one document, jsonl one event on each line.",
         ),
     )
+
+    @functools.wraps(command)
+    def run_there(*arguments: P.args, **given: P.kwargs) -> None:
+        command(_where(given), *arguments, **given)
+
+    wrapped: Callable[P, None] = run_there
     for option in reversed(added):
-        command = option(command)
-    return command
+        wrapped = option(wrapped)
+    return wrapped
+
+
+def _where(given: dict[str, objects.Json]) -> Where:
+    """Take the target out of what was given on the command line."""
+    hub = [given.pop(name) for name in ("hub", "hub_token_file", "hub_ca")]
+    where = Where(
+        **{name: given.pop(name) for name in ("kubeconfig", "context", "namespace", "output")},
+        instance=given.pop("instance"),
+    )
+    if where.instance is None:
+        return where
+    if where.kubeconfig or where.context:
+        raise click.UsageError("give either --instance or --kubeconfig and --context")
+    return dataclasses.replace(where, hub=places.place(*hub))
 
 
 FILES = click.option(
@@ -158,7 +195,7 @@ class Session:
     def __init__(self, where: Where) -> None:
         self.where = where
         self.clock = clocks.SystemClock()
-        self.client = connections.connect(kubeconfig=where.kubeconfig, context=where.context)
+        self.client = places.connect(where.kubeconfig, where.context, where.instance, where.hub)
         self.deliveries = deliveries.Deliveries(
             self.client,
             _loaded_stage,

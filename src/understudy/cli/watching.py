@@ -26,21 +26,16 @@ DRIFTED = 2
 @sessions.policies
 @sessions.target
 def watch(
+    where: sessions.Where,
+    /,
     name: str,
     correct: bool,
     interval: float,
     once: bool,
     ignored: tuple[str, ...],
-    kubeconfig: str | None,
-    context: str | None,
-    namespace: str | None,
-    output: str,
     **flags: bool,
 ) -> None:
     """Look for drift from the newest revision of NAME until interrupted; say what changed."""
-    where = sessions.Where(
-        kubeconfig=kubeconfig, context=context, namespace=namespace, output=output
-    )
 
     async def work(session: sessions.Session) -> int:
         options = sessions.options(flags, ignored=ignored, yes=True, no_wait=True)
