@@ -7,7 +7,7 @@ attach and portforward of pods (https://kubernetes.io/docs/reference/kubernetes-
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
@@ -34,12 +34,18 @@ class LogOptions:
 class Session(Protocol):
     """A command that runs in a container, or the container's own process (attach)."""
 
-    def output(self) -> AsyncIterator[tuple[Channel, bytes]]:
-        """What it writes, as it comes; ends when the process has ended and all is read."""
+    def output(self) -> AsyncGenerator[tuple[Channel, bytes], None]:
+        """What it writes, as it comes; ends when the process has ended and all is read.
+
+        Read by one reader; pieces of at most some 64 KB. With a terminal all of it is stdout.
+        """
         ...
 
     async def write(self, data: bytes) -> None:
-        """Give it bytes on its standard input; waits while it does not read."""
+        """Give it bytes on its standard input; waits while it does not read.
+
+        What comes after its end, or after it has closed its input, is dropped.
+        """
         ...
 
     async def close_stdin(self) -> None:
@@ -62,11 +68,16 @@ class Session(Protocol):
 class PodRuntime(Protocol):
     """What runs the pods of the base view."""
 
-    def log(self, pod: objects.Object, container: str, options: LogOptions) -> AsyncIterator[bytes]:
+    def log(
+        self, pod: objects.Object, container: str, options: LogOptions
+    ) -> AsyncGenerator[bytes, None]:
         """Return a container's log, in pieces that may cut lines anywhere.
+
+        Whoever asked closes it (`aclose`), at any time, also while it waits for the next line.
 
         Raises:
             BadRequestError: The container has no (previous) run to show, with the kubelet's words.
+                Raised by the call itself, before the first piece is asked for.
         """
         ...
 
