@@ -168,8 +168,20 @@ class SeriesRecorder:
         self.component = component
         self._seen: dict[_Key, tuple[str, float, int]] = {}
 
-    def event(self, about: objects.Object, type: str, reason: str, action: str, note: str) -> None:
-        """Record that something happened to an object; refusals of the API are dropped."""
+    def event(
+        self,
+        about: objects.Object,
+        type: str,
+        reason: str,
+        action: str,
+        note: str,
+        *,
+        related: objects.Object | None = None,
+    ) -> None:
+        """Record that something happened to an object; refusals of the API are dropped.
+
+        `related` is another object that had to do with it.
+        """
         reference = reference_to(about)
         key = (reference["kind"], reference.get("namespace", ""), reference["name"],
                reference.get("resourceVersion", ""), type, reason, action)  # fmt: skip
@@ -181,7 +193,9 @@ class SeriesRecorder:
                 if count == 1:
                     self._begin_series(reference, name)
             else:
-                self._seen[key] = (self._create(reference, type, reason, action, note), now_s, 1)
+                other = reference_to(related) if related is not None else None
+                made = self._create(reference, type, reason, action, note, other)
+                self._seen[key] = (made, now_s, 1)
                 _trim(self._seen)
         except statuses.ApiError:
             self._seen.pop(key, None)
@@ -192,7 +206,13 @@ class SeriesRecorder:
         self._cluster.patch("events.events.k8s.io", _place(reference), name, body)
 
     def _create(
-        self, reference: objects.Object, type: str, reason: str, action: str, note: str
+        self,
+        reference: objects.Object,
+        type: str,
+        reason: str,
+        action: str,
+        note: str,
+        related: objects.Object | None,
     ) -> str:
         name = event_name(reference["name"], self._cluster.now(), self._cluster.event_number())
         event: objects.Object = {
@@ -208,6 +228,8 @@ class SeriesRecorder:
             "note": note,
             "type": type,
         }
+        if related is not None:
+            event["related"] = related
         self._cluster.create("events.events.k8s.io", event)
         return name
 

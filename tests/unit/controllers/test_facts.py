@@ -44,7 +44,8 @@ def test_template_hashes_are_stable_and_tell_collisions_apart() -> None:
 )
 def test_completion_indexes_there_and_back(indexes: set[int], text: str) -> None:
     assert jobindexes.write(indexes) == text
-    assert jobindexes.parse(text) == indexes
+    assert jobindexes.parse(text, 100) == indexes
+    assert jobindexes.parse(text, 2) == {index for index in indexes if index < 2}
 
 
 def deployment(replicas: int, **rolling: object) -> dict:
@@ -91,16 +92,18 @@ def test_a_pod_asks_for_its_containers_or_its_largest_init_container() -> None:
 
 
 def test_refusals_are_counted_and_sorted_as_kubernetes_does() -> None:
-    text = filters.summary({
+    refusals = {
         "a": filters.Refusal((filters.AFFINITY,)),
         "b": filters.Refusal(("Insufficient cpu", "Insufficient memory"), is_final=False),
         "c": filters.Refusal((filters.AFFINITY,)),
-    })  # fmt: skip
-    assert text == (
+    }
+    text = (
         "0/3 nodes are available: 1 Insufficient cpu, 1 Insufficient memory, "
-        "2 node(s) didn't match Pod's node affinity/selector. no new claims to deallocate, "
-        "preemption: 0/3 nodes are available: 1 No preemption victims found for incoming pod, "
-        "2 Preemption is not helpful for scheduling."
+        "2 node(s) didn't match Pod's node affinity/selector."
+    )
+    assert filters.summary(refusals) == text
+    assert filters.summary(refusals, "no.") == (
+        f"{text} no new claims to deallocate, preemption: no."
     )
 
 

@@ -185,6 +185,96 @@ def test_fewer_completions_end_an_indexed_job_early(world) -> None:
     assert marks == ["0"]
 
 
+def ranked(name: str, priority: int, cpu: str, **spec) -> objects.Object:
+    made = pod(name, container={"resources": {"requests": {"cpu": cpu}}}, **spec)
+    made["spec"]["priorityClassName"] = f"p{priority}"
+    return made
+
+
+@pytest.fixture
+def ranks(world) -> World:
+    """A world with classes p0, p10, p100 and nodes of 8 CPUs."""
+    for value in (0, 10, 100):
+        made = {"metadata": {"name": f"p{value}"}, "value": value}
+        world.view.create("priorityclasses.scheduling.k8s.io", made)
+    return world
+
+
+def test_an_important_pod_sends_the_least_important_ones_away(ranks) -> None:
+    for made in (ranked("a", 10, "6"), ranked("b", 0, "3"), ranked("c", 0, "3")):
+        ranks.view.create("pods", made, "default")
+        ranks.settle()
+    ranks.view.create("pods", ranked("urgent", 100, "7"), "default")
+    ranks.settle()
+    node = {one["metadata"]["name"]: one["spec"].get("nodeName") for one in ranks.pods()}
+    assert node == {"a": "node-1", "urgent": "node-2"}
+    uid = ranks.view.get("pods", "urgent", "default")["metadata"]["uid"]
+    assert ranks.events("Preempted") == [f"Preempted by pod {uid} on node node-2"]
+    assert ranks.events("FailedScheduling") == [
+        "0/2 nodes are available: 2 Insufficient cpu.",
+        "0/2 nodes are available: 2 Insufficient cpu. no new claims to deallocate, preemption: "
+        "not eligible due to a terminating pod on the nominated node.",
+    ]
+    assert "nominatedNodeName" not in ranks.view.get("pods", "urgent", "default")["status"]
+
+
+def test_as_few_as_possible_are_sent_away(ranks) -> None:
+    for name, priority, cpu in (("a", 100, "8"), ("b", 0, "4"), ("c", 10, "2"), ("d", 0, "2")):
+        ranks.view.create("pods", ranked(name, priority, cpu), "default")
+        ranks.settle()
+    ranks.view.create("pods", ranked("urgent", 100, "4"), "default")
+    ranks.settle()
+    assert sorted(one["metadata"]["name"] for one in ranks.pods()) == ["a", "c", "d", "urgent"]
+
+
+def test_who_is_sent_away_does_not_come_back_in_between(ranks) -> None:
+    labels = {"app": "web"}
+    spec = ranked("web", 0, "8")["spec"]
+    template = {"metadata": {"labels": labels}, "spec": spec}
+    shape = {"replicas": 2, "selector": {"matchLabels": labels}, "template": template}
+    ranks.view.create("replicasets.apps", {"metadata": {"name": "web"}, "spec": shape}, "default")
+    ranks.settle()
+    ranks.view.create("pods", ranked("urgent", 10, "8"), "default")
+    ranks.settle()
+    placed = [one["metadata"]["name"] for one in ranks.pods() if one["spec"].get("nodeName")]
+    assert len(placed) == 2
+    assert "urgent" in placed
+
+
+def test_a_pod_that_may_not_send_others_away_waits(ranks) -> None:
+    for name in ("a", "b"):
+        ranks.view.create("pods", ranked(name, 0, "8"), "default")
+    ranks.settle()
+    polite = {"metadata": {"name": "p5"}, "value": 5, "preemptionPolicy": "Never"}
+    ranks.view.create("priorityclasses.scheduling.k8s.io", polite)
+    ranks.view.create("pods", ranked("p", 5, "8"), "default")
+    ranks.view.create("pods", ranked("same", 0, "8"), "default")
+    ranks.settle()
+    assert ranks.events("FailedScheduling") == [
+        "0/2 nodes are available: 2 Insufficient cpu. no new claims to deallocate, preemption: "
+        "0/2 nodes are available: 2 No preemption victims found for incoming pod.",
+        "0/2 nodes are available: 2 Insufficient cpu. no new claims to deallocate, preemption: "
+        "not eligible due to preemptionPolicy=Never.",
+    ]
+
+
+def test_a_disruption_budget_turns_the_choice_to_another_node(ranks) -> None:
+    for name in ("a", "b"):
+        made = ranked(name, 0, "8")
+        made["metadata"]["labels"] = {"name": name}
+        ranks.view.create("pods", made, "default")
+        ranks.settle()
+    (kept,) = (one for one in ranks.pods() if one["spec"]["nodeName"] == "node-1")
+    selector = {"matchLabels": kept["metadata"]["labels"]}
+    budget = {"metadata": {"name": "b"}, "spec": {"minAvailable": 1, "selector": selector}}
+    ranks.view.create("poddisruptionbudgets.policy", budget, "default")
+    ranks.settle()
+    ranks.view.create("pods", ranked("urgent", 10, "8"), "default")
+    ranks.settle()
+    node = {one["metadata"]["name"]: one["spec"].get("nodeName") for one in ranks.pods()}
+    assert node == {kept["metadata"]["name"]: "node-1", "urgent": "node-2"}
+
+
 def test_a_full_node_sends_pods_to_the_other_and_then_nowhere(world) -> None:
     asking = {"container": {"resources": {"requests": {"cpu": "5"}}}}
     for name in ("a", "b", "c"):

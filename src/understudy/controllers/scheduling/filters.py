@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -22,6 +22,8 @@ SPREAD_LABEL: Final = f"{SPREAD} (missing required label)"
 TOGETHER: Final = "node(s) didn't match pod affinity rules"
 APART: Final = "node(s) didn't match pod anti-affinity rules"
 OTHERS_APART: Final = "node(s) didn't satisfy existing pods anti-affinity rules"
+
+NOT_HELPFUL: Final = "Preemption is not helpful for scheduling"
 
 BY_NODES: Final = "nodes"
 BY_PODS: Final = "pods"
@@ -56,6 +58,25 @@ class Load:
     pods: int = 0
     ports: Counter[tuple[str, str, int]] = field(default_factory=Counter)
 
+    def add(self, pod: objects.Object, sign: int = 1) -> None:
+        """Count a pod in, or out."""
+        for name, asked in requests.of_pod(pod).items():
+            self.requested[name] += sign * asked
+        cpu, memory = requests.nominal(pod)
+        self.cpu += sign * cpu
+        self.memory += sign * memory
+        self.pods += sign
+        for port in requests.ports_of(pod):
+            self.ports[port] += sign
+
+
+def load_of(pods: Iterable[objects.Object]) -> Load:
+    """Return what some pods use together."""
+    load = Load()
+    for pod in pods:
+        load.add(pod)
+    return load
+
 
 class Loads:
     """What every node's pods use, kept current from pod changes."""
@@ -86,15 +107,7 @@ class Loads:
             self._change(*known, -1)
 
     def _change(self, node: str, pod: objects.Object, sign: int) -> None:
-        load = self._loads.setdefault(node, Load())
-        for name, asked in requests.of_pod(pod).items():
-            load.requested[name] += sign * asked
-        cpu, memory = requests.nominal(pod)
-        load.cpu += sign * cpu
-        load.memory += sign * memory
-        load.pods += sign
-        for port in requests.ports_of(pod):
-            load.ports[port] += sign
+        self._loads.setdefault(node, Load()).add(pod, sign)
 
 
 def check(pod: objects.Object, node: objects.Object, load: Load) -> Refusal | None:
@@ -263,23 +276,24 @@ def _same_place(term: objects.Object, node: objects.Object, other: objects.Objec
     return here is not None and objects.labels_of(other).get(key) == here
 
 
-def summary(refusals: dict[str, Refusal]) -> str:
+def summary(refusals: Mapping[str, Refusal], about_preemption: str = "") -> str:
     """Return the FailedScheduling text for nodes that were each refused.
+
+    `about_preemption` is why sending other pods away did not help; empty if it is being done.
 
     Example: `0/2 nodes are available: 2 Insufficient cpu. no new claims to deallocate,
     preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling.`
     """
-    total = len(refusals)
-    why = Counter(reason for refusal in refusals.values() for reason in refusal.reasons)
-    helpless = Counter(
-        "Preemption is not helpful for scheduling" if refusal.is_final
-        else "No preemption victims found for incoming pod"
-        for refusal in refusals.values()
-    )  # fmt: skip
-    return (
-        f"0/{total} nodes are available: {_histogram(why)}. no new claims to deallocate, "
-        f"preemption: 0/{total} nodes are available: {_histogram(helpless)}."
-    )
+    text = unavailable(reason for refusal in refusals.values() for reason in refusal.reasons)
+    text = f"0/{len(refusals)} nodes are available: {text}."
+    if about_preemption:
+        text += f" no new claims to deallocate, preemption: {about_preemption}"
+    return text
+
+
+def unavailable(reasons: Iterable[str]) -> str:
+    """Return how many nodes have each reason, e.g. `1 Insufficient cpu, 2 Too many pods`."""
+    return _histogram(Counter(reasons))
 
 
 def _histogram(counts: Counter[str]) -> str:

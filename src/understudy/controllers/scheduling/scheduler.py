@@ -6,16 +6,20 @@ goes. Keys are `(namespace, name)`. Source: pkg/scheduler.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Sequence
 from typing import Final
 
 from understudy.controllers import changes, clusters, reactor, recorders
-from understudy.controllers.scheduling import filters, matching, requests, volumes
+from understudy.controllers.scheduling import filters, matching, preemption, requests, volumes
 from understudy.controllers.storage import binding
 from understudy.controllers.workloads import pods
-from understudy.kube import identities, objects
+from understudy.kapi.store import entries
+from understudy.kube import identities, objects, statuses
 
 NAME: Final = "default-scheduler"
 _APART: Final = b'"podAntiAffinity":'
+_PROMISED: Final = b'"nominatedNodeName":'
 VOLUME_CHECK_S: Final = 1.0
 """How often a pod looks whether its volumes are bound by now."""
 HELPFUL: Final = frozenset({
@@ -35,6 +39,7 @@ class Scheduler:
         self._loads: filters.Loads | None = None
         self._apart: set[identities.ObjectKey] = set()
         self._stuck: dict[identities.ObjectKey, frozenset[str]] = {}
+        self._promised: dict[identities.ObjectKey, str] | None = None
 
     # ------------------------------------------------------------------ observing
 
@@ -48,6 +53,8 @@ class Scheduler:
             return
         key = change.key
         bound = b'"nodeName":' in change.entry.encoded
+        if self._promised is not None:
+            self._note_promise(change.entry, bound=bound, deleted=change.deleted)
         if bound:
             if self._loads is not None:
                 self._count(change)
@@ -86,6 +93,27 @@ class Scheduler:
                         self._apart.add(key)
         return self._loads
 
+    def _note_promise(self, entry: entries.Entry, *, bound: bool, deleted: bool) -> None:
+        """Remember which node a pod without one was promised."""
+        assert self._promised is not None, "asked before"
+        key = identities.ObjectKey(entry.namespace, entry.name)
+        if not bound and not deleted and _PROMISED in entry.encoded:
+            self._promised[key] = _nominated(self.cluster.parsed.load(entry))
+        else:
+            self._promised.pop(key, None)
+
+    def _promised_to_others(self, pod: objects.Object, node: str) -> list[objects.Object]:
+        """Return the pods without a node that were promised this one and go before `pod`."""
+        if self._promised is None:
+            self._promised = {}
+            for entry in self.cluster.entries("pods"):
+                bound = b'"nodeName":' in entry.encoded
+                self._note_promise(entry, bound=bound, deleted=False)
+        own, least = clusters.key_of(pod), preemption.priority_of(pod)
+        promised = [key for key, name in self._promised.items() if name == node and key != own]
+        found = (self.cluster.peek("pods", *key) for key in promised)
+        return [one for one in found if one is not None and preemption.priority_of(one) >= least]
+
     # ------------------------------------------------------------------ scheduling
 
     def reconcile(self, key: reactor.Key) -> float | None:
@@ -93,10 +121,10 @@ class Scheduler:
         if pod is None or not _is_ours(pod):
             return None
         needs = volumes.needs_of(self.cluster, pod)
-        nominated = str((pod.get("status") or {}).get("nominatedNodeName") or "")
-        if nominated and not needs.refusal:
-            return self._await_volumes(pod, needs, nominated)
         nodes = list(self.cluster.each("nodes"))
+        nominated = _nominated(pod)
+        if nominated and not needs.refusal and self._still_fits(pod, nominated, nodes):
+            return self._await_volumes(pod, needs, nominated)
         if not nodes:
             self._refuse(pod, "no nodes available to schedule pods", [filters.BY_NODES])
         elif needs.refusal:
@@ -107,13 +135,34 @@ class Scheduler:
             if fitting:
                 return self._place(pod, needs, self._emptiest(pod, fitting))
             helped = [filters.BY_NODES, *(one.helped_by for one in refusals.values())]
-            self._refuse(pod, filters.summary(refusals), helped)
+            self._preempt(pod, nodes, refusals, helped)
         return None
+
+    def _still_fits(self, pod: objects.Object, name: str, nodes: list[objects.Object]) -> bool:
+        """Whether a pod may go to the node it was promised; its volumes are chosen for that one."""
+        node = next((one for one in nodes if objects.name_of(one) == name), None)
+        if node is None:
+            return False
+        refusal = filters.check(pod, node, self._load(pod, name))
+        placed = self._placed(pod, nodes) if refusal is None else None
+        if placed is not None:
+            refusal = filters.check_neighbours(pod, node, nodes, placed)
+        return refusal is None
+
+    def _load(self, pod: objects.Object, node: str) -> filters.Load:
+        """Return what a node's pods use, those included that were promised the room."""
+        loads = self._known_loads()
+        promised = self._promised_to_others(pod, node)
+        if not promised:
+            return loads.of(node)
+        return filters.load_of([*self._running_on(node), *promised])
+
+    def _running_on(self, node: str) -> list[objects.Object]:
+        return [one for one in self.cluster.indexes.pods_on(node) if not pods.is_over(one)]
 
     def _filter(
         self, pod: objects.Object, nodes: list[objects.Object], needs: volumes.Needs
     ) -> tuple[list[objects.Object], dict[str, filters.Refusal]]:
-        loads = self._known_loads()
         only = matching.only_nodes(pod)
         placed = self._placed(pod, nodes)
         fitting: list[objects.Object] = []
@@ -123,7 +172,7 @@ class Scheduler:
             refusal = None
             if only is not None and name not in only:
                 refusal = filters.Refusal((filters.EXCLUDED,))
-            refusal = refusal or filters.check(pod, node, loads.of(name))
+            refusal = refusal or filters.check(pod, node, self._load(pod, name))
             if refusal is None and (needs.bound or needs.waiting):
                 why = volumes.check(self.cluster, needs, node)
                 if why:
@@ -146,8 +195,7 @@ class Scheduler:
         return [
             filters.Placed(other, node)
             for node in nodes
-            for other in self.cluster.indexes.pods_on(objects.name_of(node))
-            if not pods.is_over(other)
+            for other in self._running_on(objects.name_of(node))
         ]
 
     def _emptiest(self, pod: objects.Object, nodes: list[objects.Object]) -> objects.Object:
@@ -164,6 +212,100 @@ class Scheduler:
 
         return min(nodes, key=fullness)
 
+    # ------------------------------------------------------------------ preemption
+
+    def _preempt(
+        self,
+        pod: objects.Object,
+        nodes: list[objects.Object],
+        refusals: dict[str, filters.Refusal],
+        helped_by: list[str],
+    ) -> None:
+        """Make room for a pod at the cost of less important ones, or say why that is no help."""
+        on_nominated = self._running_on(_nominated(pod)) if _nominated(pod) else []
+        why = preemption.ineligible(pod, on_nominated)
+        if why:
+            self._refuse(pod, filters.summary(refusals, why), helped_by)
+            return
+        candidates, useless = self._candidates(pod, nodes, refusals)
+        if not candidates:
+            helpless = filters.unavailable(useless)
+            why = f"0/{len(nodes)} nodes are available: {helpless}."
+            self._refuse(pod, filters.summary(refusals, why), helped_by, nominated="")
+            return
+        chosen = preemption.least(candidates)
+        for victim in chosen.victims:
+            self._evict(victim, pod, chosen.node)
+        for key in [key for key, node in (self._promised or {}).items() if node == chosen.node]:
+            other = self.cluster.peek("pods", *key)
+            if other is not None and preemption.priority_of(other) < preemption.priority_of(pod):
+                self._nominate(other, "")
+        self._refuse(pod, filters.summary(refusals), helped_by, nominated=chosen.node)
+
+    def _candidates(
+        self,
+        pod: objects.Object,
+        nodes: list[objects.Object],
+        refusals: dict[str, filters.Refusal],
+    ) -> tuple[list[preemption.Candidate], list[str]]:
+        """Return where sending pods away helps, and for the other nodes why it does not."""
+        budgets = list(self.cluster.each("poddisruptionbudgets.policy"))
+        placed = self._placed(pod, nodes)
+
+        def fits(node: objects.Object, left: Sequence[objects.Object]) -> filters.Refusal | None:
+            name = objects.name_of(node)
+            load = filters.load_of([*left, *self._promised_to_others(pod, name)])
+            refusal = filters.check(pod, node, load)
+            if refusal is None and placed is not None:
+                there = {objects.uid_of(one) for one in left}
+                rest = [
+                    one for one in placed
+                    if objects.name_of(one.node) != name or objects.uid_of(one.pod) in there
+                ]  # fmt: skip
+                refusal = filters.check_neighbours(pod, node, nodes, rest)
+            return refusal
+
+        candidates: list[preemption.Candidate] = []
+        useless: list[str] = []
+        for node in nodes:
+            name = objects.name_of(node)
+            if refusals[name].is_final:
+                useless.append(filters.NOT_HELPFUL)
+                continue
+            found = preemption.consider(pod, node, self._running_on(name), fits, budgets)
+            if isinstance(found, preemption.Candidate):
+                candidates.append(found)
+            else:
+                useless += found.reasons
+        return candidates, useless
+
+    def _evict(self, victim: objects.Object, pod: objects.Object, node: str) -> None:
+        namespace, name = objects.namespace_of(victim), objects.name_of(victim)
+        by = (pod.get("spec") or {}).get("schedulerName") or NAME
+        condition: objects.Object = {
+            "type": "DisruptionTarget",
+            "status": "True",
+            "reason": preemption.REASON,
+            "message": f"{by}: preempting to accommodate a higher priority pod",
+            "lastProbeTime": None,
+            "lastTransitionTime": self.cluster.stamp(),
+            "observedGeneration": objects.metadata(victim).get("generation"),
+        }
+        body = {"status": {"conditions": [condition]}}
+        with contextlib.suppress(statuses.NotFoundError):
+            self.cluster.patch("pods", namespace, name, body, subresource="status")
+            self.cluster.delete("pods", namespace, name, uid=objects.uid_of(victim))
+        self.recorder.event(
+            victim, "Normal", "Preempted", "Preempting",
+            f"Preempted by pod {objects.uid_of(pod)} on node {node}", related=pod,
+        )  # fmt: skip
+
+    def _nominate(self, pod: objects.Object, node: str) -> None:
+        body = {"status": {"nominatedNodeName": node or None}}
+        namespace, name = objects.namespace_of(pod), objects.name_of(pod)
+        with contextlib.suppress(statuses.NotFoundError):
+            self.cluster.patch("pods", namespace, name, body, subresource="status")
+
     # ------------------------------------------------------------------ writing
 
     def _place(
@@ -173,9 +315,7 @@ class Scheduler:
         if not needs.waiting:
             self._bind(pod, name)
             return None
-        namespace, pod_name = objects.namespace_of(pod), objects.name_of(pod)
-        body = {"status": {"nominatedNodeName": name}}
-        self.cluster.patch("pods", namespace, pod_name, body, subresource="status")
+        self._nominate(pod, name)
         taken: set[str] = set()
         for claim in needs.waiting:
             volume = volumes.find(self.cluster, claim, node, taken)
@@ -205,27 +345,43 @@ class Scheduler:
             f"Successfully assigned {namespace}/{name} to {node}",
         )  # fmt: skip
 
-    def _refuse(self, pod: objects.Object, message: str, helped_by: list[str]) -> None:
+    def _refuse(
+        self,
+        pod: objects.Object,
+        message: str,
+        helped_by: list[str],
+        *,
+        nominated: str | None = None,
+    ) -> None:
+        """Say why a pod has no node; `nominated` is the node it is promised, None for no news."""
         self._stuck[clusters.key_of(pod)] = frozenset(helped_by)
         self.recorder.event(pod, "Warning", "FailedScheduling", "Scheduling", message)
         known = pods.condition_of(pod, "PodScheduled") or {}
-        if known.get("reason") == "Unschedulable" and known.get("message") == message:
-            return
-        stamp = self.cluster.stamp()
-        since = known.get("lastTransitionTime") if known.get("status") == "False" else stamp
-        condition: objects.Object = {
-            "type": "PodScheduled",
-            "status": "False",
-            "reason": "Unschedulable",
-            "message": message,
-            "lastProbeTime": None,
-            "lastTransitionTime": since,
-            "observedGeneration": objects.metadata(pod).get("generation"),
-        }
-        self.cluster.patch(
-            "pods", objects.namespace_of(pod), objects.name_of(pod),
-            {"status": {"conditions": [condition]}}, subresource="status",
-        )  # fmt: skip
+        status: objects.Object = {}
+        if nominated is not None and nominated != _nominated(pod):
+            status["nominatedNodeName"] = nominated or None
+        if known.get("reason") != "Unschedulable" or known.get("message") != message:
+            stamp = self.cluster.stamp()
+            since = known.get("lastTransitionTime") if known.get("status") == "False" else stamp
+            condition: objects.Object = {
+                "type": "PodScheduled",
+                "status": "False",
+                "reason": "Unschedulable",
+                "message": message,
+                "lastProbeTime": None,
+                "lastTransitionTime": since,
+                "observedGeneration": objects.metadata(pod).get("generation"),
+            }
+            status["conditions"] = [condition]
+        if status:
+            self.cluster.patch(
+                "pods", objects.namespace_of(pod), objects.name_of(pod),
+                {"status": status}, subresource="status",
+            )  # fmt: skip
+
+
+def _nominated(pod: objects.Object) -> str:
+    return str((pod.get("status") or {}).get("nominatedNodeName") or "")
 
 
 def _is_ours(pod: objects.Object) -> bool:
