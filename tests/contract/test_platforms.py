@@ -7,8 +7,8 @@ import pytest
 from understudy.client import views as view_clients
 from understudy.kapi import views
 from understudy.platform import kubernetes
-from understudy.platform.bus import standalone
-from understudy.testing import battery
+from understudy.platform.bus import nats, settings, standalone
+from understudy.testing import battery, brokers
 
 
 @contextlib.asynccontextmanager
@@ -30,7 +30,18 @@ async def through_two_buses(platform):
         yield outer
 
 
-WRAPS = pytest.mark.parametrize("wrap", [directly, through_the_bus, through_two_buses])
+@contextlib.asynccontextmanager
+async def through_nats(platform):
+    async with brokers.NatsServer() as server:
+        given = settings.NatsSettings(servers=(server.url,), roll_call_s=5)
+        async with nats.NatsMessageBus(given) as far, nats.NatsMessageBus(given) as near:
+            await far.subscribe("prod-eu", platform)
+            yield await near.connect("prod-eu")
+
+
+WRAPS = pytest.mark.parametrize(
+    "wrap", [directly, through_the_bus, through_two_buses, through_nats]
+)
 
 
 @WRAPS

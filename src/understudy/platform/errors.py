@@ -12,6 +12,7 @@
     |       +-- MultipleMatchingError      multiple_matching
     |       +-- NoMatchingImagesError      no_matching_images
     +-- InvalidRequestError        invalid              what was asked makes no sense
+    +-- TooLargeError              too_large            a request or an answer is too long to carry
     +-- NotFoundError              not_found            no such instance or service
     +-- UnavailableError           unavailable          no agent is connected; try again later
     |   +-- DeadlineError          timeout              no answer in time; it may still happen
@@ -175,6 +176,13 @@ class InvalidRequestError(PlatformError):
     default_code = "invalid"
 
 
+class TooLargeError(PlatformError):
+    """A request or an answer is longer than what is carried."""
+
+    default_code = "too_large"
+    default_help = "Ask for less at a time, or raise the limit on every bus."
+
+
 class NotFoundError(PlatformError):
     """There is no such instance, or service."""
 
@@ -226,9 +234,9 @@ class KickedError(FatalError):
 _CLASSES: tuple[type[PlatformError], ...] = (
     PlatformError, ClusterError, ApplyError, SyncError, MatchError, EmptySelectorError,
     WrongResourceKindError, NoMatchingServiceError, ServiceHasNoSelectorError,
-    MultipleMatchingError, NoMatchingImagesError, InvalidRequestError, NotFoundError,
-    UnavailableError, DeadlineError, CancelledCallError, UpgradeNeededError, FatalError,
-    KickedError,
+    MultipleMatchingError, NoMatchingImagesError, InvalidRequestError, TooLargeError,
+    NotFoundError, UnavailableError, DeadlineError, CancelledCallError, UpgradeNeededError,
+    FatalError, KickedError,
 )  # fmt: skip
 _BY_CODE = {cls.default_code: cls for cls in _CLASSES}
 
