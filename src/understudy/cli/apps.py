@@ -25,8 +25,8 @@ from understudy.apps import (
     records,
     settings,
 )
-from understudy.cli import appviews
-from understudy.client import connections, errors as client_errors
+from understudy.cli import appviews, sources
+from understudy.client import connections, errors as client_errors, protocol
 from understudy.kube import objects, records as codec, yamltext
 
 T = TypeVar("T")
@@ -109,6 +109,14 @@ def app(
 
 def _run(where: Where, work: Callable[[app_clients.KnativeAppClient], Awaitable[T]]) -> T:
     """Do something with a client; errors become one line and an exit code."""
+    return _connected(where, lambda _, client: work(client))
+
+
+def _connected(
+    where: Where,
+    work: Callable[[protocol.Client, app_clients.KnativeAppClient], Awaitable[T]],
+) -> T:
+    """Do something with the cluster and a client of its apps, as `_run` does."""
 
     async def body() -> T:
         access = connections.connect(kubeconfig=where.kubeconfig, context=where.context)
@@ -119,7 +127,7 @@ def _run(where: Where, work: Callable[[app_clients.KnativeAppClient], Awaitable[
             )
             client = app_clients.KnativeAppClient(access, config)
             try:
-                return await work(client)
+                return await work(access, client)
             finally:
                 await client.close()
         finally:
@@ -170,11 +178,14 @@ def deploy(
     """Make the app that SOURCE (a directory with app.yaml, or a file) describes."""
     wanted = _read(where, source)
 
-    async def work(client: app_clients.KnativeAppClient) -> None:
-        await _deploy(where, client, wanted, timeout_s=timeout, wait=not no_wait, dry_run=dry_run,
+    directory = (source if source.is_dir() else source.parent).resolve()
+
+    async def work(access: protocol.Client, client: app_clients.KnativeAppClient) -> None:
+        found = await sources.at_home(access, wanted, directory)
+        await _deploy(where, client, found, timeout_s=timeout, wait=not no_wait, dry_run=dry_run,
                       reason=reason)  # fmt: skip
 
-    _run(where, work)
+    _connected(where, work)
 
 
 async def _deploy(

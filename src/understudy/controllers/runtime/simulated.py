@@ -20,7 +20,7 @@ from understudy.kube import objects, statuses
 SIMULATED: Final = "understudy.dev/simulated"
 """Annotation of the leases of nodes whose kubelet is simulated here."""
 PROCESSES: Final = "understudy.dev/processes"
-"""Annotation of the lease of the node whose pods run as local processes."""
+"""Annotation of the lease, and label, of the node whose pods run as local processes."""
 LEASE_NAMESPACE: Final = "kube-node-lease"
 LEASES: Final = "leases.coordination.k8s.io"
 LEASE_S: Final = 40

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
@@ -116,6 +117,12 @@ class Container:
         if self.waiting and self.ended is not None and not self.is_running:
             shown = self.ended
         return {"terminated": shown} if shown else {}
+
+    def close_input(self) -> None:
+        """Let go of what attached clients write to: the process reads an end."""
+        for descriptor in {self.input, self.terminal} - {-1}:
+            os.close(descriptor)
+        self.input = self.terminal = -1
 
     def restarts_after_end(self, pod_policy: str) -> bool:
         """Whether it is started again after its newest run, as its restart policy says."""

@@ -9,9 +9,6 @@ from typing import Final
 from understudy.controllers.runtime.processes import environments, folders, supervisors, volumes
 from understudy.kube import objects, quantities
 
-SOURCE: Final = "understudy.dev/source"
-"""Annotation of a pod: the directory on this machine that stands in for its images. Containers
-without a workingDir start there."""
 NICE_UNASKED: Final = 5
 """Added to the priority of containers that request no CPU, so that those that do come first."""
 
@@ -60,14 +57,7 @@ def _directory(pod: objects.Object, container: objects.Object, kept: folders.Fol
     root = kept.root(objects.uid_of(pod), str(container["name"]))
     wanted = str(container.get("workingDir") or "")
     if not wanted:
-        source = objects.annotations_of(pod).get(SOURCE)
-        if not source:
-            return root
-        if not Path(source).is_dir():
-            raise CreateContainerError(
-                f"annotation {SOURCE}: {source} is not a directory of this machine"
-            )
-        return Path(source)
+        return root
     mounted = volumes.beneath(root, wanted)
     if mounted.is_dir():
         return mounted

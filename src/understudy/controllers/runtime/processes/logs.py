@@ -10,7 +10,7 @@ import contextlib
 import datetime as dt
 import io
 import os
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -29,11 +29,13 @@ class Line:
 
     Attributes:
         stamp: Its time, RFC 3339 with nanoseconds.
+        is_begun: It goes on where the line before it stopped.
         shown: What the process wrote, with the line's end if it had one.
     """
 
     stamp: bytes
     shown: bytes
+    is_begun: bool
 
 
 def tail(path: Path, lines_max: int) -> list[Line]:
@@ -51,7 +53,7 @@ async def read(
     is_alive: Callable[[], bool],
     clock: clocks.Clock,
     follow_s: float,
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     """Yield the wanted part of a log, in pieces; with `follow` until nobody writes it any more."""
     left = options.limit_bytes
     since = stamp_of(options.since) if options.since is not None else b""
@@ -89,6 +91,7 @@ class _Reader:
         self._path = path
         self._files = _open(path)
         self._rest = b""
+        self._is_begun = False
         if tail_lines is not None:
             first = _seek_tail(self._files, tail_lines)
             for file in self._files[:first]:
@@ -101,7 +104,10 @@ class _Reader:
         while self._files:
             while data := self._files[0].read(CHUNK_BYTES):
                 whole, newline, self._rest = (self._rest + data).rpartition(b"\n")
-                yield _lines(whole + newline)
+                lines = _lines(whole + newline, is_begun=self._is_begun)
+                if lines:
+                    self._is_begun = not lines[-1].shown.endswith(b"\n")
+                yield lines
             if len(self._files) == 1:
                 self._follow_rotation()
                 if len(self._files) == 1:
@@ -155,18 +161,22 @@ def _seek_tail(files: list[io.BufferedReader], lines_max: int) -> int:
     return 0
 
 
-def _lines(data: bytes) -> list[Line]:
+def _lines(data: bytes, *, is_begun: bool = False) -> list[Line]:
     found = []
     for line in data.split(b"\n"):
         if len(line) >= _TEXT_AT:
             text = line[_TEXT_AT:]
             is_whole = line[_STAMP_BYTES + 1 : _STAMP_BYTES + 2] == b"F"
-            found.append(Line(line[:_STAMP_BYTES], text + b"\n" if is_whole else text))
+            shown = text + b"\n" if is_whole else text
+            found.append(Line(line[:_STAMP_BYTES], shown, is_begun))
+            is_begun = not is_whole
     return found
 
 
 def _shown(lines: list[Line], since: bytes, *, timestamps: bool) -> bytes:
     kept = [line for line in lines if line.stamp >= since]
     if timestamps:
-        return b"".join(line.stamp + b" " + line.shown for line in kept)
+        return b"".join(
+            line.shown if line.is_begun else line.stamp + b" " + line.shown for line in kept
+        )
     return b"".join(line.shown for line in kept)

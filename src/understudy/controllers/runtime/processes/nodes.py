@@ -31,6 +31,7 @@ class ProcessNode(simulated.SimulatedNodes):
         if self.cluster.entry("nodes", "", self._node) is None:
             machine = platform.machine().lower()
             self.add(self._node, {
+                simulated.PROCESSES: "true",
                 "kubernetes.io/os": platform.system().lower(),
                 "kubernetes.io/arch": _ARCHITECTURES.get(machine, machine),
             })  # fmt: skip

@@ -12,6 +12,7 @@ from understudy.aio import tasks
 from understudy.controllers import clusters, reactor, recorders, registry
 from understudy.controllers.runtime import ports, provisioner
 from understudy.controllers.runtime.processes import (
+    access,
     environments,
     folders,
     hosts,
@@ -41,6 +42,13 @@ class ProcessRuntime:
         self._folders = folders.Folders(chosen.directory)
         self._kubelet: kubelet.ProcessKubelet | None = None
         self._prober: probing.Prober | None = None
+        self._access: access.PodAccess | None = None
+
+    @property
+    def pods(self) -> access.PodAccess:
+        """What clients may do with the pods; once the controllers are made."""
+        assert self._access is not None, "the reactor has made the controllers"
+        return self._access
 
     def controllers(self) -> list[registry.Factory]:
         """Return what makes the runtime's controllers."""
@@ -49,6 +57,8 @@ class ProcessRuntime:
     async def close(self) -> None:
         """End every process, gently at first; the reactor has stopped before."""
         await self._tasks.stop()
+        if self._access is not None:
+            await self._access.close()
         found = self._kubelet.workers.values() if self._kubelet is not None else ()
         processes = [process for worker in found for process in worker.processes()]
         for process in processes:
@@ -85,6 +95,7 @@ class ProcessRuntime:
                 allocatable=nodes.sizes(self._folders.top),
             )
         )
+        self._access = access.PodAccess(self._kubelet.host, self._kubelet.workers)
         return self._kubelet
 
 

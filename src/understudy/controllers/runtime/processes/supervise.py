@@ -49,10 +49,14 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 
 class Log:
-    """Lines as `2026-01-01T00:00:00.000000000Z F text`; F is a whole line, P a part of one."""
+    """Lines as `2026-01-01T00:00:00.000000000Z F text`; F is a whole line, P a part of one.
 
-    def __init__(self, path: str, bytes_max: int, files_max: int) -> None:
+    What a terminal shows is kept at once, so that whoever watches sees a prompt.
+    """
+
+    def __init__(self, path: str, bytes_max: int, files_max: int, *, is_terminal: bool) -> None:
         self.path = path
+        self.is_terminal = is_terminal
         self.bytes_max = bytes_max
         self.files_max = files_max
         self.rest = b""
@@ -73,6 +77,8 @@ class Log:
             out.append(b"%s P %s\n" % (stamp, self.rest[:LINE_BYTES_MAX]))
             self.rest = self.rest[LINE_BYTES_MAX:]
         self.write(b"".join(out))
+        if self.is_terminal:
+            self.finish()
 
     def finish(self) -> None:
         """Write the line that has no end."""
@@ -213,7 +219,7 @@ class Supervisor:
         given = {one for one in stdio if one >= 0}
         self.output = int(launch["output"])  # type: ignore[call-overload]
         if launch["log"]:
-            self.log = Log(**launch["log"])  # type: ignore[arg-type]
+            self.log = Log(**launch["log"], is_terminal=self.output >= 0)  # type: ignore[arg-type]
             if self.output < 0:
                 self.output, writing = os.pipe()
                 stdio = [one if one >= 0 or number == 0 else writing

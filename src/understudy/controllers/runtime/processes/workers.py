@@ -126,7 +126,7 @@ class PodWorker:
     def close(self) -> None:
         """Let go of what is held for processes that have ended; the pod stays as it is."""
         for one in self.containers:
-            _close_input(one)
+            one.close_input()
 
     def _is_complete(self) -> bool:
         """Whether no container will be started again by itself."""
@@ -339,7 +339,7 @@ class PodWorker:
         assert process is not None, "what ended has run"
         if one.watching is not None:
             one.watching.cancel()
-        _close_input(one)
+        one.close_input()
         stamp = self.host.cluster.stamp()
         one.is_ready = one.is_started = False
         one.stop = one.watching = None
@@ -587,12 +587,6 @@ def _stdio(one: containers.Container) -> tuple[supervisors.Stdio, list[int]]:
         os.set_blocking(one.input, False)
         return supervisors.Stdio(stdin=reading), [reading]
     return supervisors.Stdio(), []
-
-
-def _close_input(one: containers.Container) -> None:
-    for descriptor in {one.input, one.terminal} - {-1}:
-        os.close(descriptor)
-    one.input = one.terminal = -1
 
 
 def _duration(seconds: float) -> str:
