@@ -8,7 +8,7 @@ was faster. Status is computed from Service, Revisions and pods: three requests,
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -17,6 +17,7 @@ from understudy.apps import (
     domains,
     errors,
     keys,
+    logs,
     names,
     podstates,
     records,
@@ -117,6 +118,16 @@ class AppClient(Protocol):
         Args:
             replica_id: The app and the pod's name; a pod of another app is refused.
             force: Without grace.
+        """
+        ...
+
+    def logs(
+        self, app_id: records.Identifier, query: logs.LogQuery, *, follow: bool = False
+    ) -> AsyncGenerator[logs.LogLine, None]:
+        """Yield the lines that an app's replicas wrote; with `follow` also those they will write.
+
+        Raises:
+            AppNotFoundError: No such app, or no such replica of it.
         """
         ...
 
@@ -360,6 +371,25 @@ class KnativeAppClient:
             return
         except ClusterErrors as error:
             raise errors.from_cluster(doing, error) from error
+
+    async def logs(
+        self, app_id: records.Identifier, query: logs.LogQuery, *, follow: bool = False
+    ) -> AsyncGenerator[logs.LogLine, None]:
+        doing = f"read logs of app {app_id}"
+        if await self._find(doing, app_id, for_reading=True) is None:
+            raise errors.AppNotFoundError(f"{doing}: there is no such app")
+        service = names.kservice_name(app_id)
+        reader = logs.Reader(self._client, self.settings.namespace, service, self._clock)
+        try:
+            pods = await reader.pods(query)
+        except ClusterErrors as error:
+            raise errors.from_cluster(doing, error) from error
+        if query.replica and not pods:
+            raise errors.AppNotFoundError(f"{doing}: it has no replica {query.replica}")
+        lines = reader.follow(pods, query) if follow else reader.read(pods, query)
+        async with contextlib.aclosing(lines):
+            async for line in lines:
+                yield line
 
     # ------------------------------------------------------------------ watch
 

@@ -1,15 +1,16 @@
 """`HttpClient`: the Client protocol over HTTP(S), for any Kubernetes API server.
 
 One connection pool per client; connections are reused and never shared between clients. Answers
-are read whole except for watches, which are read line by line as they come. A request that the
-server refused to take (429, or 503 with Retry-After) is sent again after the time it asked for, at
-most `HttpSettings.retries_max` times; every other refusal is the caller's to see.
+are read whole except for watches and logs, which are read line by line as they come. A request
+that the server refused to take (429, or 503 with Retry-After) is sent again after the time it
+asked for, at most `HttpSettings.retries_max` times; every other refusal is the caller's to see.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime as dt
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -222,26 +223,30 @@ class HttpClient:
             if answer.status >= 300:
                 raise _refusal(answer.status, await answer.read(), self.access.server)
             async for line in self._lines(answer):
+                if not line.strip():
+                    continue
                 event = self._parse(line)
                 yield protocol.WatchEvent(event["type"], event["object"])
         finally:
             answer.close()
 
-    async def _lines(self, answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-        """Yield the lines of a stream; an object of any size is one line."""
+    async def _lines(
+        self, answer: aiohttp.ClientResponse, *, unended: bool = False
+    ) -> AsyncIterator[bytes]:
+        """Yield the lines of a stream (an object of any size is one), the `unended` last too."""
         parts: list[bytes] = []
         try:
             async for chunk in answer.content.iter_any():
                 *ended, rest = chunk.split(b"\n")
                 for line in ended:
-                    whole = b"".join((*parts, line))
+                    yield b"".join((*parts, line))
                     parts.clear()
-                    if whole.strip():
-                        yield whole
                 if rest:
                     parts.append(rest)
         except (aiohttp.ClientError, TimeoutError) as error:
             raise self._transport_error(error) from error
+        if parts and unended:
+            yield b"".join(parts)
 
     # ------------------------------------------------------------------ writes
 
@@ -369,6 +374,38 @@ class HttpClient:
             query=_query(labelSelector=label_selector, fieldSelector=field_selector),
             body=orjson.dumps(_delete_options(propagation_policy, grace_period_s, dry_run)),
         )
+
+    # ------------------------------------------------------------------ logs
+
+    async def logs(
+        self,
+        pod: str,
+        *,
+        namespace: str,
+        container: str = "",
+        follow: bool = False,
+        previous: bool = False,
+        timestamps: bool = False,
+        since: dt.datetime | None = None,
+        tail_lines: int | None = None,
+    ) -> AsyncGenerator[bytes, None]:
+        query = _query(
+            container=container,
+            follow="true" if follow else "",
+            previous="true" if previous else "",
+            timestamps="true" if timestamps else "",
+            sinceTime=clocks.rfc3339(since) if since is not None else "",
+            tailLines="" if tail_lines is None else str(tail_lines),
+        )
+        path = _path(await self._find("pods"), namespace, pod, "log")
+        answer = await self._send("GET", path, query=query, streaming=True)
+        try:
+            if answer.status >= 300:
+                raise _refusal(answer.status, await answer.read(), self.access.server)
+            async for line in self._lines(answer, unended=True):
+                yield line.rstrip(b"\r")
+        finally:
+            answer.close()
 
     # ------------------------------------------------------------------ requests
 

@@ -8,6 +8,7 @@ is used. Objects given are not changed; objects returned are the caller's own.
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -216,6 +217,32 @@ class Client(Protocol):
         dry_run: bool = False,
     ) -> None:
         """Delete every object that the selectors match."""
+        ...
+
+    def logs(
+        self,
+        pod: str,
+        *,
+        namespace: str,
+        container: str = "",
+        follow: bool = False,
+        previous: bool = False,
+        timestamps: bool = False,
+        since: dt.datetime | None = None,
+        tail_lines: int | None = None,
+    ) -> AsyncGenerator[bytes, None]:
+        """Yield the lines of a container's log without their ends, as they come.
+
+        Args:
+            pod: Its name.
+            namespace: Its namespace.
+            container: May be empty where the pod has one only.
+            follow: Go on until the container ends.
+            previous: Of the container's last run that ended, not of the present one.
+            timestamps: Put the time of each line and a space before it.
+            since: No older lines, to the second.
+            tail_lines: No more than the last so many.
+        """
         ...
 
     async def close(self) -> None:

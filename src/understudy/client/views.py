@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime as dt
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from typing import Generic, Protocol, TypeVar
 
@@ -226,9 +227,13 @@ class ViewLike(Protocol[R, W, D]):
         options: D,
     ) -> object: ...
 
-    async def complete(self, options: W, write: Callable[[W], T]) -> T: ...
+    async def complete(self, ref: str, options: W, write: Callable[[W], T]) -> T: ...
 
-    async def complete_deletion(self, options: D, delete: Callable[[D], T]) -> T: ...
+    async def complete_deletion(self, ref: str, options: D, delete: Callable[[D], T]) -> T: ...
+
+    async def prepare(self, ref: str, namespace: str = "", name: str = "") -> None: ...
+
+    async def converted(self, resource: R, entries: Sequence[EntryLike[R]]) -> None: ...
 
 
 class ViewClient(Generic[R, W, D]):
@@ -269,6 +274,7 @@ class ViewClient(Generic[R, W, D]):
         await asyncio.sleep(0)
         item = self._find(resource)
         discovery.require_namespace(item, namespace)
+        await self.view.prepare(item.name, namespace, name)
         return self.view.get(item.name, name, namespace, subresource=subresource)
 
     async def list(
@@ -284,8 +290,10 @@ class ViewClient(Generic[R, W, D]):
         resource_version_match: str = "",
     ) -> protocol.Listing:
         await asyncio.sleep(0)
+        item = self._find(resource)
+        await self.view.prepare(item.name, namespace)
         page = self.view.list(
-            self._find(resource).name,
+            item.name,
             namespace,
             label_selector=label_selector,
             field_selector=field_selector,
@@ -330,6 +338,7 @@ class ViewClient(Generic[R, W, D]):
             if shown == due:
                 yield _bookmark(item, watch.start.revision)
             async for event in watch:
+                await self.view.converted(watch.resource, (event.entry,))
                 yield protocol.WatchEvent(event.type, event.entry.object(watch.resource))
                 shown += 1
                 if shown == due:
@@ -358,6 +367,7 @@ class ViewClient(Generic[R, W, D]):
         namespace = namespace or objects.namespace_of(obj)
         discovery.require_namespace(item, namespace, creating=True)
         written = await self.view.complete(
+            item.name,
             self._writing(field_manager, field_validation, dry_run),
             lambda options: self.view.create(
                 item.name, obj, namespace, name=name, subresource=subresource, options=options
@@ -381,6 +391,7 @@ class ViewClient(Generic[R, W, D]):
         namespace = namespace or objects.namespace_of(obj)
         discovery.require_namespace(item, namespace)
         written = await self.view.complete(
+            item.name,
             self._writing(field_manager, field_validation, dry_run),
             lambda options: self.view.update(
                 item.name,
@@ -410,6 +421,7 @@ class ViewClient(Generic[R, W, D]):
         item = self._find(resource)
         discovery.require_namespace(item, namespace)
         written = await self.view.complete(
+            item.name,
             self._writing(field_manager, field_validation, dry_run),
             lambda options: self.view.patch(
                 item.name,
@@ -440,6 +452,7 @@ class ViewClient(Generic[R, W, D]):
         namespace = namespace or objects.namespace_of(obj)
         discovery.require_namespace(item, namespace)
         written = await self.view.complete(
+            item.name,
             self._writing(field_manager, field_validation, dry_run, force=force),
             lambda options: self.view.patch(
                 item.name,
@@ -469,6 +482,7 @@ class ViewClient(Generic[R, W, D]):
         item = self._find(resource)
         discovery.require_namespace(item, namespace)
         written = await self.view.complete_deletion(
+            item.name,
             self.view.delete_options(
                 grace_period_s=grace_period_s,
                 propagation_policy=propagation_policy,
@@ -494,6 +508,7 @@ class ViewClient(Generic[R, W, D]):
         await asyncio.sleep(0)
         item = self._find(resource)
         await self.view.complete_deletion(
+            item.name,
             self.view.delete_options(
                 grace_period_s=grace_period_s,
                 propagation_policy=propagation_policy,
@@ -506,6 +521,27 @@ class ViewClient(Generic[R, W, D]):
                 field_selector=field_selector,
                 options=options,
             ),
+        )
+
+    async def logs(
+        self,
+        pod: str,
+        *,
+        namespace: str,
+        container: str = "",
+        follow: bool = False,
+        previous: bool = False,
+        timestamps: bool = False,
+        since: dt.datetime | None = None,
+        tail_lines: int | None = None,
+    ) -> AsyncGenerator[bytes, None]:
+        """Refuse: a view holds what is known of pods, not what they write."""
+        await self.get("pods", pod, namespace=namespace)
+        nothing: tuple[bytes, ...] = ()
+        for line in nothing:
+            yield line
+        raise statuses.ServiceUnavailableError(
+            "pods/log needs a runtime that runs pods; ask the server over HTTP"
         )
 
     async def close(self) -> None:

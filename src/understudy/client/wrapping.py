@@ -6,6 +6,7 @@ may change something goes, with what it is about; reads pass straight through.
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
@@ -307,6 +308,29 @@ class WrappedClient:
             return {}
 
         await self.write(write, send)
+
+    def logs(
+        self,
+        pod: str,
+        *,
+        namespace: str,
+        container: str = "",
+        follow: bool = False,
+        previous: bool = False,
+        timestamps: bool = False,
+        since: dt.datetime | None = None,
+        tail_lines: int | None = None,
+    ) -> AsyncGenerator[bytes, None]:
+        return self.inner.logs(
+            pod,
+            namespace=namespace,
+            container=container,
+            follow=follow,
+            previous=previous,
+            timestamps=timestamps,
+            since=since,
+            tail_lines=tail_lines,
+        )
 
     async def close(self) -> None:
         await self.inner.close()
