@@ -55,6 +55,26 @@ class HttpLimits:
     write_stall_timeout_s: float = 30.0
     """How long a peer may take no byte of an answer before it is cut off."""
 
+    tunnels_max: int = 1_000
+    """Open logs that are followed, commands, attachments and forwarded ports of the whole server,
+    each with tasks and buffers of its own. Beyond it: 429 with Retry-After."""
+
+    tunnel_buffer_bytes_max: int = 256 * 1024
+    """Bytes of one tunnel that wait for a process or a port to take them; then no more are read
+    from the peer until half of them are taken."""
+
+    tunnel_streams_max: int = 256
+    """Open streams of one tunnel (a port that is forwarded needs two for each connection)."""
+
+    tunnel_silence_s: float = 30.0
+    """Time without a byte from a tunnel's peer after which it is asked whether it is there."""
+
+    tunnel_setup_s: float = 30.0
+    """How long a client may take to open the streams that it asked for, as in the kubelet."""
+
+    tunnel_linger_s: float = 5.0
+    """How long the peer of a tunnel that has ended may take to read the end and close."""
+
     watch_timeout_min_s: int = 1800
     """Lower bound of a watch's life where the client sets none; the life is drawn between this
     and twice this, as kube-apiserver does, so that clients do not come back all at once."""

@@ -7,12 +7,16 @@ connections are the server's that runs the application; those on bodies and watc
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from typing import cast
 from urllib import parse
 
+from understudy.aio import tasks
 from understudy.kapi import settings
 from understudy.kapi.http import protocol, responses
+
+log = logging.getLogger(__name__)
 
 Message = Mapping[str, object]
 Receive = Callable[[], Awaitable[Message]]
@@ -104,17 +108,19 @@ class Application:
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
             stream.closed()
+            await sink.stop()
 
 
 class _Sink:
     """Gathers what a stream sends until the peer takes it."""
 
-    __slots__ = ("_bytes", "_bytes_max", "_pieces", "changed", "ended", "sending")
+    __slots__ = ("_bytes", "_bytes_max", "_pieces", "_tasks", "changed", "ended", "sending")
 
     def __init__(self, bytes_max: int) -> None:
         self._pieces: list[bytes] = []
         self._bytes = 0
         self._bytes_max = bytes_max
+        self._tasks = tasks.TaskSet(_failed)
         self.changed = asyncio.Event()
         self.ended = False
         self.sending = False
@@ -143,6 +149,14 @@ class _Sink:
         self.ended = True
         self.changed.set()
 
+    def run(self, name: str, body: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        """Run what produces the stream as a task."""
+        return self._tasks.start(name, body)
+
+    async def stop(self) -> None:
+        """Stop what still runs."""
+        await self._tasks.stop()
+
     def take(self) -> bytes:
         """Return and forget what waits."""
         data = b"".join(self._pieces)
@@ -151,6 +165,10 @@ class _Sink:
         if not self.ended:
             self.changed.clear()
         return data
+
+
+def _failed(name: str, failure: BaseException) -> None:
+    log.error("%s failed", name, exc_info=failure)
 
 
 async def _live(receive: Receive, send: Send) -> None:

@@ -41,6 +41,8 @@ class Request:
         certificate: Verified client certificate as `ssl.SSLObject.getpeercert` gives it, or None.
         keep_alive: The client wants the connection to stay open.
         chunked: The client understands chunked framing (HTTP/1.1).
+        upgradable: The client asks for another protocol (header Upgrade) on a connection that can
+            change to one: a `Tunnel` may be the answer.
     """
 
     __slots__ = (
@@ -52,6 +54,7 @@ class Request:
         "method",
         "peer",
         "target",
+        "upgradable",
     )
 
     def __init__(
@@ -65,6 +68,7 @@ class Request:
         *,
         keep_alive: bool = True,
         chunked: bool = True,
+        upgradable: bool = False,
     ) -> None:
         self.method = method
         self.target = target
@@ -74,6 +78,7 @@ class Request:
         self.certificate = certificate
         self.keep_alive = keep_alive
         self.chunked = chunked
+        self.upgradable = upgradable
 
     def header(self, name: bytes) -> str:
         """Return a header's value, empty where it was not sent."""
@@ -107,6 +112,26 @@ class Sink(Protocol):
         """End the body; the connection may be used for further requests."""
         ...
 
+    def run(self, name: str, body: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        """Run what produces the stream as a task, which ends with the server at the latest."""
+        ...
+
+
+class Pipe(Sink, Protocol):
+    """Where a tunnel reads from and writes to; `finish` ends the connection."""
+
+    def write(self, data: bytes) -> None:
+        """Write bytes as they are."""
+        ...
+
+    def pause_reading(self) -> None:
+        """Take no more bytes from the peer for now."""
+        ...
+
+    def resume_reading(self) -> None:
+        """Take bytes again."""
+        ...
+
 
 class Stream:
     """An answer written bit by bit; subclasses produce it.
@@ -129,6 +154,25 @@ class Stream:
 
     def closed(self) -> None:
         """Let go of everything; `sink` may no longer be used."""
+
+
+class Tunnel(Stream):
+    """What speaks another protocol on a connection once it is upgraded; subclasses speak it."""
+
+    __slots__ = ()
+    status = 101
+    content_type = ""
+
+    def begun(self, pipe: Pipe) -> None:
+        """Start to speak: the peer has been told that the protocol changes."""
+        raise NotImplementedError
+
+    def received(self, data: bytes) -> None:
+        """Take what the peer says."""
+        raise NotImplementedError
+
+    def idled(self) -> None:
+        """Do something that shows whether the peer is there: it has been silent for a while."""
 
 
 class HangUp(Stream):
@@ -194,9 +238,9 @@ class Listener:
             # The loop closes their sockets in its next turns; over TLS it takes several.
             await self._clock.sleep(_CUTTING_S)
 
-    def run(self, name: str, body: Coroutine[None, None, None]) -> None:
+    def run(self, name: str, body: Coroutine[None, None, None]) -> asyncio.Task[None]:
         """Run an answer that has to wait as a task of the listener."""
-        self._tasks.start(name, body)
+        return self._tasks.start(name, body)
 
     def write_later(self, connection: Connection) -> None:
         """Write the connection's gathered frames at the end of this turn of the loop."""
@@ -226,9 +270,9 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_body", "_body_bytes", "_busy", "_certificate", "_chunked", "_closing", "_frames",
-        "_frames_bytes", "_header_bytes", "_headers", "_in_request", "_keep_alive", "_limits",
-        "_listener", "_out", "_out_bytes", "_parser", "_paused", "_peer", "_queue", "_refusal",
-        "_stream", "_target", "_transport", "deadline_s",
+        "_frames_bytes", "_header_bytes", "_headers", "_held", "_in_request", "_keep_alive",
+        "_limits", "_listener", "_out", "_out_bytes", "_parser", "_paused", "_peer", "_queue",
+        "_refusal", "_stream", "_target", "_transport", "_tunnel", "deadline_s",
     )  # fmt: skip
 
     def __init__(self, listener: Listener) -> None:
@@ -243,6 +287,8 @@ class Connection(asyncio.Protocol):
         self._paused = False
         self._closing = False
         self._stream: Stream | None = None
+        self._tunnel: Tunnel | None = None
+        self._held: bytearray | None = None
         self._chunked = True
         self._keep_alive = True
         self._frames: list[bytes] = []
@@ -286,18 +332,48 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse, and answer every request that is complete."""
+        if self._tunnel is not None:
+            self._rest()
+            self._tunnel.received(data)
+        elif self._held is not None:
+            self._hold(data)
+        else:
+            self._parse(data)
+
+    def _parse(self, data: bytes) -> None:
         while data and not self._closing:
             try:
                 self._parser.feed_data(data)
             except httptools.HttpParserUpgrade as upgrade:
-                # The answer (to plain HTTP/1.1, which we offer alone) has been given already.
                 data = data[upgrade.args[0] :]
+                if self._tunnel is not None:
+                    self._tunnel.received(data)
+                    break
                 self._parser = httptools.HttpRequestParser(self)
+                if self._busy or self._queue:
+                    # What follows is in the new protocol or in HTTP: the answer decides.
+                    self._held = bytearray()
+                    self._hold(data)
+                    break
                 continue
             except httptools.HttpParserError as error:
                 self._refuse_input(error)
             break
         self._flush()
+
+    def _hold(self, data: bytes) -> None:
+        assert self._held is not None, "an upgrade is being decided"
+        self._held += data
+        if len(self._held) > self._limits.header_bytes_max and self._transport is not None:
+            self._transport.pause_reading()
+
+    def _release(self) -> None:
+        """Pass on what came behind a request to change protocols, now that it is answered."""
+        held, self._held = self._held, None
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+        if held:
+            self.data_received(bytes(held))
 
     def eof_received(self) -> bool:
         """Keep the transport open while an answer is under way (half-closed clients)."""
@@ -375,6 +451,7 @@ class Connection(asyncio.Protocol):
             self._certificate,
             keep_alive=self._parser.should_keep_alive(),
             chunked=self._parser.get_http_version() != "1.0",
+            upgradable=self._parser.should_upgrade(),
         )
         if self._busy or self._paused or self._queue:
             self._queue.append(request)
@@ -475,6 +552,9 @@ class Connection(asyncio.Protocol):
         while self._queue and not self._busy and not self._paused and not self._closing:
             self._serve(self._queue.popleft())
             self._flush()
+        if self._held is not None and not self._queue and (self._tunnel or not self._busy):
+            self._release()
+            return
         if self._transport is None or self._closing or self._transport.is_reading():
             return
         if len(self._queue) < self._limits.pipelined_requests_max:
@@ -517,7 +597,9 @@ class Connection(asyncio.Protocol):
 
     def _rest(self) -> None:
         """Set the deadline that fits the present state."""
-        if self._busy:
+        if self._tunnel is not None:
+            self.deadline_s = self._listener.now_s + self._limits.tunnel_silence_s
+        elif self._busy:
             self.deadline_s = _NEVER
         elif self._in_request:
             self.deadline_s = self._listener.now_s + self._limits.request_timeout_s
@@ -533,6 +615,9 @@ class Connection(asyncio.Protocol):
         self._busy = True
         self._stream = stream
         self.deadline_s = _NEVER
+        if isinstance(stream, Tunnel):
+            self._begin_tunnel(stream)
+            return
         if not self._chunked:
             self._keep_alive = False
         self._put(
@@ -543,6 +628,33 @@ class Connection(asyncio.Protocol):
         # The head goes first: whatever the stream sends is written after this read.
         self._flush()
         stream.opened(self)
+
+    def _begin_tunnel(self, tunnel: Tunnel) -> None:
+        self._keep_alive = False
+        self._tunnel = tunnel
+        self._put(self._listener.heads.switching_head(tunnel.headers))
+        self._flush()
+        self._rest()
+        tunnel.begun(self)
+
+    def run(self, name: str, body: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        """Run what produces a stream as a task."""
+        return self._listener.run(name, body)
+
+    def write(self, data: bytes) -> None:
+        """Write a tunnel's bytes as they are."""
+        if data and self._transport is not None and not self._closing:
+            self._transport.write(data)
+
+    def pause_reading(self) -> None:
+        """Take no more bytes from a tunnel's peer for now."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Take bytes of a tunnel's peer again."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
 
     def send(self, data: bytes) -> None:
         """Add a piece of the stream's body."""
@@ -587,6 +699,9 @@ class Connection(asyncio.Protocol):
         """End the stream's body and go on with the next request."""
         if self._stream is None or self._transport is None:
             return
+        if self._tunnel is not None:
+            self._leave()
+            return
         if self._chunked:
             self._frames.append(b"0\r\n\r\n")
         self.write_frames()
@@ -599,8 +714,17 @@ class Connection(asyncio.Protocol):
         else:
             self._close()
 
+    def _leave(self) -> None:
+        """Let a tunnel's peer read to the end and close; what it still says is dropped."""
+        self._end_stream()
+        self._busy = False
+        self._closing = True
+        self.resume_reading()
+        self.deadline_s = self._listener.now_s + self._limits.tunnel_linger_s
+
     def _end_stream(self) -> None:
         stream, self._stream = self._stream, None
+        self._tunnel = None
         if stream is not None:
             stream.closed()
 
@@ -615,13 +739,19 @@ class Connection(asyncio.Protocol):
             )
             self._close()
             self._flush()
+        elif self._tunnel is not None and not self._paused:
+            self._rest()
+            self._tunnel.idled()
         else:
             self.abort()
 
     def shut_down(self) -> None:
         """End a stream in order, close an idle connection, let an answer finish."""
         self._keep_alive = False
-        if self._stream is not None:
+        if self._tunnel is not None:
+            self._leave()
+            self._close_transport()
+        elif self._stream is not None:
             self.finish()
         elif not self._busy:
             self._close()

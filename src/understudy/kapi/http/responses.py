@@ -15,7 +15,7 @@ YAML = "application/yaml"
 TEXT = "text/plain; charset=utf-8"
 
 _REASONS = {
-    101: "Switching Protocols", 200: "OK", 201: "Created", 202: "Accepted", 204: "No Content",
+    200: "OK", 201: "Created", 202: "Accepted", 204: "No Content",
     304: "Not Modified", 307: "Temporary Redirect", 400: "Bad Request", 401: "Unauthorized",
     403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed", 406: "Not Acceptable",
     408: "Request Timeout", 409: "Conflict", 410: "Gone", 413: "Request Entity Too Large",
@@ -87,6 +87,11 @@ class HeadWriter:
         framing = b"Transfer-Encoding: chunked\r\n" if chunked else b"Connection: close\r\n"
         start = self._start(status, content_type)
         return b"%b%b%b%b\r\n" % (start, self.date, _extra(headers), framing)
+
+    def switching_head(self, headers: Sequence[Header]) -> bytes:
+        """Return the head after which the connection speaks the protocol that `headers` name."""
+        lines = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n"
+        return b"%b%b%b\r\n" % (lines, self.date, _extra(headers))
 
     def _start(self, status: int, content_type: str) -> bytes:
         lines = f"HTTP/1.1 {status} {_REASONS.get(status, 'Unknown')}\r\n"
