@@ -11,11 +11,12 @@ from typing import IO
 
 import click
 import orjson
+import prometheus_client
 
 from understudy.aio import clocks
 from understudy.cli import serve, sessions
 from understudy.kube import objects
-from understudy.platform import errors, relaying
+from understudy.platform import errors, instrument, relaying
 from understudy.platform.bus import protocol as buses, standalone
 from understudy.platform.hub import servers, tokens
 
@@ -133,8 +134,9 @@ def _audit(target: str) -> Iterator[Callable[[objects.Object], None]]:
 async def _hub(
     settings: servers.Settings, audit: Callable[[objects.Object], None], tls_dir: Path | None
 ) -> None:
-    bus: buses.MessageBus = standalone.StandaloneMessageBus()
-    made = servers.Hub(bus, settings, audit=audit)
+    registry = prometheus_client.CollectorRegistry()
+    bus: buses.MessageBus = standalone.StandaloneMessageBus(metrics=instrument.BusMetrics(registry))
+    made = servers.Hub(bus, settings, audit=audit, registry=registry)
     await made.start()
     try:
         click.echo(f"listening on {made.url}")

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import ssl
 from collections.abc import Awaitable, Callable
@@ -21,8 +22,9 @@ from dataclasses import dataclass
 
 import aiohttp
 
-from understudy.aio import clocks, ids as id_sources
-from understudy.platform import errors, links, performing, protocol, records
+from understudy.aio import clocks, ids as id_sources, tasks
+from understudy.platform import errors, links, protocol, records
+from understudy.platform.bus import serving, wire
 
 _log = logging.getLogger(__name__)
 
@@ -102,7 +104,11 @@ class Agent:
         ids = ids or id_sources.SystemIds()
         self._tell = tell
         self._process = ids.uid()
-        self._performer = performing.Performer(platform, _nowhere)
+        self._tasks = tasks.TaskSet(_failed)
+        self._desk = serving.Desk(
+            functools.partial(wire.perform, platform), tasks=self._tasks, clock=self._clock
+        )
+        self._under_way: set[asyncio.Future[wire.Response]] = set()
         self._retry = Backoff(settings.retry_first_s, settings.retry_max_s, ids)
         self._kicked = Backoff(settings.kicked_first_s, settings.kicked_max_s, ids)
         self._stopping = asyncio.Event()
@@ -126,7 +132,8 @@ class Agent:
                         async with asyncio.timeout(wait_s):
                             await self._stopping.wait()
         finally:
-            await self._performer.stop()
+            self._desk.end(errors.UnavailableError("the agent was stopped"))
+            await self._tasks.stop()
 
     async def _turn(self, session: aiohttp.ClientSession) -> float:
         """Connect once, for as long as it lasts; return how long to wait before the next time."""
@@ -184,7 +191,7 @@ class Agent:
 
     async def _serve(self, link: links.Link, welcome: links.Welcome) -> str:
         self.epoch = welcome.epoch
-        self._performer.send_to(link.send)
+        self._link = link
         self._say(f"connected to {self._settings.hub} as {self._settings.instance}")
         self.connected.set()
         farewell: list[errors.PlatformError] = []
@@ -192,8 +199,8 @@ class Agent:
         def take(message: links.Message) -> None:
             if isinstance(message, links.Bye):
                 farewell.extend([message.error] if message.error is not None else [])
-            elif not isinstance(message, links.Hello | links.Welcome | links.Beat):
-                self._performer.take(message)
+            else:
+                self._take(message)
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -202,7 +209,7 @@ class Agent:
                 goodbye.cancel()
         finally:
             self.connected.clear()
-            self._performer.send_to(_nowhere)
+            self._link = None
         if farewell:
             raise farewell[0]
         return why
@@ -211,16 +218,44 @@ class Agent:
         await self._stopping.wait()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._settings.drain_s):
-                await self._performer.drain()
+                while self._under_way:
+                    await asyncio.wait(self._under_way)
         link.end(links.Bye())
+
+    # ------------------------------------------------------------------ requests
+
+    def _take(self, message: links.Message) -> None:
+        match message:
+            case wire.Request():
+                answer = self._desk.submit(message)
+                self._under_way.add(answer)
+                answer.add_done_callback(self._answer)
+            case wire.Cancel():
+                self._desk.cancel(message.id)
+            case wire.Acknowledge():
+                self._desk.acknowledge(message.id)
+            case _:
+                pass
+
+    def _answer(self, answer: asyncio.Future[wire.Response]) -> None:
+        """Send a response, over whichever connection there is; without one it is kept."""
+        self._under_way.discard(answer)
+        response = answer.result()
+        if self._link is None:
+            return
+        try:
+            self._link.send(wire.encode(response))
+        except errors.InvalidRequestError as error:
+            # Too long for a connection: whoever asked is told so.
+            self._link.send(wire.encode(wire.Response(id=response.id, error=error)))
 
     def _say(self, state: str) -> None:
         self.state = state
         self._tell(state)
 
 
-def _nowhere(_data: bytes) -> None:
-    """Send nothing: there is no connection, the response is kept."""
+def _failed(name: str, error: BaseException) -> None:
+    _log.error("%s ended: %s", name, error, exc_info=error)
 
 
 def _failure(error: Exception) -> str:

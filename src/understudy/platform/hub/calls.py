@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import prometheus_client
 from aiohttp import web
@@ -36,16 +35,14 @@ _STATUSES = {
 }
 """HTTP status by an error's code; 502 for what the cluster said."""
 
-Answered: TypeAlias = Callable[[web.Request, tokens.Caller], Awaitable[web.StreamResponse]]
-
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """Where requests are counted and told of."""
+    """Where requests are told of and counted, and how long a broken connection is excused."""
 
     audit: Callable[[objects.Object], None]
     requests: prometheus_client.Counter
-    durations: prometheus_client.Histogram
+    excused_s: float
 
 
 def bearer(request: web.Request) -> str:
@@ -186,7 +183,11 @@ class Callers:
             content = records.unpack(answer)
         except errors.PlatformError as error:
             watch.over(error)
-            return _status_of(error)
+            status = _status_of(error)
+            if isinstance(error, errors.UnavailableError) and not watch.identity:
+                # Nothing was sent, and the agent may be back in a moment.
+                status.headers["Retry-After"] = "1"
+            return status
         watch.over(None, answer.status)
         return web.Response(status=answer.status, headers=dict(answer.headers), body=content)
 
@@ -200,6 +201,10 @@ class Callers:
     ) -> wire.Response:
         caller, instance = self._permitted(request, needed)
         watch.caller = caller.name
+        if self._roster.is_expected(instance, self._observed.excused_s):
+            presence = await self._bus.presence(instance)
+            if presence.state != "connected":
+                raise errors.UnavailableError(presence.reason)
         asked = wire.Request(
             id=self._identity(request, caller),
             method=method,
@@ -224,9 +229,6 @@ class Callers:
         """Count a request and leave its audit record."""
         seconds = self._clock.monotonic() - watch.start
         self._observed.requests.labels(watch.method, code).inc()
-        self._observed.durations.labels(watch.method, "true" if code == "ok" else "false").observe(
-            seconds
-        )
         self._observed.audit(
             {
                 "time": clocks.rfc3339_micro(self._clock.now()),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from understudy.aio import clocks, ids as id_sources
@@ -30,6 +30,8 @@ class Entry:
     Attributes:
         session: Its agent's, of this hub; None where it has none here.
         last_seen: When something was last heard of it here.
+        broke_s: When its connection broke, on the clock's monotonic scale; None where it is there
+            or went in order.
         kicks: When its connection was taken over by another process.
     """
 
@@ -37,47 +39,35 @@ class Entry:
     epoch: int = 0
     hello: links.Hello | None = None
     last_seen: dt.datetime | None = None
+    broke_s: float | None = None
     reason: str = ""
     kicks: deque[dt.datetime] = field(default_factory=lambda: deque(maxlen=KICKS_TOLD))
 
 
 class Roster:
-    """Instances by name.
-
-    Args:
-        on_kick: Called for every connection that was taken over.
-    """
+    """Instances by name."""
 
     def __init__(
-        self,
-        bus: buses.MessageBus,
-        *,
-        clock: clocks.Clock,
-        ids: id_sources.IdSource,
-        on_kick: Callable[[], None],
+        self, bus: buses.MessageBus, *, clock: clocks.Clock, ids: id_sources.IdSource
     ) -> None:
         self._bus = bus
         self._clock = clock
         self._ids = ids
-        self._on_kick = on_kick
         self._entries: dict[str, Entry] = {}
 
-    @property
-    def connected(self) -> int:
-        """How many instances have a session here."""
-        return sum(entry.session is not None for entry in self._entries.values())
-
-    async def join(self, instance: str, hello: links.Hello) -> tuple[sessions.Session, int]:
-        """Return the session of an agent that has come, and its epoch: its old one, or a new one.
+    async def join(
+        self, instance: str, hello: links.Hello, link: links.Link
+    ) -> tuple[sessions.Session, int]:
+        """Return the session of an agent that has come, and its epoch.
 
         Raises:
             PlatformError: The bus cannot take it.
         """
         entry = self._entries.setdefault(instance, Entry())
-        present = entry.session
-        if present is not None and present.hello.agent == hello.agent:
-            return present, entry.epoch
-        made = sessions.Session(instance, hello, clock=self._clock, ids=self._ids)
+        made = sessions.Session(instance, hello, link, clock=self._clock, ids=self._ids)
+        before = entry.session
+        if before is not None and before.hello.agent != hello.agent:
+            entry.kicks.append(self._clock.now())
         subscription = await self._bus.subscribe(instance, made.platform)
         if subscription.epoch > entry.epoch:
             entry.session, entry.epoch, entry.hello = made, subscription.epoch, hello
@@ -94,18 +84,25 @@ class Roster:
 
         def over(done: asyncio.Future[errors.PlatformError]) -> None:
             subscription.close()
-            now, reason = self._clock.now(), done.result()
-            if isinstance(reason, errors.KickedError):
-                entry.kicks.append(now)
-                self._on_kick()
             if entry.session is session:
-                entry.session = None
-                entry.last_seen = now - dt.timedelta(seconds=session.silent_s())
-                entry.reason = reason.message
+                reason = done.result()
+                if isinstance(reason, errors.KickedError):
+                    # By an agent that has come to another replica.
+                    entry.kicks.append(self._clock.now())
+                entry.session, entry.reason = None, reason.message
+                entry.last_seen = self._clock.now() - dt.timedelta(seconds=session.silent_s())
+                entry.broke_s = self._clock.monotonic() if session.is_broken else None
             self._forget_longest_gone()
 
         subscription.done.add_done_callback(left)
         session.over.add_done_callback(over)
+
+    def is_expected(self, instance: str, within_s: float) -> bool:
+        """Whether an agent's connection broke a moment ago, so that it may be back in another."""
+        entry = self._entries.get(instance)
+        if entry is None or entry.session is not None or entry.broke_s is None:
+            return False
+        return self._clock.monotonic() - entry.broke_s < within_s
 
     def _forget_longest_gone(self) -> None:
         gone = [name for name, entry in self._entries.items() if entry.session is None]
@@ -122,7 +119,8 @@ class Roster:
 
     async def list(self, names: Iterable[str]) -> list[objects.Object]:
         """Return what is known of these instances, and of all that were here, by name."""
-        wanted = sorted({*names, *self._entries})
+        seen = {presence.instance for presence in await self._bus.presences()}
+        wanted = sorted({*names, *self._entries, *seen})
         found: dict[str, objects.Object] = {}
         free = asyncio.Semaphore(ASKED_AT_ONCE)
 
@@ -141,19 +139,21 @@ class Roster:
         if entry.session is not None:
             return self._here(entry, entry.session)
         presence = await self._bus.presence(instance)
-        last = entry.last_seen
+        connected = presence.state == "connected"
         told: objects.Object = {
             "instance": instance,
             "state": presence.state,
             "epoch": presence.epoch,
-            "reason": entry.reason or presence.reason,
-            "lastSeen": clocks.rfc3339(last) if last else None,
+            "reason": "" if connected else entry.reason or presence.reason,
+            "lastSeen": presence.last_seen or None,
             **_of_agent(entry.hello),
             **self._note(entry),
         }
-        if presence.state == "connected":
-            told |= {"reason": "", "lastSeen": clocks.rfc3339(self._clock.now())}
+        if entry.last_seen is not None and not connected:
+            told["lastSeen"] = clocks.rfc3339(entry.last_seen)
+        if connected:
             told["version"] = await self._version(instance)
+            told["methods"] = list(presence.methods)
         return told
 
     def _here(self, entry: Entry, session: sessions.Session) -> objects.Object:
@@ -165,7 +165,6 @@ class Roster:
             "reason": "",
             "lastSeen": clocks.rfc3339(seen),
             "since": clocks.rfc3339(session.since),
-            "connections": session.connections,
             "requests": session.waiting,
             **_of_agent(session.hello),
             **self._note(entry),

@@ -26,7 +26,7 @@ from aiohttp import web
 
 from understudy.aio import clocks, ids as id_sources
 from understudy.kube import objects
-from understudy.platform import errors, instrument, links, protocol, records
+from understudy.platform import errors, links, records
 from understudy.platform.bus import protocol as buses
 from understudy.platform.hub import calls, rosters, tokens
 
@@ -87,15 +87,21 @@ class Hub:
         self._tokens = tokens.TokenFile(settings.tokens) if settings.tokens else None
         if self._tokens is not None:
             self._tokens.read()
-        metrics = _Metrics(self.registry)
-        self.roster = rosters.Roster(bus, clock=self._clock, ids=ids, on_kick=metrics.kicks.inc)
-        metrics.agents.set_function(lambda: self.roster.connected)
-        self._connections = metrics.connections
+        self.roster = rosters.Roster(bus, clock=self._clock, ids=ids)
+        requests = prometheus_client.Counter(
+            "understudy_hub_requests",
+            "Requests of callers, by method and the code of their error (`ok` for none).",
+            ("method", "code"),
+            registry=self.registry,
+        )
+        self._connections = prometheus_client.Counter(
+            "understudy_hub_connections", "Connections that agents made.", registry=self.registry
+        )
         self._callers = calls.Callers(
             bus,
             self.roster,
             self._tokens,
-            calls.Observed(audit, metrics.requests, metrics.durations),
+            calls.Observed(audit, requests, links.SILENCE_BEATS * settings.heartbeat_s),
             clock=self._clock,
             ids=ids,
         )
@@ -145,7 +151,7 @@ class Hub:
         try:
             async with asyncio.timeout(HELLO_S):
                 hello = _checked(await links.first(socket))
-            session, epoch = await self.roster.join(instance, hello)
+            session, epoch = await self.roster.join(instance, hello, link)
         except (errors.PlatformError, TimeoutError) as error:
             told = error if isinstance(error, errors.PlatformError) else _SILENT
             link.end(links.Bye(error=told))
@@ -155,12 +161,11 @@ class Hub:
             protocol=links.PROTOCOL, epoch=epoch, heartbeat_s=self.settings.heartbeat_s
         )
         link.send(links.encode(welcome))
-        session.attach(link)
         why = "the hub was stopped"
         try:
             why = await link.run(session.take)
         finally:
-            session.detach(link, why)
+            session.broke(why)
         return socket
 
     def _admit(self, request: web.Request) -> str:
@@ -212,27 +217,3 @@ def _is_loopback(host: str) -> bool:
 
 async def _healthy(_request: web.Request) -> web.Response:
     return web.Response(text="ok\n")
-
-
-class _Metrics:
-    """What a hub counts."""
-
-    def __init__(self, registry: prometheus_client.CollectorRegistry) -> None:
-        self.durations = instrument.durations(registry)
-        self.agents = prometheus_client.Gauge(
-            "understudy_hub_agents", "Agents connected to this hub.", registry=registry
-        )
-        self.connections = prometheus_client.Counter(
-            "understudy_hub_connections", "Connections that agents made.", registry=registry
-        )
-        self.kicks = prometheus_client.Counter(
-            "understudy_hub_kicks", "Connections taken over by another agent.", registry=registry
-        )
-        self.requests = prometheus_client.Counter(
-            "understudy_hub_requests",
-            "Requests of callers, by method and the code of their error (`ok` for none).",
-            ("method", "code"),
-            registry=registry,
-        )
-        for method in protocol.METHODS:
-            self.requests.labels(method, "ok")
