@@ -73,7 +73,7 @@ async def start_controllers(
         raise settings.SettingsError(f"runtime {runtime}: use none, simulated or process")
     kind = runtimes.Runtime(kind="simulated" if runtime == "simulated" else "none")
     live = view or server.base
-    local_pods = _process_runtime(server) if runtime == "process" else None
+    local_pods = _process_runtime(server, gateway) if runtime == "process" else None
     more: list[registry.Factory] = local_pods.controllers() if local_pods is not None else []
     if controllers != "none":
         config, world = _knative(live, gateway)
@@ -96,7 +96,9 @@ async def start_controllers(
     return found
 
 
-def _process_runtime(server: servers.Server) -> processes.ProcessRuntime:
+def _process_runtime(
+    server: servers.Server, gateway: gateways.Gateway | None
+) -> processes.ProcessRuntime:
     """Return what runs pods as processes of this machine; only where not everybody may ask for it.
 
     Raises:
@@ -114,7 +116,12 @@ def _process_runtime(server: servers.Server) -> processes.ProcessRuntime:
         )
     folder = server.settings.data_dir
     chosen = process_settings.Processes(directory=folder / "processes" if folder else None)
-    return processes.ProcessRuntime(chosen, inherited=dict(os.environ), on_failure=_report)
+    return processes.ProcessRuntime(
+        chosen,
+        inherited=dict(os.environ),
+        on_failure=_report,
+        drained=gateway.drained if gateway is not None else None,
+    )
 
 
 def _knative(

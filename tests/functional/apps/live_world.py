@@ -85,8 +85,7 @@ class Live:
                 "deletionTimestamp"
             ):
                 await asyncio.sleep(0.01)
-            revision = objects.labels_of(self.view.get("pods", name, "default"))
-            await self.gateway.drained("default", revision["serving.knative.dev/revision"], name)
+            await self.gateway.drained(self.view.get("pods", name, "default"))
             gone = options.DeleteOptions(grace_period_s=0, uid=uid)
             self.view.delete("pods", name, "default", options=gone)
         except statuses.NotFoundError:

@@ -98,6 +98,13 @@ class World:
         found["status"] |= {"phase": "Running", "podIP": "127.0.0.1", "conditions": [condition]}
         self.view.update("pods", found, NAMESPACE, subresource="status")
 
+    def drained(self, pod: objects.Object):
+        """Wait, at most five seconds, until a pod has nothing to do."""
+        return asyncio.wait_for(self.gateway.drained(pod), 5)
+
+    def find_pod(self, name: str) -> objects.Object:
+        return self.view.get("pods", name, NAMESPACE)
+
     async def end(self, pod: str) -> None:
         """End a pod's server; the view is not told."""
         await self._runners.pop(pod).cleanup()

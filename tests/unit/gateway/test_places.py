@@ -159,15 +159,16 @@ async def test_a_pod_told_to_stop_ends_what_it_has_and_gets_nothing_new(world):
     first = asyncio.ensure_future(world.get())
     await until(lambda: slow.now)
     await world.pod("app-1", says("staying"))
+    pod = world.find_pod(leaving)
     world.view.delete("pods", leaving, "default")
-    drained = asyncio.ensure_future(world.gateway.drained("default", "app-1", leaving))
+    drained = asyncio.ensure_future(world.drained(pod))
     assert {(await world.get()).text for _ in range(4)} == {"staying"}
     assert not drained.done()
     slow.go.set()
     assert (await first).text == "done"
-    await asyncio.wait_for(drained, 5)
-    await asyncio.wait_for(world.gateway.drained("default", "app-1", leaving), 5)
-    await asyncio.wait_for(world.gateway.drained("default", "none-1", "none"), 5)
+    await drained
+    await world.drained(pod)
+    await world.drained({"metadata": {"name": "no-app", "namespace": "default"}})
 
 
 async def test_a_deleted_revision_lets_nobody_wait(world):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import aiohttp
 import pytest
 from aiohttp import web
@@ -90,6 +88,6 @@ async def test_a_drain_does_not_wait_for_sockets(world):
     async with connect(world) as socket:
         await socket.send_str("a")
         await socket.receive()
-        await asyncio.wait_for(world.gateway.drained("default", "app-1", name), 5)
+        await world.drained(world.find_pod(name))
         await socket.send_str("b")
         assert (await socket.receive()).data == "B"

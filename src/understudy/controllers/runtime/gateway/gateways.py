@@ -26,6 +26,7 @@ from understudy.controllers.runtime.gateway import (
 )
 from understudy.kapi.views import view as views
 from understudy.kube import objects
+from understudy.kube.knative import keys
 
 _log = logging.getLogger(__name__)
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -115,11 +116,13 @@ class Gateway:
     def _needed(self, namespace: str, revision: str) -> None:
         self._tell(namespace, revision)
 
-    async def drained(self, namespace: str, revision: str, pod: str) -> None:
+    async def drained(self, pod: objects.Object) -> None:
         """Give a pod no further request, and wait until it has answered those it has."""
-        backend = self._table.backend(namespace, revision) if self._table else None
+        revision = objects.labels_of(pod).get(keys.REVISION)
+        namespace, name = objects.namespace_of(pod), objects.name_of(pod)
+        backend = self._table.backend(namespace, revision) if self._table and revision else None
         if backend is not None:
-            await backend.drained(pod)
+            await backend.drained(name)
 
     # ------------------------------------------------------------------ requests
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from understudy.aio import tasks
 from understudy.controllers import clusters, recorders
 from understudy.controllers.runtime import ports
 from understudy.controllers.runtime.processes import folders, probing, settings
+from understudy.kube import objects
+
+Drained = Callable[[objects.Object], Awaitable[None]]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -18,6 +21,7 @@ class Host:
     Attributes:
         inherited: What processes get of the server's environment.
         allocatable: What the node has.
+        drained: Waits until a pod that is to end has answered what was asked of it.
     """
 
     cluster: clusters.Cluster
@@ -29,6 +33,7 @@ class Host:
     folders: folders.Folders
     inherited: Mapping[str, str]
     allocatable: Mapping[str, str]
+    drained: Drained | None = None
 
     def now_s(self) -> float:
         """Return the monotonic time."""

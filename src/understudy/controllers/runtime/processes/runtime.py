@@ -33,11 +33,16 @@ class ProcessRuntime:
         *,
         inherited: dict[str, str],
         on_failure: Callable[[str, BaseException], None],
+        drained: hosts.Drained | None = None,
     ) -> None:
-        """Take `inherited`, the server's environment; processes get a few names of it."""
+        """Take `inherited`, the server's environment; processes get a few names of it.
+
+        `drained` is awaited before the containers of a pod that was deleted are told to end.
+        """
         self.chosen = chosen
         kept = environments.INHERITED
         self._inherited = {name: text for name, text in inherited.items() if name in kept}
+        self._drained = drained
         self._tasks = tasks.TaskSet(on_failure)
         self._folders = folders.Folders(chosen.directory)
         self._kubelet: kubelet.ProcessKubelet | None = None
@@ -93,6 +98,7 @@ class ProcessRuntime:
                 folders=self._folders,
                 inherited=self._inherited,
                 allocatable=nodes.sizes(self._folders.top),
+                drained=self._drained,
             )
         )
         self._access = access.PodAccess(self._kubelet.host, self._kubelet.workers)

@@ -447,18 +447,28 @@ class PodWorker:
         if why:
             self._event("Normal", "Killing", why, one)
         handler = (one.spec.get("lifecycle") or {}).get("preStop")
-        if handler and hook and one.is_running:
+        is_asked_for = self.host.drained is not None and pods.is_terminating(self.pod)
+        if (handler or is_asked_for) and hook and one.is_running:
             name = f"preStop of {objects.name_of(self.pod)}/{one.name}"
             self.host.tasks.start(name, self._stop_politely(one, handler))
         else:
             _ask_to_end(one)
 
-    async def _stop_politely(self, one: containers.Container, handler: objects.Object) -> None:
-        """Run the preStop hook, then send the signal, unless the run has ended meanwhile."""
+    async def _stop_politely(
+        self, one: containers.Container, handler: objects.Object | None
+    ) -> None:
+        """Let requests end and run the preStop hook, then send the signal.
+
+        Unless the run has ended meanwhile.
+        """
         process = one.process
         assert one.stop is not None, "a stop is under way"
+        if self.host.drained is not None and pods.is_terminating(self.pod):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, one.stop.at_s - self.host.now_s())):
+                    await self.host.drained(self.pod)
         left_s = max(0.0, one.stop.at_s - self.host.now_s())
-        if why := await self._ask(one, handler, left_s):
+        if handler and (why := await self._ask(one, handler, left_s)):
             self._event("Warning", "FailedPreStopHook", f"PreStopHook failed: {why}", one)
         if one.process is process:
             _ask_to_end(one)
