@@ -218,6 +218,7 @@ class Server:
         server.close()
         if self._listener is not None:
             await self._listener.close()
+        await self.api.close()
         await self._caller.close()
         await server.wait_closed()
         for view in self.views.all():

@@ -7,9 +7,11 @@ method, negotiate, read parameters and body, call the verb.
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Callable, Collection, Coroutine, Sequence
 from typing import Protocol
 
+from understudy.aio import tasks
 from understudy.kapi import settings
 from understudy.kapi.http import (
     auth,
@@ -31,8 +33,11 @@ from understudy.kapi.http import (
     views_api,
 )  # fmt: skip
 from understudy.kapi.resources import calls, catalogue, strategies
+from understudy.kapi.store import entries as stored
 from understudy.kapi.views import results, subresources as view_subresources, view as views
 from understudy.kube import objects, statuses
+
+log = logging.getLogger(__name__)
 
 NOT_FOUND = "the server could not find the requested resource"
 NOT_ALLOWED = "the server does not allow this method on the requested resource"
@@ -58,7 +63,8 @@ class Call:
     """One request on its way through."""
 
     __slots__ = (
-        "attempt", "choice", "page", "path", "query", "request", "resource", "user", "verb", "view",
+        "attempt", "choice", "done", "page", "path", "query", "request", "resource", "user",
+        "verb", "view",
     )  # fmt: skip
 
     def __init__(
@@ -78,6 +84,7 @@ class Call:
         self.verb = verb
         self.choice = negotiation.PLAIN
         self.attempt: calls.Attempt | None = None
+        self.done: tuple[results.Written, int] | None = None
         self.page: results.Page | None = None
 
     resource: catalogue.Resource
@@ -141,6 +148,7 @@ class Api:
         self.runtime: subresources.PodRuntime | None = None
         self.open_watches = 0
         self._frames = streams.Frames()
+        self._tasks = tasks.TaskSet(_failed)
         self._pasts = pasts.Pasts()
         self._limits = limits
         self._targets = requests.Targets(base_view, limits.route_cache_max)
@@ -272,8 +280,8 @@ class Api:
         if resource.custom and _is_misplaced(resource, path, verb):
             return responses.page_not_found()
         call.resource = resource
-        if verb in _WRITES:
-            call.attempt = view.attempt()
+        if verb in _WRITES or resource.conversion is not None:
+            call.attempt = view.attempt(resource)
         try:
             return self._counted(call, self._answer(call))
         except calls.WaitingError as waiting:
@@ -297,6 +305,9 @@ class Api:
                 plural = call.resource.plural
                 return subresources.connect(call.view, plural, path, query, self.runtime)
             self._negotiate(call)
+            if call.done is not None:
+                # What is left is to show what came of it.
+                return self._written(call, *call.done)
             return self._verbs[call.verb](call)
         except statuses.ApiError as error:
             return self._refusal(call, error)
@@ -345,6 +356,7 @@ class Api:
         entry = call.view.get_entry(
             resource, path.name, call.namespace, call.query.get("resourceVersion")
         )
+        call.view.convert(resource, [entry], call.attempt)
         if path.subresource == "scale":
             return self._object(call, view_subresources.scale_of(resource, entry))
         if call.choice.form:
@@ -376,6 +388,7 @@ class Api:
     def _list_answer(
         self, call: Call, page: results.Page, metadata: objects.Object
     ) -> protocol.Answer:
+        call.view.convert(call.resource, page.entries, call.attempt)
         if call.choice.form:
             shown = tables.of_list(
                 call.resource,
@@ -425,7 +438,31 @@ class Api:
             revision=lambda: call.view.revision,
             on_closed=self._watch_closed,
             headers=tuple(call.warnings),
+            convert=self._converter(call),
         )
+
+    def _converter(self, call: Call) -> streams.Convert | None:
+        """Return how a watch gets its objects in its version, None where it has them."""
+        resource, view = call.resource, call.view
+        if resource.conversion is None or call.attempt is None:
+            return None
+
+        async def converted(entries: Sequence[stored.Entry], then: streams.Then) -> None:
+            try:
+                await view.converted(resource, entries)
+            except statuses.ApiError as error:
+                then(error)
+            else:
+                then(None)
+
+        def convert(entries: Sequence[stored.Entry], then: streams.Then) -> None:
+            self._tasks.start("conversion for a watch", converted(entries, then))
+
+        return convert
+
+    async def close(self) -> None:
+        """Stop what goes on behind watches."""
+        await self._tasks.stop()
 
     def _watch_closed(self) -> None:
         self.open_watches -= 1
@@ -581,6 +618,9 @@ class Api:
         )
 
     def _written(self, call: Call, written: results.Written, status: int = 200) -> protocol.Answer:
+        call.done = written, status
+        if written.entry is not None:
+            call.view.convert(call.resource, [written.entry], call.attempt)
         headers = call.warnings
         if written.warnings:
             headers += [responses.warning(text) for text in dict.fromkeys(written.warnings)]
@@ -615,6 +655,10 @@ class Api:
             status=status,
             headers=call.warnings if headers is None else headers,
         )
+
+
+def _failed(name: str, failure: BaseException) -> None:
+    log.error("%s failed", name, exc_info=failure)
 
 
 def _check_method(call: Call) -> None:

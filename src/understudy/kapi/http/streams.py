@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import orjson
 
@@ -69,6 +69,11 @@ class Form:
         self._first = True
         self._now = now
         self._frames = frames
+
+    def lacking(self, found: Sequence[entries.Entry]) -> list[entries.Entry]:
+        """Return the entries that a webhook has to convert first."""
+        version, conversion = self.resource.api_version, self.resource.conversion
+        return [entry for entry in found if entry.lacks(version, conversion)]
 
     def frame(self, item: watches.Item) -> bytes:
         """Return an event as a framed line, from the event's shared frames where possible."""
@@ -142,12 +147,19 @@ def _empty(resource: catalogue.Resource) -> objects.Object:
     return obj
 
 
+Then = Callable[[statuses.ApiError | None], None]
+Convert = Callable[[Sequence[entries.Entry], Then], None]
+"""Has a webhook convert entries and calls back: with what went wrong, or None."""
+
+
 class WatchStream(protocol.Stream):
     """One watch on its way to one client."""
 
     __slots__ = (
         "_bookmark_every_s",
+        "_convert",
         "_form",
+        "_is_converting",
         "_loop",
         "_on_closed",
         "_revision",
@@ -172,8 +184,11 @@ class WatchStream(protocol.Stream):
         revision: Callable[[], int],
         on_closed: Callable[[], None],
         headers: tuple[responses.Header, ...] = (),
+        convert: Convert | None = None,
     ) -> None:
         self._watch = watch
+        self._convert = convert
+        self._is_converting = False
         self._form = form
         self._timeout_s = timeout_s
         self._bookmark_every_s = bookmark_every_s
@@ -250,9 +265,26 @@ class WatchStream(protocol.Stream):
                 if not sink.is_blocked():
                     self._schedule()
                 return
+            if self._convert is not None and self._waits_for(self._convert, items):
+                return
             sink.send_framed(frame(items.popleft()))
             if not self._is_open():
                 return
+
+    def _waits_for(self, convert: Convert, items: deque[watches.Item]) -> bool:
+        """Say whether the next item has to be converted first; then so are all that wait."""
+        if not self._is_converting and self._form.lacking([items[0].entry]):
+            self._is_converting = True
+            convert(self._form.lacking([item.entry for item in items]), self._converted)
+        return self._is_converting
+
+    def _converted(self, error: statuses.ApiError | None) -> None:
+        self._is_converting = False
+        if error is None:
+            self._schedule()
+        elif self._sink is not None:
+            self._sink.send_framed(self._form.error(error))
+            self._sink.finish()
 
     def _bookmark(self) -> None:
         if self._loop is None or self._bookmark_every_s is None:

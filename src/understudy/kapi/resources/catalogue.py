@@ -2,11 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
-from understudy.kapi.resources import definitions, strategies
+from understudy.kapi.resources import calls, definitions, strategies, webhooks
 from understudy.kube import identities, objects, schemas
+
+
+class Conversion(Protocol):
+    """Conversion that needs a webhook's answers; see `crds.conversion`."""
+
+    def require(
+        self,
+        api_version: str,
+        entries: Sequence[Form],
+        attempt: calls.Attempt,
+        services: webhooks.Services,
+    ) -> None:
+        """Give every entry its form in a version.
+
+        Raises:
+            WaitingError: The webhook has to be called first. ApiError: it failed.
+        """
+        ...
+
+    def convert(
+        self,
+        obj: objects.Object,
+        api_version: str,
+        attempt: calls.Attempt,
+        services: webhooks.Services,
+    ) -> objects.Object:
+        """Return an object in another version; errors as `require`."""
+        ...
+
+
+class Form(Protocol):
+    """A committed object that keeps the forms it was converted to."""
+
+    def load(self) -> objects.Object: ...
+
+    def lacks(self, api_version: str, made_by: object) -> bool: ...
+
+    def keep_form(self, api_version: str, made_by: object, obj: objects.Object) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -18,6 +57,7 @@ class Resource:
             `events` for core/v1 and events.k8s.io/v1.
         storage_version: apiVersion in which objects are kept; `to_storage` and `from_storage`
             convert, and are None where this is that version.
+        conversion: Converts by webhook for those who can wait; None where nobody needs to.
         custom: From a CustomResourceDefinition: list items carry apiVersion and kind, strategic
             merge patch is refused, protobuf bodies are refused.
         list_kind: Kind of a list's answer; the kind with `List` where it is empty.
@@ -41,6 +81,7 @@ class Resource:
     strategy: strategies.Strategy = field(default_factory=strategies.Strategy)
     to_storage: strategies.Converter | None = None
     from_storage: strategies.Converter | None = None
+    conversion: Conversion | None = None
     custom: bool = False
     list_kind: str = ""
     openapi: objects.Object | None = None

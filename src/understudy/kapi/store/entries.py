@@ -22,6 +22,10 @@ def head_of(api_version: str, kind: str) -> bytes:
     return b'{"kind":' + orjson.dumps(kind) + b',"apiVersion":' + orjson.dumps(api_version) + b","
 
 
+Maker = object
+"""What has made a form: a resource, or a conversion by webhook."""
+
+
 class Entry:
     """A committed object. Immutable but for caches of derived forms.
 
@@ -43,7 +47,7 @@ class Entry:
         self.labels: dict[str, str] = meta.get("labels") or {}
         self.uid: str = meta.get("uid") or ""
         self.encoded = encode(obj, head)
-        self._forms: dict[str, tuple[catalogue.Resource, bytes]] | None = None
+        self._forms: dict[str, tuple[Maker, bytes]] | None = None
         self._fields: dict[str, str] | None = None
 
     @classmethod
@@ -79,6 +83,10 @@ class Entry:
 
     def object(self, resource: catalogue.Resource) -> objects.Object:
         """Return the object in a resource's version, private to the caller."""
+        made: bytes | None = self._converted(resource)
+        if made is not None:
+            converted: objects.Object = orjson.loads(made)
+            return converted
         obj = self.load()
         if resource.from_storage is not None:
             obj = resource.from_storage(obj)
@@ -95,6 +103,9 @@ class Entry:
         """Return the bytes as an item of a list: without kind and apiVersion if built in."""
         if resource.from_storage is None:
             return self.encoded
+        if resource.conversion is not None and not self._is_in(resource.api_version):
+            # What no webhook has made is not kept: it may be asked yet.
+            return self._converted(resource) or encode(self.object(resource), b"{")
         if self._forms is None:
             self._forms = {}
         known, form = self._forms.get(resource.api_version, (None, b""))
@@ -104,6 +115,28 @@ class Entry:
             form = encode(self.object(resource), head)
             self._forms[resource.api_version] = resource, form
         return form
+
+    def lacks(self, api_version: str, made_by: Maker) -> bool:
+        """Say whether a custom object is of another version and was not converted to this one."""
+        if self._is_in(api_version):
+            return False
+        return self._forms is None or self._forms.get(api_version, (None,))[0] is not made_by
+
+    def keep_form(self, api_version: str, made_by: Maker, obj: objects.Object) -> None:
+        """Keep what a conversion has made of a custom object."""
+        if self._forms is None:
+            self._forms = {}
+        self._forms[api_version] = made_by, encode(obj, b"{")
+
+    def _is_in(self, api_version: str) -> bool:
+        return self.encoded.startswith(b'{"apiVersion":"%b"' % api_version.encode())
+
+    def _converted(self, resource: catalogue.Resource) -> bytes | None:
+        made_by = resource.conversion
+        if made_by is None or self._forms is None:
+            return None
+        known, form = self._forms.get(resource.api_version, (None, b""))
+        return form if known is made_by else None
 
     def fields(self, compute: Callable[[objects.Object], dict[str, str]]) -> dict[str, str]:
         """Return the values of the kind's selectable fields, computed once."""

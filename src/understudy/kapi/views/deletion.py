@@ -49,6 +49,7 @@ def delete(
     if entry is None:
         raise statuses.not_found(resource.group_resource, name)
     check_preconditions(resource, name, entry, options)
+    view.convert(resource, [entry], options.attempt)
     old = entry.working(resource)
     attributes = admission.Attributes(
         reader=view,

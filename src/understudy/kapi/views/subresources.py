@@ -128,6 +128,7 @@ def update_scale(
 ) -> results.Written:
     """Set an object's replicas to those of a Scale; everything else of it stays."""
     entry = _entry(view, resource, namespace, name)
+    view.convert(resource, [entry], options.attempt)
     warnings = decode_body(view, SCALE, scale, options)
     _check_scale(scale, name)
     written = _set_scale(view, resource, entry, scale, options)
@@ -146,6 +147,7 @@ def patch_scale(
 ) -> results.Written:
     """Patch an object's Scale; server-side apply merges its spec under the given manager."""
     entry = _entry(view, resource, namespace, name)
+    view.convert(resource, [entry], options.attempt)
     live = _scale_of(resource, entry.object(resource))
     if patch_type == opts.APPLY_PATCH:
         obj = entry.object(resource)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
@@ -199,35 +199,89 @@ class View:
         """Return where a write's identifiers come from: the same ones if it is run again."""
         return options.attempt.ids if options.attempt is not None else self.ids
 
-    def attempt(self) -> calls.Attempt | None:
-        """Return what a write needs to wait for webhooks; None where this view calls none."""
-        if self.caller is None or not any(self.store.tree(kind).size for kind in WEBHOOKS):
+    def attempt(self, resource: catalogues.Resource) -> calls.Attempt | None:
+        """Return what a request needs to wait for webhooks; None where it calls none."""
+        if self.caller is None:
+            return None
+        if resource.conversion is None and not any(self.store.tree(k).size for k in WEBHOOKS):
             return None
         return calls.Attempt(self.caller, self.now(), self.ids)
 
+    def convert(
+        self,
+        resource: catalogues.Resource,
+        entries: Sequence[stored.Entry],
+        attempt: calls.Attempt | None,
+    ) -> None:
+        """See to it that entries can be shown in a resource's version, by webhook if need be.
+
+        Raises:
+            WaitingError: The webhook has to be called first. ApiError: it failed.
+        """
+        if resource.conversion is not None and attempt is not None:
+            resource.conversion.require(resource.api_version, entries, attempt, self)
+
     async def complete(
-        self, options: opts.WriteOptions, write: Callable[[opts.WriteOptions], T]
+        self,
+        ref: str | catalogues.Resource,
+        options: opts.WriteOptions,
+        write: Callable[[opts.WriteOptions], T],
     ) -> T:
         """Run a write, waiting for the webhooks that have to be called; it may run many times.
 
         Raises:
             TimeoutApiError: What the webhooks were asked about never came to rest.
         """
-        attempt = self.attempt()
+        attempt = self.attempt(self.resolve(ref))
         if attempt is None:
             return write(options)
         own = dataclasses.replace(options, attempt=attempt)
-        return await attempt.complete(lambda: write(own))
+        return await self._shown(await attempt.complete(lambda: write(own)), attempt)
 
     async def complete_deletion(
-        self, options: opts.DeleteOptions, delete: Callable[[opts.DeleteOptions], T]
+        self,
+        ref: str | catalogues.Resource,
+        options: opts.DeleteOptions,
+        delete: Callable[[opts.DeleteOptions], T],
     ) -> T:
         """Run a deletion as `complete` does a write."""
-        attempt = self.attempt()
+        attempt = self.attempt(self.resolve(ref))
         if attempt is None:
             return delete(options)
         own = dataclasses.replace(options, attempt=attempt)
-        return await attempt.complete(lambda: delete(own))
+        return await self._shown(await attempt.complete(lambda: delete(own)), attempt)
+
+    async def _shown(self, outcome: T, attempt: calls.Attempt) -> T:
+        if isinstance(outcome, results.Written) and outcome.entry is not None:
+            resource, entries = outcome.resource, [outcome.entry]
+            await attempt.complete(lambda: self.convert(resource, entries, attempt))
+        return outcome
+
+    async def prepare(
+        self, ref: str | catalogues.Resource, namespace: str = "", name: str = ""
+    ) -> None:
+        """Have webhooks convert an object, or (without a name) all of a namespace, for a reader.
+
+        Nothing else runs between the end of this and a read that follows at once.
+        """
+        resource = self.resolve(ref)
+        if resource.conversion is None or (attempt := self.attempt(resource)) is None:
+            return
+
+        def convert() -> None:
+            found = self.entries(resource, namespace)
+            if name:
+                found = [entry for entry in found if entry.name == name]
+            self.convert(resource, found, attempt)
+
+        await attempt.complete(convert)
+
+    async def converted(self, resource: catalogues.Resource, entries: Sequence[object]) -> None:
+        """Have webhooks convert these entries, present or past."""
+        if resource.conversion is None or (attempt := self.attempt(resource)) is None:
+            return
+        found = [entry for entry in entries if isinstance(entry, stored.Entry)]
+        await attempt.complete(lambda: self.convert(resource, found, attempt))
 
     # ------------------------------------------------------------------ reads
 

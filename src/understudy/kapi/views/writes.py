@@ -120,9 +120,9 @@ def _create(
         raise _taken(resource, name, existing)
     view.shared.chain.validate(attributes)
     warnings += attributes.warnings
-    kept = resource.kept(obj)
+    kept = _kept(view, resource, obj, options)
     if options.dry_run:
-        return _answer(resource, kept, created=True, warnings=warnings)
+        return _answer(resource, obj, kept, created=True, warnings=warnings)
     entry = view.commit(resource, key, kept)
     return results.Written(resource, entry, created=True, warnings=warnings)
 
@@ -153,6 +153,7 @@ def update(
             return create(view, resource, obj, namespace, options)
         raise statuses.not_found(resource.group_resource, own_name)
     obj = resource.working(obj)
+    view.convert(resource, [entry], options.attempt)
     return _replace_warned(view, resource, entry, obj, subresource, options, warnings)
 
 
@@ -170,6 +171,8 @@ def patch(
     if subresource == "scale":
         return subresources.patch_scale(view, resource, name, body, namespace, patch_type, options)
     entry = view.store.get(resource.storage, _key(resource, namespace, name))
+    if entry is not None:
+        view.convert(resource, [entry], options.attempt)
     if patch_type == opts.APPLY_PATCH:
         return _apply(view, resource, name, body, namespace, subresource, options, entry)
     if entry is None:
@@ -330,16 +333,16 @@ def replace(
     warnings = strategy.warnings(obj, old)
     view.shared.chain.validate(attributes)
     warnings = [*context.warnings, *warnings, *attributes.warnings]
-    kept = resource.kept(obj)
+    kept = _kept(view, resource, obj, options)
     if unchanged(kept, old if resource.from_storage is None else entry.load()):
         return results.Written(resource, entry, warnings=warnings)
     if deletion.is_finished(resource, obj, old):
         # Watchers see the last state that was kept; the writer sees its own, which never was.
         if not options.dry_run:
             view.drop(resource, entry.key, entry.load())
-        return _answer(resource, kept, warnings=warnings)
+        return _answer(resource, obj, kept, warnings=warnings)
     if options.dry_run:
-        return _answer(resource, kept, warnings=warnings)
+        return _answer(resource, obj, kept, warnings=warnings)
     committed = view.commit(resource, entry.key, kept)
     return results.Written(resource, committed, warnings=warnings)
 
@@ -566,15 +569,33 @@ def _key(resource: catalogue.Resource, namespace: str, name: str) -> str:
     return f"{namespace}/{name}" if resource.namespaced else name
 
 
+def _kept(
+    view: views.View,
+    resource: catalogue.Resource,
+    obj: objects.Object,
+    options: opts.WriteOptions,
+) -> objects.Object:
+    """Return a changed object in the version in which it is kept.
+
+    Raises:
+        WaitingError: A webhook has to convert it first. ApiError: it failed.
+    """
+    if resource.conversion is None or options.attempt is None:
+        return resource.kept(obj)
+    return resource.conversion.convert(obj, resource.storage_version, options.attempt, view)
+
+
 def _answer(
     resource: catalogue.Resource,
     obj: objects.Object,
+    kept: objects.Object,
     *,
     created: bool = False,
     warnings: list[str],
 ) -> results.Written:
-    answer = objects.copy(obj)
-    if resource.from_storage is not None:
+    """Return the outcome of a write that kept nothing: `obj` as changed, `kept` as it would be."""
+    answer = objects.copy(kept if resource.conversion is None else obj)
+    if resource.from_storage is not None and resource.conversion is None:
         answer = resource.from_storage(answer)
     answer = {"kind": resource.kind, "apiVersion": resource.api_version} | answer
     answer["kind"], answer["apiVersion"] = resource.kind, resource.api_version

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 
 import orjson
 
 from understudy.kapi.resources import catalogue, strategies
-from understudy.kapi.resources.crds import definitions, nodes, strategy
+from understudy.kapi.resources.crds import conversion, definitions, nodes, strategy
 from understudy.kube import identities, objects
 
 VERBS = ("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch")
@@ -47,6 +48,8 @@ def _resources(key: bytes) -> tuple[catalogue.Resource, ...]:
             terminating=terminating,
         )
     storage_version = f"{group}/{stored['name']}"
+    by_version = {f"{group}/{name}": own for name, own in made.items()}
+    by_webhook = _conversion(spec, by_version)
     out: list[catalogue.Resource] = []
     for version in sorted(versions, key=lambda v: _priority(v["name"]), reverse=True):
         own = made[version["name"]]
@@ -73,13 +76,25 @@ def _resources(key: bytes) -> tuple[catalogue.Resource, ...]:
                 schema=nodes.schema_of(own.node, root=True),
                 strategy=own,
                 to_storage=None if same else _converter(storage_version, kept, default=False),
-                from_storage=None if stable else _reader(api_version, kept, own, same=same),
+                from_storage=None if stable else _reader(api_version, by_version, kept, own),
+                conversion=None if stable else by_webhook,
                 custom=True,
                 openapi=definitions.schema_of(version),
                 deprecation=_deprecation(version, api_version, names["kind"]),
             )
         )
     return tuple(out)
+
+
+def _conversion(
+    spec: objects.Object, versions: Mapping[str, strategy.CustomStrategy]
+) -> conversion.Conversion | None:
+    """Return the conversion by webhook of a definition that asks for it."""
+    said = spec.get("conversion") or {}
+    if said.get("strategy") != "Webhook":
+        return None
+    name = f"{spec['names']['plural']}.{spec['group']}"
+    return conversion.Conversion(name, said.get("webhook") or {}, versions)
 
 
 def _subresources(
@@ -124,13 +139,17 @@ def _converter(
 
 
 def _reader(
-    api_version: str, stored: strategy.CustomStrategy, own: strategy.CustomStrategy, *, same: bool
+    api_version: str,
+    versions: Mapping[str, strategy.CustomStrategy],
+    stored: strategy.CustomStrategy,
+    own: strategy.CustomStrategy,
 ) -> strategies.Converter:
-    """Return what reading does: default in the stored version, then convert and prune."""
+    """Return what reading does: default in the version written in, then convert and prune."""
 
     def read(obj: objects.Object) -> objects.Object:
-        obj = stored.normalize(obj)
+        written = versions.get(str(obj.get("apiVersion")), stored)
+        obj = written.normalize(obj)
         obj["apiVersion"] = api_version
-        return obj if same else own.prune(obj)
+        return obj if written is own else own.prune(obj)
 
     return read
