@@ -220,12 +220,12 @@ def unpack(message: ApiRequest | ApiAnswer) -> bytes:
     """Return the body of a request or an answer.
 
     Raises:
-        InvalidRequestError: It is no Base64 although it says so.
+        InvalidRequestError: It is no Base64 although it says so, or no text.
     """
-    if not message.base64:
-        return message.body.encode()
     try:
-        return binascii.a2b_base64(message.body)
+        if not message.base64:
+            return message.body.encode()
+        return binascii.a2b_base64(message.body, strict_mode=True)
     except ValueError as error:
         raise errors.InvalidRequestError(f"body: {error}") from error
 
