@@ -19,7 +19,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, runtime_checkable
 
 from understudy.aio import clocks
 from understudy.controllers import changes, clusters, indexes
@@ -98,6 +98,22 @@ class Controller(Protocol):
         Raises:
             ApiError: Try again later (409 soon).
         """
+        ...
+
+
+@runtime_checkable
+class Recalling(Protocol):
+    """A controller that learns from reconciling one kind which changes of others concern it.
+
+    Attributes:
+        recalled: The resources of that kind; in a sandbox they are shown to it first, changed or
+            not.
+    """
+
+    recalled: Sequence[str]
+
+    def observe(self, change: changes.Change, queue: Queue) -> None:
+        """As `Controller`."""
         ...
 
 
@@ -209,7 +225,17 @@ class Reactor:
                 yield
 
     def load_changes(self) -> None:
-        """Show what was changed in a sandbox since it was forked, in the order it happened."""
+        """Show what was changed in a sandbox since it was forked, in the order it happened.
+
+        Before that, what controllers must have reconciled to know whom other changes concern
+        (`recalled`).
+        """
+        for controller, queue in self._recalling():
+            for ref in controller.recalled:
+                resource = self.view.catalogue.named(ref)
+                for present in self.view.entries(resource) if resource is not None else ():
+                    change = changes.Change("ADDED", ref, present, None, self.shared.parsed)
+                    controller.observe(change, queue)
         store = self.view.store
         touches = [
             (touch.revision, storage, key, touch.original)
@@ -325,6 +351,11 @@ class Reactor:
                 controller.observe(change, queue)
             except Exception:  # noqa: BLE001 (the top of a task; told in the log)
                 _log.exception("%s could not observe %s", controller.name, change.entry.key)
+
+    def _recalling(self) -> Iterator[tuple[Recalling, Queue]]:
+        for number, controller in enumerate(self.controllers):
+            if isinstance(controller, Recalling):
+                yield controller, _Lane(self, number)
 
     def _for(self, ref: str) -> Iterable[tuple[Controller, Queue]]:
         yield from self._watchers.get(ref, ())

@@ -21,8 +21,10 @@ from understudy.delivery import (
     dispatch,
     errors,
     hooks,
+    instances,
     leases,
     manifests,
+    ordering,
     outcomes,
     pins,
     plans,
@@ -197,6 +199,7 @@ class Deliveries:
             await waiter.settle()
             fidelity = [*unread, *stage.not_simulated]
             fidelity += (rest.unsettled for rest in waiter.rests if rest.unsettled)
+            fidelity += _uncontrolled(done.done)
             fidelity += (
                 f"the hook {outcome.ref} is taken to succeed: what it does is not known"
                 for outcome in done.done
@@ -212,6 +215,8 @@ class Deliveries:
                 previous=done.previous,
                 wanted=done.wanted,
                 journal=waiter.client.lines,
+                refused=await instances.refused(stage.client, done.done),
+                reasons=await _reasons(stage, done.done),
             )
             salt = self._ids.uid()
             made = plans.build(owner, rehearsed, stage.changes(), fidelity, salt)
@@ -554,6 +559,34 @@ class Condition:
     health: health.Health
     children: tuple[reasons.Child, ...] = ()
     reasons: tuple[str, ...] = ()
+
+
+async def _reasons(
+    stage: stages.Stage, done: Sequence[outcomes.Outcome]
+) -> dict[refs.Ref, tuple[str, ...]]:
+    """Return what pods and events say of objects that did not become healthy."""
+    unready = {
+        outcome.ref: outcome.after
+        for outcome in done
+        if outcome.after is not None and outcome.health and not outcome.health.is_settled
+    }
+    below = await reasons.read(stage.client, unready, unready, stage.clock)
+    return {ref: found.reasons for ref, found in below.items()}
+
+
+def _uncontrolled(done: Sequence[outcomes.Outcome]) -> list[str]:
+    """Say which custom resources have controllers that a rehearsal does not."""
+    kinds = {
+        (outcome.ref.kind, outcome.ref.group)
+        for outcome in done
+        if outcome.op.is_change
+        and ordering.is_custom(outcome.ref)
+        and not outcome.ref.group.endswith("knative.dev")
+    }
+    return [
+        f"what controllers make of objects of kind {kind} ({group}) is not known"
+        for kind, group in sorted(kinds)
+    ]
 
 
 def _again(revision: revisions.Revision) -> applications.Application:

@@ -142,7 +142,7 @@ def _at(value: objects.Json, path: Path) -> objects.Json:
     for step in path:
         if isinstance(value, list):
             if isinstance(step, str):
-                value = (_by_name(value) or {}).get(step[1:-1], _ABSENT)
+                value = _named(value, step[1:-1])
             else:
                 value = value[step] if step < len(value) else _ABSENT
         else:
@@ -150,6 +150,15 @@ def _at(value: objects.Json, path: Path) -> objects.Json:
         if value is _ABSENT:
             return _ABSENT
     return value
+
+
+def _named(items: list[objects.Json], name: str) -> objects.Json:
+    """Return the item of a name; the only one without a name may be any, the server names it."""
+    known = _by_name(items)
+    if known is not None:
+        return known.get(name, _ABSENT)
+    unnamed = [item for item in items if isinstance(item, dict) and "name" not in item]
+    return unnamed[0] if len(unnamed) == len(items) == 1 else _ABSENT
 
 
 def compare(

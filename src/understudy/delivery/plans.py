@@ -49,10 +49,11 @@ class Operation:
     diffs: tuple[diffs.FieldDiff, ...] = ()
     why: str = ""
     created: str = ""
+    uid: str = ""
     record: bool = False
 
     def as_dict(self) -> objects.Object:
-        """Render for JSON output and the digest; ages are left out, they differ every time."""
+        """Render for the digest: without age and uid, which say nothing of what would happen."""
         out = {
             "op": str(self.op),
             "apiVersion": self.api_version,
@@ -168,8 +169,13 @@ class Plan:
             asked["verified"] = {"objects": self.verified, "disagreements": told}
         if self.forbidden:
             asked["forbidden"] = list(self.forbidden)
+        operations = [
+            operation.as_dict() | ({"uid": operation.uid} if operation.uid else {})
+            for operation in self.operations
+        ]
         return {
             **self.body(),
+            "operations": operations,
             **asked,
             "changed": self.has_changes,
             "summary": summary,
@@ -238,6 +244,8 @@ class Rehearsed:
     previous: revisions.Revision | None
     wanted: Mapping[refs.Ref, objects.Object]
     journal: Sequence[journals.Line] = ()
+    refused: Mapping[refs.Ref, str] = field(default_factory=dict)
+    reasons: Mapping[refs.Ref, Sequence[str]] = field(default_factory=dict)
 
 
 def build(
@@ -282,7 +290,14 @@ def build(
         previous=rehearsed.previous.name if rehearsed.previous else "",
         operations=tuple(operations),
         effects=tuple(
-            effects.find(rehearsed.done, changes, final, {o.ref for o in rehearsed.installed})
+            effects.find(
+                rehearsed.done,
+                changes,
+                final,
+                {o.ref for o in rehearsed.installed},
+                rehearsed.refused,
+                rehearsed.reasons,
+            )
         ),
         blocked=tuple(blocked),
         fidelity=tuple(dict.fromkeys(fidelity)),
@@ -318,6 +333,7 @@ def _operation(
         diffs=tuple(found),
         why=_why(outcome, found, revision),
         created=str(objects.metadata(outcome.before or {}).get("creationTimestamp") or ""),
+        uid=objects.uid_of(outcome.before) if outcome.before is not None else "",
     )
 
 

@@ -72,9 +72,7 @@ def plan(made: plans.Plan, now: dt.datetime, paint: Paint = plain) -> Iterator[s
         yield ""
     if made.effects:
         yield "Effects:"
-        for effect in made.effects:
-            colour = "red" if effect.type in {"data", "hangs"} else "cyan"
-            yield "  " + paint(effect.text, colour)
+        yield from _effects(made, paint)
         yield ""
     if made.fidelity and (shown or made.blocked or made.effects):
         yield "Not simulated:"
@@ -82,6 +80,21 @@ def plan(made: plans.Plan, now: dt.datetime, paint: Paint = plain) -> Iterator[s
         yield ""
     yield summary(made)
     yield f"Digest: {made.digest}"
+
+
+def _effects(made: plans.Plan, paint: Paint) -> Iterator[str]:
+    """Yield the consequences; what controllers create is one line, however many kinds it is."""
+    made_too = [effect for effect in made.effects if effect.type == "creates"]
+    total = sum(effect.count for effect in made_too)
+    for effect in made.effects:
+        if effect.type == "creates" and len(made_too) > 1:
+            if effect is made_too[0]:
+                kinds = (_count(effect.count, effect.ref.kind) for effect in made_too)
+                text = f"controllers create {total} objects: {', '.join(kinds)}"
+                yield "  " + paint(text, "cyan")
+            continue
+        colour = "red" if effect.irreversible or effect.type in {"hangs", "refuses"} else "cyan"
+        yield "  " + paint(effect.text, colour)
 
 
 def _count(number: int, noun: str) -> str:

@@ -40,6 +40,13 @@ class Change:
         assert obj is not None, "a change has one side at least"
         return refs.ref_of(obj)
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether the object that was there is there no more, even if another has its name."""
+        if self.before is None or self.after is None:
+            return self.before is not None
+        return objects.uid_of(self.before) != objects.uid_of(self.after)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rest:
@@ -179,6 +186,7 @@ async def copy_live(
     plan.add(crds.TRACKERS, "")
     for target in wanted:
         plan.add(target.resource.name, target.ref.namespace, essential=True)
+        plan.add_instances_of(target.ref)
     kept = {target.ref for target in wanted}
     for ref, entry in tracker.entries.items():
         resource = served.by_kind(entry.api_version, ref.kind)
@@ -216,7 +224,12 @@ class _Reading:
             for resource in self._served.resources:
                 if resource.namespaced and resource.plural != "events":
                     self.add(resource.name, ref.name)
-        elif (ref.group, ref.kind) == targets.CRD:
+        else:
+            self.add_instances_of(ref)
+
+    def add_instances_of(self, ref: refs.Ref) -> None:
+        """Add the objects of a kind, if it is a definition that is delivered or deleted."""
+        if (ref.group, ref.kind) == targets.CRD:
             plural, _, group = ref.name.partition(".")
             for resource in self._served.resources:
                 if (resource.group, resource.plural) == (group, plural):

@@ -173,9 +173,12 @@ def _number(obj: objects.Object, *path: str, default: int = 0) -> int:
 def _deployment(obj: objects.Object, facts: Facts) -> Health:
     wanted = _number(obj, "spec", "replicas", default=1)
     progressing = _condition(obj, "Progressing")
+    failure = _replica_failure(obj, facts)
     if progressing and progressing.get("reason") == "ProgressDeadlineExceeded":
-        return Health(State.FAILED, *_words(progressing, ""))
-    if failure := _replica_failure(obj, facts):
+        # Differs: where no pod can be made, that is told and not only that it took too long.
+        reason, message = _words(progressing, "")
+        return Health(State.FAILED, reason, failure.message if failure else message)
+    if failure:
         return failure
     if objects.lookup(obj, ("spec", "paused")):
         # Differs: kstatus reports InProgress for ever; nobody will resume it but its owner.

@@ -22,6 +22,7 @@ class Labels:
 
     name = "knative-labeler"
     watched: Sequence[str] = (keys.ROUTES, keys.CONFIGURATIONS, keys.REVISIONS)
+    recalled: Sequence[str] = (keys.ROUTES,)
 
     def __init__(self, shared: clusters.Shared, config: KnativeSettings) -> None:
         self._cluster = clusters.Cluster(shared, "labeler-controller", "controller")

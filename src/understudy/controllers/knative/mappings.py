@@ -33,6 +33,8 @@ class DomainMappings:
         meta.CLAIMS,
     )
 
+    recalled: Sequence[str] = (keys.DOMAIN_MAPPINGS,)
+
     def __init__(self, shared: clusters.Shared, config: KnativeSettings) -> None:
         self._cluster = clusters.Cluster(shared, "domainmapping-controller", "controller")
         self._recorder = recorders.Recorder(self._cluster, "domainmapping-controller")

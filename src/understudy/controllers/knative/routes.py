@@ -44,6 +44,8 @@ class Routes:
         meta.SERVICES,
     )
 
+    recalled: Sequence[str] = (keys.ROUTES,)
+
     def __init__(self, shared: clusters.Shared, config: KnativeSettings) -> None:
         self._cluster = clusters.Cluster(shared, "route-controller", "controller")
         self._recorder = recorders.Recorder(self._cluster, "route-controller")
