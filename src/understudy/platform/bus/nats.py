@@ -230,8 +230,7 @@ class NatsMessageBus(routing.RoutedBus):
             mine = self._announcement(connection, seat)
             if said.rank > mine.rank:
                 del self._seats[said.instance]
-                self._metrics.kicks.inc()
-                seat.end(errors.kicked(said.instance, mine.epoch, said.epoch))
+                self._kick(seat, said.epoch, said.agent)
             else:
                 self._publish_announcement(mine)
         if has_changed:
@@ -244,7 +243,7 @@ class NatsMessageBus(routing.RoutedBus):
 
     async def presence(self, instance: str) -> buses.Presence:
         records.check_instance(instance)
-        while self._present(instance) is None and (left_s := self._roll_call_left_s()) > 0:
+        while (left_s := self._roll_call_left_s(instance)) > 0:
             await self._wait_for_change(left_s)
         return self._roll.presence(instance)
 
@@ -268,16 +267,18 @@ class NatsMessageBus(routing.RoutedBus):
         while (found := self._present(instance)) is None:
             is_up = self._connection.up_since_s is not None
             patient_s = patient_until_s - self._clock.monotonic()
-            left_s = self._roll_call_left_s() if is_up else patient_s
+            left_s = self._roll_call_left_s(instance) if is_up else patient_s
             if left_s <= 0:
                 raise routing.absent(instance) if is_up else self._connection.unreachable()
             await self._wait_for_change(left_s)
         return found
 
-    def _roll_call_left_s(self) -> float:
-        """Return how long agents may still be unknown because their buses have not answered."""
+    def _roll_call_left_s(self, instance: str) -> float:
+        """Return how long an agent may still be unknown because its bus has not answered."""
         up_since_s = self._connection.up_since_s
-        if up_since_s is None:
+        if up_since_s is None or self._present(instance) is not None:
+            return 0.0
+        if self._roll.is_known(instance, up_since_s):
             return 0.0
         return up_since_s + self._settings.roll_call_s - self._clock.monotonic()
 

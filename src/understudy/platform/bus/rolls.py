@@ -117,6 +117,11 @@ class Roll:
             return 0.0
         return self._clock.monotonic() - seen.heard_s
 
+    def is_known(self, instance: str, since_s: float) -> bool:
+        """Say whether what is known of an instance was heard since a time, or is final."""
+        seen = self._seen.get(instance)
+        return seen is not None and (seen.newest.left or seen.heard_s >= since_s)
+
     def until_s(self, instance: str, left_s: float) -> float:
         """Return a time from now by the clock of the instance's bus; early rather than late."""
         seen = self._seen.get(instance)

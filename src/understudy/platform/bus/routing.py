@@ -17,11 +17,14 @@ from typing import Protocol
 
 from understudy.aio import clocks, ids as id_sources
 from understudy.platform import errors, instrument, records
-from understudy.platform.bus import protocol as buses, wire
+from understudy.platform.bus import protocol as buses, seats, wire
 
 _log = logging.getLogger(__name__)
 RETURN_S = 30.0
 """How long a request whose connection broke waits for its agent to come back, in seconds."""
+KICKS, KICKS_S = 3, 60.0
+"""So many connections of an instance replaced by another agent's within so many seconds: they have
+one identity, and each takes the other's place for ever."""
 
 
 class Bell:
@@ -93,6 +96,7 @@ class RoutedBus(abc.ABC):
         self._deadlines_s = deadlines_s
         self._return_s = return_s
         self._changed = Bell()
+        self._kicks: dict[str, list[float]] = {}
 
     async def connect(self, instance: str) -> wire.CarriedPlatform:
         return wire.CarriedPlatform(
@@ -120,6 +124,24 @@ class RoutedBus(abc.ABC):
     @abc.abstractmethod
     async def _find(self, instance: str) -> Route:
         """Return the way to the agent. UnavailableError where none is connected."""
+
+    def _kick(self, seat: seats.Seat, epoch: int, agent: str) -> None:
+        """End a connection whose place a newer one took; tell if that has become a habit."""
+        seat.end(errors.kicked(seat.instance, seat.epoch, epoch))
+        if agent and agent == seat.agent:
+            return
+        self._metrics.kicks.inc()
+        now_s = self._clock.monotonic()
+        recent = [at for at in self._kicks.get(seat.instance, []) if now_s - at < KICKS_S]
+        self._kicks[seat.instance] = [*recent[-KICKS:], now_s]
+        if len(recent) + 1 >= KICKS:
+            _log.warning(
+                "several agents use the identity of instance %s: %s connections were replaced "
+                "within %.0f s; give each an identity of its own",
+                seat.instance,
+                len(recent) + 1,
+                KICKS_S,
+            )
 
     async def _require(self, instance: str) -> None:
         if (await self.presence(instance)).state != "connected":

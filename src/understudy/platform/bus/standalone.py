@@ -76,8 +76,7 @@ class StandaloneMessageBus(routing.RoutedBus):
             methods=made.methods,
         )
         if older is not None:
-            self._metrics.kicks.inc()
-            older.end(errors.kicked(instance, older.epoch, epoch))
+            self._kick(older, epoch, made.agent)
         self._metrics.agents.inc()
         self._changed.ring()
         return made
