@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from understudy.kube import statuses
 from understudy.testing import servers
 
 
@@ -61,6 +62,32 @@ def test_a_conflict_changes_nothing_and_has_its_own_exit_code(server):
     assert done.returncode == 3
     assert "configmaps default/both: changed in other, changed in base" in done.stderr
     sandbox(server, "delete", "other")
+
+
+def test_what_was_promoted_can_be_changed_and_promoted_again(server):
+    for follow in (True, False):
+        view = server.sandbox(follow=follow)
+        view.create("configmaps", {"metadata": {"name": "again"}}, "default")
+        for value in "12":
+            view.patch("configmaps", "again", {"data": {"x": value}}, "default")
+            assert len(view.promote().changes) == 1
+            assert not view.diff()
+            assert server.base.get("configmaps", "again", "default")["data"] == {"x": value}
+        server.base.delete("configmaps", "again", "default")
+        assert (view.find("configmaps", "default", "again") is None) is follow
+        view.delete_sandbox()
+
+
+def test_nothing_is_promoted_into_a_namespace_that_went(server):
+    base = server.base
+    base.create("namespaces", {"metadata": {"name": "going"}})
+    view = server.sandbox(follow=False)
+    view.create("configmaps", {"metadata": {"name": "a"}}, "going")
+    obj = base.delete("namespaces", "going").object()
+    base.update("namespaces", obj | {"spec": {}}, name="going", subresource="finalize")
+    with pytest.raises(statuses.ConflictError, match="its namespace going deleted in base"):
+        view.promote()
+    view.delete_sandbox()
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,25 @@ def test_everything_is_back_after_a_clean_stop(tmp_path):
     folder.close()
 
 
+@pytest.mark.parametrize("follow", [True, False])
+def test_what_was_promoted_is_even_after_a_restart_too(tmp_path, follow):
+    folder, registry = opened(tmp_path)
+    registry.base.create("configmaps", config_map("b"), "default")
+    trial = registry.create("trial", follow=follow)
+    trial.create("configmaps", config_map("a", x="1"), "default")
+    trial.delete("configmaps", "b", "default")
+    trial.promote()
+    before = {view.name: contents(view) for view in registry.all()}
+    folder.close()
+    folder, registry = opened(tmp_path)
+    trial = registry.get("trial")
+    assert {view.name: contents(view) for view in registry.all()} == before
+    assert not trial.diff()
+    trial.patch("configmaps", "a", {"data": {"x": "2"}}, "default")
+    assert [(c.operation, c.key) for c in trial.promote()] == [("changed", "default/a")]
+    folder.close()
+
+
 def test_a_snapshot_and_the_journal_after_it_add_up_and_old_files_go(tmp_path):
     folder, registry = opened(tmp_path, journal_bytes_max=4096)
     sandbox = registry.create("trial", follow=False)

@@ -19,6 +19,7 @@ import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 from understudy.kapi.persistence import frames, journals, records, snapshots
 from understudy.kapi.store import stores
@@ -262,5 +263,5 @@ def _redo(registry: registries.Views, change: records.Change) -> None:
         store = registry.get(change.view).store
         counter = store.counter
         counter.current = max(counter.current, change.entry.revision)
-        operation: stores.Operation = "put" if change.operation == "put" else "remove"
+        operation = cast("stores.Operation", change.operation)
         store.commit_all([stores.Commit(operation, change.storage, change.entry)])

@@ -47,11 +47,15 @@ class Touch:
     original: entries.Entry | None
 
 
-Operation = Literal["put", "remove"]
+Operation = Literal["put", "remove", "settle"]
 
 
 class Commit(NamedTuple):
-    """One change about to be made: `put` an entry, or `remove` leaving `entry` as last state."""
+    """One change about to be made.
+
+    `put` an entry, `remove` leaving `entry` as last state, or `settle` the entry's key: see
+    `Store.settle`.
+    """
 
     operation: Operation
     storage: Storage
@@ -165,8 +169,10 @@ class Store:
         for commit in commits:
             if commit.operation == "put":
                 self._put(commit.storage, commit.entry)
-            else:
+            elif commit.operation == "remove":
                 self._remove(commit.storage, commit.entry)
+            else:
+                self.settle(commit.storage, commit.entry.key)
 
     def _put(self, storage: Storage, entry: entries.Entry) -> logs.Event:
         previous = self.get(storage, entry.key)
@@ -182,6 +188,22 @@ class Store:
         self._displace(storage, last.key)
         return self._record(logs.Event("DELETED", storage, last, previous))
 
+    def settle(self, storage: Storage, key: str) -> None:
+        """Take the parent's version of a key, which says the same, and count it as untouched.
+
+        What a promotion ends with. Watchers are told of the revision that the object has now.
+        """
+        assert self.parent is not None, "only a fork has something to settle"
+        previous, entry = self.get(storage, key), self.parent.get(storage, key)
+        self._untouch(storage, key, entry)
+        if entry is not None and entry is not previous:
+            self._log(logs.Event("MODIFIED", storage, entry, previous))
+
+    def _untouch(self, storage: Storage, key: str, entry: entries.Entry | None) -> None:
+        self.touched.get(storage, {}).pop(key, None)
+        if entry is not None:
+            self._place(storage, entry)
+
     def _touch(
         self, storage: Storage, key: str, original: entries.Entry | None, revision: int
     ) -> None:
@@ -195,13 +217,16 @@ class Store:
         self._roots[storage] = self._roots[storage].delete(key)
 
     def _record(self, event: logs.Event) -> logs.Event:
+        self.changes += 1
+        self._log(event)
+        return event
+
+    def _log(self, event: logs.Event) -> None:
         log = self._logs.get(event.storage)
         if log is None:
             log = self._logs[event.storage] = logs.Log(self.events_max, self.log_start)
         log.append(event)
-        self.changes += 1
         self._tell(event)
-        return event
 
     # ------------------------------------------------------------------ subscriptions
 
@@ -276,11 +301,13 @@ class Store:
 class FollowingStore(Store):
     """A fork that reads through to its parent's present, except for the keys touched here."""
 
-    __slots__ = ("_merged",)
+    __slots__ = ("_hidden", "_merged")
 
     def __init__(self, parent: Store) -> None:
         super().__init__(parent.counter, events_max=parent.events_max, parent=parent)
         self.log_start = 0
+        # By resource and key: from which revision to which the parent's events were not shown.
+        self._hidden: dict[Storage, dict[str, list[tuple[int, int]]]] = {}
         self._merged: dict[
             Storage, tuple[trees.Tree[entries.Entry], int, trees.Tree[entries.Entry]]
         ] = {}
@@ -327,8 +354,12 @@ class FollowingStore(Store):
         return max(super().oldest_revision(storage), self._above.oldest_revision(storage))
 
     def _shows(self, event: logs.Event) -> bool:
-        touch = self.touched.get(event.storage, {}).get(event.entry.key)
-        return touch is None or event.revision < touch.revision
+        key, revision = event.entry.key, event.revision
+        touch = self.touched.get(event.storage, {}).get(key)
+        if touch is not None and revision >= touch.revision:
+            return False
+        hidden = self._hidden.get(event.storage, {}).get(key, ())
+        return not any(start <= revision <= end for start, end in hidden)
 
     def parent_changed(self, event: logs.Event) -> None:
         """Pass a parent's event on to this view's watchers unless its key was touched here."""
@@ -339,6 +370,16 @@ class FollowingStore(Store):
         root = self._roots.get(storage)
         if root is not None:
             self._roots[storage] = root.delete(key)
+
+    def _untouch(self, storage: Storage, key: str, entry: entries.Entry | None) -> None:
+        touch = self.touched.get(storage, {}).pop(key, None)
+        if touch is None:
+            return
+        hidden = self._hidden.setdefault(storage, {}).setdefault(key, [])
+        known = self._above.oldest_revision(storage)
+        hidden[:] = [one for one in hidden if one[1] >= known]
+        hidden.append((touch.revision, self.counter.current))
+        self._displace(storage, key)
 
     def snapshot(self) -> dict[Storage, trees.Tree[entries.Entry]]:
         return {storage: self.tree(storage) for storage in self.storages()}

@@ -12,6 +12,8 @@ from understudy.kube import identities, objects, statuses
 if TYPE_CHECKING:
     from understudy.kapi.views import view as views
 
+_NAMESPACES = identities.GroupResource("", "namespaces")
+_CRDS = identities.GroupResource("apiextensions.k8s.io", "customresourcedefinitions")
 Operation = Literal["created", "changed", "deleted"]
 
 
@@ -83,11 +85,12 @@ def _touched(view: views.View) -> Iterator[tuple[Change, stores.Touch]]:
 
 
 def promote(view: views.View) -> Diff:
-    """Apply a sandbox's delta to its parent, all of it or nothing.
+    """Apply a sandbox's delta to its parent, all of it or nothing; after that nothing differs.
 
     Raises:
         ConflictError: For each key that changed in the parent since the sandbox first touched
-            it, a cause that names the key and what happened on both sides.
+            it, or whose namespace or definition went, a cause that names the key and what
+            happened on both sides.
     """
     parent = view.parent
     if parent is None:
@@ -95,6 +98,7 @@ def promote(view: views.View) -> Diff:
             f'view "{view.name}" is the base: only a sandbox can be promoted'
         )
     changes = [change for change, _ in _touched(view)]
+    carried = {(change.storage, change.key) for change in changes}
     conflicts = [
         {
             "reason": "ParentChanged",
@@ -102,7 +106,7 @@ def promote(view: views.View) -> Diff:
             "message": f"{change.operation} in {view.name}, {told} in {parent.name}",
         }
         for change in changes
-        if (told := _moved(parent, change))
+        if (told := _moved(parent, change) or _groundless(view, parent, change, carried))
     ]
     if conflicts:
         listed = "; ".join(f"{cause['field']}: {cause['message']}" for cause in conflicts)
@@ -111,7 +115,14 @@ def promote(view: views.View) -> Diff:
             details={"name": view.name, "kind": "views", "causes": conflicts},
         )
     parent.store.commit_all([commit for change in changes if (commit := _carried(parent, change))])
+    view.store.commit_all([_settled(change) for change in changes])
     return Diff(tuple(changes))
+
+
+def _settled(change: Change) -> stores.Commit:
+    last = change.after or change.before
+    assert last is not None, "a change has one side at least"
+    return stores.Commit("settle", change.storage, last)
 
 
 def _moved(parent: views.View, change: Change) -> str:
@@ -126,6 +137,27 @@ def _moved(parent: views.View, change: Change) -> str:
     if change.after is not None and content(now) == content(change.after):
         return ""
     return "created" if change.before is None else "changed"
+
+
+def _groundless(
+    view: views.View,
+    parent: views.View,
+    change: Change,
+    carried: set[tuple[identities.GroupResource, str]],
+) -> str:
+    """Say what an object stands on here that the parent no longer has; empty where it has all."""
+    if change.after is None:
+        return ""
+    namespace, _, _ = change.key.rpartition("/")
+    group, plural = change.storage
+    for storage, key, what in (
+        (_NAMESPACES, namespace, f"its namespace {namespace}"),
+        (_CRDS, f"{plural}.{group}", "its definition"),
+    ):
+        is_here = view.store.get(storage, key) is not None
+        if is_here and parent.store.get(storage, key) is None and (storage, key) not in carried:
+            return f"{what} deleted"
+    return ""
 
 
 def _carried(parent: views.View, change: Change) -> stores.Commit | None:
