@@ -42,13 +42,15 @@ def test_what_one_view_exports_another_imports_and_exports_alike(tmp_path):
         source.create("tides.sea.example.com", {
             "apiVersion": "sea.example.com/v1", "kind": "Tide", "metadata": {"name": "high"}, "level": 4,
         }, "shop")  # fmt: skip
-        source.create("configmaps", {"metadata": {"name": "a"}, "data": {"x": "---\n"}}, "shop")
+        source.create("configmaps", {"metadata": {"name": "a"}, "data": {"x": "---\n---"}}, "shop")
         source.create("secrets", {"metadata": {"name": "s"}, "stringData": {"a": "b"}}, "shop")
         file = tmp_path / "state.yaml"
         done = run(source, "export", "-f", str(file))
         assert done.returncode == 0, done.stderr
         assert file.stat().st_mode & 0o777 == 0o600
-        kinds = {obj["kind"] for obj in yaml.safe_load_all(file.read_text())}
+        exported = list(yaml.safe_load_all(file.read_text()))
+        assert done.stdout == f"{len(exported)} objects written to {file}\n"
+        kinds = {obj["kind"] for obj in exported}
         assert kinds >= {"Namespace", "CustomResourceDefinition", "Tide", "ConfigMap"}
         assert "Secret" not in kinds
         done = run(target, "import", "-f", "-", stdin=file.read_text())

@@ -48,7 +48,8 @@ def export(target: Path | None, secrets: bool, kubeconfig: str | None, context: 
         target.write_text(text, encoding="utf-8")
     except OSError as error:
         _fail(f"{target}: {(error.strerror or str(error)).lower()}")
-    click.echo(f"{text.count('---')} objects written to {target}")
+    count = text.splitlines().count("---")
+    click.echo(f"{count} objects written to {target}")
 
 
 @click.command("import")
