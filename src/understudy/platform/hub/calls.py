@@ -51,6 +51,9 @@ def bearer(request: web.Request) -> str:
     return token.strip() if scheme.lower() == "bearer" else ""
 
 
+_UNKNOWN = tokens.Caller(sha256="")
+
+
 class Callers:
     """The part of the API that callers use."""
 
@@ -77,7 +80,10 @@ class Callers:
         """Add the routes for callers."""
 
         async def metrics(request: web.Request) -> web.Response:
-            self._caller(request)
+            try:
+                self._caller(request)
+            except errors.PlatformError as error:
+                return _failed(error)
             return web.Response(
                 body=prometheus_client.generate_latest(registry),
                 headers={"Content-Type": prometheus_client.CONTENT_TYPE_LATEST},
@@ -100,42 +106,46 @@ class Callers:
             raise _refusal("unauthorized", "a caller's token is needed: give one of this hub's")
         return found
 
-    def _permitted(
-        self, request: web.Request, needed: relaying.Access
-    ) -> tuple[tokens.Caller, str]:
-        """Return who asks and the instance they ask about.
+    def _permitted(self, request: web.Request, needed: relaying.Access, watch: _Watch) -> str:
+        """Return the instance that is asked about, if whoever asks may do so.
 
         Raises:
             PlatformError: They may not, or there can be no such instance.
         """
-        caller = self._caller(request)
+        watch.caller = self._caller(request)
         instance = records.check_instance(request.match_info["instance"])
-        if not caller.may_see(instance):
-            raise _refusal("forbidden", f"{caller.name} may not see instance {instance}")
-        if caller.access < needed:
+        if not watch.caller.may_see(instance):
+            raise _refusal("forbidden", f"{watch.caller.name} may not see instance {instance}")
+        if watch.caller.access < needed:
             raise _refusal(
                 "forbidden",
-                f"{caller.name} has {caller.access} access to {instance}, and this needs {needed}",
+                f"{watch.caller.name} has {watch.caller.access} access to {instance}, and this "
+                f"needs {needed}",
             )
-        return caller, instance
+        return instance
 
     # ------------------------------------------------------------------ instances
 
     async def _list(self, request: web.Request) -> web.Response:
+        watch = _Watch(self, request, "list", "instances")
         try:
-            caller = self._caller(request)
+            watch.caller = caller = self._caller(request)
+            names = self._tokens.read().agents if self._tokens is not None else ()
+            found = await self._roster.list(names)
         except errors.PlatformError as error:
-            return _failed(error)
-        names = self._tokens.read().agents if self._tokens is not None else ()
-        found = await self._roster.list(names)
+            return _failed(watch.failed(error))
+        watch.succeeded()
         return _json([one for one in found if caller.may_see(one["instance"])])
 
     async def _describe(self, request: web.Request) -> web.Response:
+        watch = _Watch(self, request, "describe", "instance")
         try:
-            _, instance = self._permitted(request, relaying.Access.READ)
-            return _json(await self._roster.describe(instance))
+            instance = self._permitted(request, relaying.Access.READ, watch)
+            found = await self._roster.describe(instance)
         except errors.PlatformError as error:
-            return _failed(error)
+            return _failed(watch.failed(error))
+        watch.succeeded()
+        return _json(found)
 
     # ------------------------------------------------------------------ calls
 
@@ -152,12 +162,11 @@ class Callers:
                 asked = records.from_json(records.ApiRequest, arguments.get("request"))
                 needed, watch.shown = relaying.needs(asked), f"{asked.method} {asked.path}"
             response = await self._ask(request, needed, method, arguments, watch)
+            if response.error is not None:
+                raise response.error
         except errors.PlatformError as error:
-            watch.over(error)
-            return _failed(error)
-        watch.over(response.error)
-        if response.error is not None:
-            return _failed(response.error)
+            return _failed(watch.failed(error))
+        watch.succeeded()
         return _json({"id": response.id, "result": response.result})
 
     async def _relay(self, request: web.Request) -> web.Response:
@@ -182,13 +191,12 @@ class Callers:
             answer = records.from_json(records.ApiAnswer, response.result)
             content = records.unpack(answer)
         except errors.PlatformError as error:
-            watch.over(error)
-            status = _status_of(error)
+            status = _status_of(watch.failed(error))
             if isinstance(error, errors.UnavailableError) and not watch.identity:
                 # Nothing was sent, and the agent may be back in a moment.
                 status.headers["Retry-After"] = "1"
             return status
-        watch.over(None, answer.status)
+        watch.succeeded(answer.status)
         return web.Response(status=answer.status, headers=dict(answer.headers), body=content)
 
     async def _ask(
@@ -199,14 +207,13 @@ class Callers:
         arguments: objects.Object,
         watch: _Watch,
     ) -> wire.Response:
-        caller, instance = self._permitted(request, needed)
-        watch.caller = caller.name
+        instance = self._permitted(request, needed, watch)
         if self._roster.is_expected(instance, self._observed.excused_s):
             presence = await self._bus.presence(instance)
             if presence.state != "connected":
                 raise errors.UnavailableError(presence.reason)
         asked = wire.Request(
-            id=self._identity(request, caller),
+            id=self._identity(request, watch.caller),
             method=method,
             arguments=arguments,
             deadline_s=_deadline(request, method),
@@ -232,7 +239,7 @@ class Callers:
         self._observed.audit(
             {
                 "time": clocks.rfc3339_micro(self._clock.now()),
-                "caller": watch.caller,
+                "caller": watch.caller.name,
                 "from": watch.remote,
                 "instance": watch.instance,
                 "request": watch.shown[:SHOWN_MAX],
@@ -259,14 +266,20 @@ class _Watch:
         self._callers = callers
         self.method = method
         self.shown = shown
-        self.instance = request.match_info["instance"]
+        self.instance = request.match_info.get("instance", "")
         self.remote = request.remote or ""
-        self.caller = self.identity = ""
+        self.caller = _UNKNOWN
+        self.identity = ""
         self.start = callers.now()
 
-    def over(self, error: errors.PlatformError | None, status: int = 0) -> None:
-        """Say how it ended."""
-        self._callers.note(self, error.code if error else "ok", status)
+    def failed(self, error: errors.PlatformError) -> errors.PlatformError:
+        """Say that it failed; return the error."""
+        self._callers.note(self, error.code, 0)
+        return error
+
+    def succeeded(self, status: int = 0) -> None:
+        """Say that it was answered, with the API server's status where there is one."""
+        self._callers.note(self, "ok", status)
 
 
 def _refusal(code: str, message: str) -> errors.PlatformError:
