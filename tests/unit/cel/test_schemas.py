@@ -123,6 +123,16 @@ def test_what_has_no_bound_is_as_large_as_a_request():
     assert cost.max > 1_000_000
 
 
+def test_the_letters_of_keys_count_for_nothing():
+    declared = declarations.declare(
+        {"type": "object", "maxProperties": 100, "additionalProperties": {"type": "string"}}
+    )
+    environment = programs.Environment(variables={"self": declared.type}, declared=declared)
+    dearer = programs.compile("self.all(k, self[k].matches('a+'))", environment).cost.max
+    cheap = programs.compile("self.all(k, k.matches('a+'))", environment).cost.max
+    assert cheap < 1_000 < dearer
+
+
 @pytest.mark.parametrize("name", ["true", "in", "for", "package"])
 def test_reserved_words_are_escaped(name):
     assert declarations.escape(name) == f"__{name}__"

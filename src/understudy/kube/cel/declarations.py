@@ -117,7 +117,8 @@ def _object(schema: objects.Object, name: str, *, root: bool) -> Declaration | N
             return None
         most = schema.get("maxProperties")
         size = (REQUEST_BYTES_MAX - 2) // (value.bytes_min + 6)
-        key = Declaration(type=types.STRING, size_max=REQUEST_BYTES_MAX - 2, bytes_min=2)
+        # Kubernetes bounds the number of keys, and takes their letters for none.
+        key = Declaration(type=types.STRING, size_max=0, bytes_min=2)
         return Declaration(
             type=types.map_of(types.STRING, value.type),
             size_max=max(most, 0) if most is not None else size,

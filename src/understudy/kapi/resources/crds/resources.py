@@ -75,7 +75,7 @@ def _resources(key: bytes) -> tuple[catalogue.Resource, ...]:
                 storage_version=storage_version,
                 schema=nodes.schema_of(own.node, root=True),
                 strategy=own,
-                to_storage=None if same else _converter(storage_version, kept, default=False),
+                to_storage=None if same else _converter(storage_version, kept),
                 from_storage=None if stable else _reader(api_version, by_version, kept, own),
                 conversion=None if stable else by_webhook,
                 custom=True,
@@ -124,15 +124,11 @@ def _priority(version: str) -> tuple[int, int, int, tuple[int, ...]]:
     return stage, major, minor, tuple(-ord(char) for char in version) if stage < 0 else ()
 
 
-def _converter(
-    api_version: str, target: strategy.CustomStrategy, *, default: bool
-) -> strategies.Converter:
+def _converter(api_version: str, target: strategy.CustomStrategy) -> strategies.Converter:
     """Return the None conversion into a version: another apiVersion, unknown fields out."""
 
     def convert(obj: objects.Object) -> objects.Object:
         obj["apiVersion"] = api_version
-        if default:
-            return target.normalize(obj)
         return target.prune(obj)
 
     return convert
