@@ -171,6 +171,13 @@ def going(command: Callable[P, None]) -> Callable[P, None]:
             show_default=True,
             help="How long to wait for health, altogether.",
         ),
+        click.option(
+            "--no-activity-timeout",
+            callback=duration,
+            default="4m",
+            show_default=True,
+            help="How long to wait while nothing moves.",
+        ),
         click.option("--no-wait", is_flag=True, help="Do not wait for health."),
         click.option("--force-unlock", is_flag=True, help="Take the lock from its holder."),
     )
@@ -260,12 +267,15 @@ def run(where: Where, work: Callable[[Session], Awaitable[int]]) -> None:
 
 def _fail(where: Where, error: Exception, code: int) -> int:
     lines = str(error).splitlines() or [type(error).__name__]
+    notes: list[str] = getattr(error, "__notes__", [])
     if where.output == "text":
         for line in lines:
             click.echo(click.style("error: ", fg="red") + line if _coloured() else f"error: {line}",
                        err=True)  # fmt: skip
+        for note in notes:
+            click.echo(note, err=True)
     else:
-        print_json({"type": "error", "exitCode": code, "messages": lines})
+        print_json({"type": "error", "exitCode": code, "messages": lines, "notes": notes})
     return code
 
 
@@ -312,6 +322,7 @@ def options(
     *,
     yes: bool = False,
     timeout: float = 900.0,
+    no_activity_timeout: float = 240.0,
     no_wait: bool = False,
     force_unlock: bool = False,
     rollback_on_failure: bool = False,
@@ -352,7 +363,7 @@ def options(
                 allow_data=flags.get("delete_data", False),
             ),
         ),
-        wait=waiting.WaitSettings(timeout_s=timeout),
+        wait=waiting.WaitSettings(timeout_s=timeout, no_activity_s=no_activity_timeout),
         force_unlock=force_unlock,
         rollback_on_failure=rollback_on_failure,
         verify=verify is not None,

@@ -298,7 +298,8 @@ class Collector:
                     result.left[ref] = (trackers.State.APPLIED, str(answer.error))
             else:
                 asked.append(ref)
-                self._tell(outcomes.News(type="done", op="delete", ref=ref))
+                uid = objects.uid_of(before)
+                self._tell(outcomes.News(type="done", op="delete", ref=ref, uid=uid))
             result.outcomes.append(outcome)
         await self._await_gone(result, asked, doomed, resolved)
 
@@ -355,8 +356,12 @@ async def delete(
     resource: protocol.ApiResource,
     live: objects.Object,
     clock: clocks.Clock,
+    *,
+    policy: str = "Background",
 ) -> None:
     """Ask for the deletion of exactly this object.
+
+    `policy` Foreground lets it go after what it owns.
 
     Raises:
         ConflictError: It is another object of that name now. NotFoundError: It is gone.
@@ -366,7 +371,7 @@ async def delete(
             resource.name,
             ref.name,
             namespace=ref.namespace,
-            propagation_policy="Background",
+            propagation_policy=policy,
             uid=objects.uid_of(live),
         ),
         clock,

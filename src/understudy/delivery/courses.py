@@ -39,6 +39,7 @@ from understudy.delivery import (
 )
 from understudy.kube import objects, statuses
 
+_SHOWN_MAX = 5
 Verify = Callable[[Collection[refs.Ref]], Awaitable[None]]
 """Makes sure that the plan still holds, but for objects that this course has made itself."""
 
@@ -168,6 +169,7 @@ async def _run(
     except errors.DeliveryError as error:
         await history.mark(revision, revisions.Phase.FAILED, means.clock, _short(error))
         await records.mark(revision.name, "Failed", _short(error), len(course.wanted))
+        error.add_note(_standing(course.wanted, dispatcher.outcomes, owner))
         raise
     finally:
         course.done += (o for o in dispatcher.outcomes if o.ref not in made)
@@ -176,6 +178,21 @@ async def _run(
     await records.mark(revision.name, "Delivered", "", len(tracker.entries))
     in_use = {entry.revision for entry in tracker.entries.values()} | {revision.name}
     await history.prune(application.history_limit, in_use)
+
+
+def _standing(
+    wanted: Collection[refs.Ref], done: Sequence[outcomes.Outcome], owner: targets.Owner
+) -> str:
+    """Say how far a delivery came that failed, and what can be done now."""
+    unhealthy = (o.ref for o in done if o.health is not None and not o.health.is_settled)
+    applied = {o.ref for o in done if o.op is not outcomes.Op.BLOCKED} & set(wanted)
+    left = [str(ref) for ref in sorted({*(set(wanted) - applied), *unhealthy} & set(wanted))]
+    shown = ", ".join(left[:_SHOWN_MAX]) + (
+        f" and {len(left) - _SHOWN_MAX} more" * (len(left) > _SHOWN_MAX)
+    )
+    told = f"{len(applied)} of {len(wanted)} objects are applied"
+    told += f"; not yet as wanted: {shown}" if left else ""
+    return f"{told}; run it again to go on, or go back: understudy rollback {owner.application}"
 
 
 def _occasion(

@@ -288,6 +288,7 @@ class Dispatcher:
                 type="done",
                 op=str(outcome.op),
                 ref=outcome.ref,
+                uid=objects.uid_of(outcome.after or outcome.before or {}),
                 message=outcome.note,
                 done=run.done,
                 total=len(run.targets),
@@ -310,7 +311,9 @@ class Dispatcher:
             return
         told: list[str] = []
         for ref, error in refused.items():
-            obstacle = obstacles.from_error(error, ref)
+            obstacle = obstacles.from_error(
+                error, ref, live=run.live.get(ref), wanted=run.targets[ref].obj
+            )
             told.append(obstacle.told_of(ref))
             self._block(run, run.targets[ref], obstacle)
         if not self._settings.thorough:
@@ -427,8 +430,12 @@ class Dispatcher:
                 await self._remove(run.targets[ref], live[ref])
 
     async def _remove(self, target: targets.Target, live: objects.Object) -> None:
+        """Delete what another is to follow; its pods go first, or two sets would run at once."""
+        policy = "Foreground" if reasons.owns_others(target.ref) else "Background"
         try:
-            await collect.delete(self._client, target.ref, target.resource, live, self._clock)
+            await collect.delete(
+                self._client, target.ref, target.resource, live, self._clock, policy=policy
+            )
         except statuses.NotFoundError:
             return
         await self._await_gone(target, live)
@@ -498,9 +505,7 @@ class Dispatcher:
     async def _await_gone(self, target: targets.Target, live: objects.Object) -> None:
         remaining = await self._waiter.wait_gone([target], {objects.uid_of(live)}, self._tell)
         if target.ref in remaining:
-            raise statuses.ConflictError(
-                f"is being deleted and does not go away: {remaining[target.ref].message}"
-            )
+            raise statuses.ConflictError(f"{obstacles.LINGERS}: {remaining[target.ref].message}")
 
     # ------------------------------------------------------------------ health
 

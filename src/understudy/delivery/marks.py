@@ -63,6 +63,8 @@ _CREATE_ONCE = {
     "kustomize.toolkit.fluxcd.io/ssa": {"ifnotpresent"},
     "werf.io/resource-policy": {"skip-update"},
 }
+KUBEVELA_KEEP = "app.oam.dev/skipGC"
+"""KubeVela's annotation to keep an object, whatever its value."""
 _ARGO_OPTIONS = "argocd.argoproj.io/sync-options"
 
 
@@ -112,7 +114,7 @@ def is_kept(obj: objects.Object) -> str:
     options = objects.annotations_of(obj).get(_ARGO_OPTIONS, "").replace(" ", "").split(",")
     if "Prune=false" in options or "Prune=confirm" in options:
         return _ARGO_OPTIONS
-    return _first(obj, _KEEP)
+    return KUBEVELA_KEEP if KUBEVELA_KEEP in objects.annotations_of(obj) else _first(obj, _KEEP)
 
 
 def is_ignored(obj: objects.Object) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from understudy.delivery import calling, marks, outcomes, refs
-from understudy.kube import statuses
+from understudy.delivery import calling, diffs, marks, masking, outcomes, refs
+from understudy.kube import objects, statuses
 
 _IMMUTABLE = re.compile(
     r"immutable|may not (be )?change|cannot (be )?change|pod updates may not|"
@@ -16,6 +16,9 @@ _FIELD = re.compile(
     r'(?:unknown|duplicate) field "(?P<decoding>[^"]+)"|'
     r"\.(?P<apply>[^\s:]+): (?:field not declared in schema|expected )"
 )
+LINGERS = "is being deleted and does not go away"
+_KEYED = re.compile(r"\[([^\]]*)\]")
+_SHOWN_MAX = 3
 _IDENTITY = ("metadata.uid", "metadata.name", "metadata.namespace", "metadata.resourceVersion")
 
 
@@ -38,8 +41,14 @@ def immutable_field(error: calling.Failure) -> str:
     return fields[0] if fields else ""
 
 
-def from_error(error: calling.Failure, ref: refs.Ref) -> outcomes.Obstacle:
-    """Return what a refusal means for an object."""
+def from_error(
+    error: calling.Failure,
+    ref: refs.Ref,
+    *,
+    live: objects.Object | None = None,
+    wanted: objects.Object | None = None,
+) -> outcomes.Obstacle:
+    """Return what a refusal means for an object; of a conflict, both sides' values."""
     message, field, remedy = str(error), "", ""
     if not isinstance(error, statuses.ApiError):
         return outcomes.Obstacle(message=message)
@@ -50,7 +59,8 @@ def from_error(error: calling.Failure, ref: refs.Ref) -> outcomes.Obstacle:
     if isinstance(error, statuses.ConflictError):
         if any(cause.get("reason") == "FieldManagerConflict" for cause in error.causes):
             remedy = "--force-conflicts takes the fields over"
-        else:
+            message += _both_sides(error, live or {}, wanted or {})
+        elif LINGERS not in message:
             remedy = "it changed meanwhile: run the command again"
     elif immutable := immutable_field(error):
         field = immutable
@@ -65,3 +75,53 @@ def from_error(error: calling.Failure, ref: refs.Ref) -> outcomes.Obstacle:
     elif isinstance(error, statuses.NotFoundError) and "namespaces " in message:
         remedy = f"add the Namespace {ref.namespace} to the manifests, or create it"
     return outcomes.Obstacle(message=message, field=field, remedy=remedy)
+
+
+def _both_sides(error: statuses.ApiError, live: objects.Object, wanted: objects.Object) -> str:
+    """Say what each side wants of the fields in conflict; Secrets' values are not shown."""
+    mask = masking.Mask()
+    theirs, ours = mask.hide(live), mask.hide(wanted)
+    told = []
+    for cause in error.causes[:_SHOWN_MAX]:
+        field = str(cause.get("field") or "")
+        values = [_at(side, field) for side in (theirs, ours)]
+        if None not in values:
+            shown = [diffs.shown(value) for value in values]
+            told.append(f"{field} is {shown[0]} there, {shown[1]} here")
+    return f" ({'; '.join(told)})" if told else ""
+
+
+def _at(value: objects.Json, field: str) -> objects.Json:
+    """Return the value at a path as server-side apply writes it; None where it is not found.
+
+    Example: `.spec.template.spec.containers[name="web"].image`. Keys may hold dots, so the longest
+    that is there counts.
+    """
+    rest = field
+    while rest:
+        if match := _KEYED.match(rest):
+            value, rest = _item(value, match[1]), rest[match.end() :]
+        elif rest.startswith(".") and isinstance(value, dict):
+            keys = [key for key in value if _begins(rest[1:], key)]
+            if not keys:
+                return None
+            key = max(keys, key=len)
+            value, rest = value[key], rest[1 + len(key) :]
+        else:
+            return None
+    return value
+
+
+def _begins(rest: str, key: str) -> bool:
+    return rest.startswith(key) and rest[len(key) : len(key) + 1] in ("", ".", "[")
+
+
+def _item(value: objects.Json, keys: str) -> objects.Json:
+    """Return the item of a list by `name="web"` or `containerPort=80,protocol="TCP"`."""
+    wanted = [part.partition("=") for part in keys.split(",")]
+    for item in value if isinstance(value, list) else ():
+        if isinstance(item, dict) and all(
+            str(item.get(key)) == text.strip('"') for key, _, text in wanted
+        ):
+            return item
+    return None

@@ -91,6 +91,8 @@ class News:
 
     Attributes:
         type: `phase`, `done`, `waiting`, `healthy`, `failed` or `note`.
+        uid: Of the object, where it is known.
+        reason: Why it is waited for, or failed, in one CamelCase word.
         done, total: Objects that are finished, of all; 0 of 0 where it does not apply.
     """
 
@@ -98,6 +100,8 @@ class News:
     message: str = ""
     op: str = ""
     ref: refs.Ref | None = None
+    uid: str = ""
+    reason: str = ""
     done: int = 0
     total: int = 0
 

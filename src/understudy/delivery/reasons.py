@@ -18,6 +18,7 @@ _SHOWN_MAX = 3
 _WORKLOADS = {
     "Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job", "CronJob", "Service", "Revision",
 }  # fmt: skip
+_OWNERS = _WORKLOADS - {"Service"} | {"ReplicationController"}
 _OWNED = ("pods", "replicasets.apps", "jobs.batch")
 
 
@@ -37,6 +38,11 @@ class Below:
 
     children: tuple[Child, ...] = ()
     reasons: tuple[str, ...] = ()
+
+
+def owns_others(ref: refs.Ref) -> bool:
+    """Whether controllers make other objects for one of this kind that go when it does."""
+    return ref.kind in _OWNERS or ref.group == "serving.knative.dev"
 
 
 async def read(

@@ -246,9 +246,8 @@ def told(item: outcomes.News) -> str:
 def news_as_dict(item: outcomes.News) -> objects.Object:
     """Render one step for `-o jsonl`."""
     out: objects.Object = {"type": item.type}
-    for key, value in (("op", item.op), ("message", item.message)):
-        if value:
-            out[key] = value
+    told = (("op", item.op), ("message", item.message), ("uid", item.uid), ("reason", item.reason))
+    out |= {key: value for key, value in told if value}
     if item.ref is not None:
         out["ref"] = item.ref.as_dict()
     if item.total:

@@ -23,6 +23,9 @@ from understudy.kube import health, objects
 WAIT = f"{marks.GROUP}/wait"
 """Annotation: `false` does not wait for this object."""
 
+KAPP_DISABLE_WAIT = "kapp.k14s.io/disable-wait"
+"""kapp's annotation of the same meaning, whatever its value."""
+
 SERVED_DELAY_MAX_S = 5.0
 """A delay that has doubled beyond this is too long: ten seconds in all."""
 
@@ -80,7 +83,8 @@ class Waiter(Protocol):
 
 def is_waited_for(target: targets.Target) -> bool:
     """Whether the next wave waits until this object is healthy."""
-    if objects.annotations_of(target.obj).get(WAIT) == "false":
+    said = objects.annotations_of(target.obj)
+    if said.get(WAIT) == "false" or KAPP_DISABLE_WAIT in said:
         return False
     return not exists_is_enough(target.ref)
 
@@ -271,8 +275,9 @@ def assess_all(
 
 
 def _news(ref: refs.Ref, verdict: health.Health) -> outcomes.News:
+    kind, message = "waiting", verdict.message or str(verdict.state)
     if verdict.state is health.State.FAILED:
-        return outcomes.News(type="failed", ref=ref, message=str(verdict))
-    if verdict.is_settled:
-        return outcomes.News(type="healthy", ref=ref, message=verdict.message)
-    return outcomes.News(type="waiting", ref=ref, message=verdict.message or str(verdict.state))
+        kind, message = "failed", str(verdict)
+    elif verdict.is_settled:
+        kind, message = "healthy", verdict.message
+    return outcomes.News(type=kind, ref=ref, message=message, reason=verdict.reason)

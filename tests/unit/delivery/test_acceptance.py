@@ -306,9 +306,9 @@ async def test_09_the_original_survives_an_invalid_replacement(still: c.Cluster)
     assert still.find("deployments.apps", "web")["metadata"]["uid"] == uid
 
 
-async def test_09_a_valid_replacement_is_planned_and_done_on_request(still: c.Cluster) -> None:
-    await still.deliver(c.deployment("web"), wait=False)
-    uid = still.find("deployments.apps", "web")["metadata"]["uid"]
+async def test_09_a_valid_replacement_is_planned_and_done_on_request(cluster: c.Cluster) -> None:
+    await cluster.deliver(c.deployment("web"), wait=False)
+    uid = cluster.find("deployments.apps", "web")["metadata"]["uid"]
     other = c.deployment("web")
     for labels in (
         other["spec"]["selector"]["matchLabels"],
@@ -316,16 +316,18 @@ async def test_09_a_valid_replacement_is_planned_and_done_on_request(still: c.Cl
     ):
         labels["app"] = "other"
     with pytest.raises(errors.BlockedError) as caught:
-        await still.deliver(other, wait=False)
+        await cluster.deliver(other, wait=False)
     assert "field is immutable" in str(caught.value)
     assert "give --recreate" in str(caught.value)
-    plan = await still.plan(other, recreate=True)
+    plan = await cluster.plan(other, recreate=True)
     assert ops(plan) == {"Deployment/web": "recreate"}
     assert plan.operations[-1].why == "spec.selector forces replacement"
-    await still.deliver(other, recreate=True, wait=False)
-    live = still.find("deployments.apps", "web")
+    await cluster.deliver(other, recreate=True, wait=False)
+    live = cluster.find("deployments.apps", "web")
     assert live["metadata"]["uid"] != uid
     assert live["spec"]["selector"]["matchLabels"] == {"app": "other"}
+    owners = {pod["metadata"]["ownerReferences"][0]["name"] for pod in cluster.view.each("pods")}
+    assert len(owners) <= 1, "the old pods go before the new ones come"
 
 
 # 10 -----------------------------------------------------------------------------------------

@@ -185,15 +185,15 @@ def job(image: str) -> objects.Object:
     }
 
 
-async def test_a_job_is_created_anew_when_it_changes(still: c.Cluster) -> None:
-    await still.deliver(job("a:1"), wait=False)
-    uid = still.find("jobs.batch", "once")["metadata"]["uid"]
-    done = await still.deliver(job("a:2"), wait=False)
+async def test_a_job_is_created_anew_when_it_changes(cluster: c.Cluster) -> None:
+    await cluster.deliver(job("a:1"), wait=False)
+    uid = cluster.find("jobs.batch", "once")["metadata"]["uid"]
+    done = await cluster.deliver(job("a:2"), wait=False)
     op, note = told(done)["once"]
     assert (op, note) == ("recreate", "spec.template forces replacement")
-    live = still.find("jobs.batch", "once")
+    live = cluster.find("jobs.batch", "once")
     assert live["metadata"]["uid"] != uid
-    assert (await still.plan(job("a:2"), wait=False)).has_changes is False
+    assert (await cluster.plan(job("a:2"), wait=False)).has_changes is False
 
 
 async def test_an_object_may_ask_to_be_created_anew_always(still: c.Cluster) -> None:
@@ -479,3 +479,54 @@ async def test_what_happens_is_told(still: c.Cluster) -> None:
     done = [(n.op, n.ref.name) for n in still.told if n.type == "done" and n.ref is not None]
     assert done == [("create", "a")]
     assert outcomes.News(type="phase", message="applying 1 objects", total=1) in still.told
+
+
+# ---------------------------------------------------------------------- what is told of failures
+
+
+async def test_a_conflict_tells_both_values(still: c.Cluster) -> None:
+    web = c.deployment("web", image="web:1")
+    await still.deliver(web, c.secret("s", p="old"), wait=False)
+    for resource, name, patch in (
+        (
+            "deployments.apps",
+            "web",
+            {"spec": {"template": {"spec": {"containers": [{"name": "web", "image": "web:9"}]}}}},
+        ),
+        ("secrets", "s", {"data": {"p": "bmV3"}}),
+    ):
+        await still.client.patch(
+            resource, name, patch, namespace="default", field_manager="ann",
+            patch_type="application/strategic-merge-patch+json",
+        )  # fmt: skip
+    plan = await still.plan(c.deployment("web", image="web:2"), c.secret("s", p="old"))
+    told = {str(blocked.ref): str(blocked) for blocked in plan.blocked}
+    assert (
+        '(.spec.template.spec.containers[name="web"].image is web:9 there, web:2 here) '
+        "(--force-conflicts takes the fields over)" in told["Deployment default/web"]
+    )
+    assert "(.data.p is <secret #1> there, <secret #2> here)" in told["Secret default/s"]
+
+
+async def test_a_failed_delivery_says_how_far_it_came(cluster: c.Cluster) -> None:
+    given = (c.config("a"), c.deployment("web", image="exit-1"), c.deployment("other"))
+    with pytest.raises(errors.UnhealthyError) as caught:
+        await cluster.deliver(*given)
+    (note,) = caught.value.__notes__
+    assert note.startswith("3 of 3 objects are applied; not yet as wanted: Deployment default/")
+    assert note.endswith("run it again to go on, or go back: understudy rollback shop")
+
+
+async def test_standing_still_ends_the_wait_before_its_time(cluster: c.Cluster) -> None:
+    settings = waiting.WaitSettings(
+        timeout_s=60, no_activity_s=0.3, poll_first_s=0.01, poll_max_s=0.1
+    )
+    with pytest.raises(errors.UnhealthyError, match=r"given up: nothing has moved for 0\.3 s"):
+        await cluster.deliver(c.deployment("web", image="unready"), wait_settings=settings)
+
+
+@pytest.mark.parametrize("key", ["kapp.k14s.io/disable-wait", "core.understudy.dev/wait"])
+async def test_what_need_not_be_waited_for_is_not(cluster: c.Cluster, key: str) -> None:
+    broken = c.deployment("web", image="unready")
+    broken["metadata"]["annotations"] = {key: "" if key.startswith("kapp") else "false"}
+    await cluster.deliver(broken)
