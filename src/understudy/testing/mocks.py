@@ -22,24 +22,35 @@ class Told:
         answer: Returned.
         error: Raised instead, if given.
         delay_s: Seconds to wait before either; forever where it is negative.
-        calls: How often the method was called.
+        asked: The arguments of each call, in order.
+        cancelled: How many calls were given up before they were done.
     """
 
     check: Check | None = None
     answer: objects.Json = None
     error: Exception | None = None
     delay_s: float = 0.0
-    calls: int = 0
+    asked: list[tuple[objects.Json, ...]] = field(default_factory=list)
+    cancelled: int = 0
 
-    async def do(self, *arguments: object) -> objects.Json:
+    @property
+    def calls(self) -> int:
+        """How often the method was called."""
+        return len(self.asked)
+
+    async def do(self, *arguments: objects.Json) -> objects.Json:
         """Do as told."""
-        self.calls += 1
+        self.asked.append(arguments)
         if self.check is not None:
             self.check(*arguments)
-        if self.delay_s < 0:
-            await asyncio.Event().wait()
-        if self.delay_s:
-            await asyncio.sleep(self.delay_s)
+        try:
+            if self.delay_s < 0:
+                await asyncio.Event().wait()
+            if self.delay_s:
+                await asyncio.sleep(self.delay_s)
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
         if self.error is not None:
             raise self.error
         return self.answer

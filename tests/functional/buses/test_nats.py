@@ -121,43 +121,27 @@ async def test_leaving_is_told_at_once(net):
 
 async def test_a_hung_agent_costs_the_caller_its_deadline_and_is_told_to_stop(net):
     near, far = await net.bus(deadlines_s={"export": 0.2}), await net.bus()
-    stopped = asyncio.Event()
-
-    class Hanging(mocks.MockPlatform):
-        async def export(self):
-            try:
-                await asyncio.Event().wait()
-            finally:
-                stopped.set()
-
-    await far.subscribe("a", Hanging())
+    hanging = mocks.MockPlatform()
+    hanging.on_export.delay_s = -1
+    await far.subscribe("a", hanging)
     platform = await near.connect("a")
     with pytest.raises(errors.DeadlineError, match=r"instance a did not answer export within 0.2"):
         await platform.export()
-    await asyncio.wait_for(stopped.wait(), 5)
+    await net.until(lambda: hanging.on_export.cancelled)
     assert await platform.version() == "mock"
 
 
 async def test_a_caller_that_gives_up_cancels_the_call_at_the_far_end(net):
     near, far = await net.bus(), await net.bus()
-    stopped = asyncio.Event()
-
-    class Hanging(mocks.MockPlatform):
-        async def sync(self, definition):
-            self.on_sync.calls += 1
-            try:
-                await asyncio.Event().wait()
-            finally:
-                stopped.set()
-
-    hanging = Hanging()
+    hanging = mocks.MockPlatform()
+    hanging.on_sync.delay_s = -1
     await far.subscribe("a", hanging)
     call = asyncio.create_task((await near.connect("a")).sync(records.SyncDef()))
     await net.until(lambda: hanging.on_sync.calls)
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call
-    await asyncio.wait_for(stopped.wait(), 5)
+    await net.until(lambda: hanging.on_sync.cancelled)
 
 
 class Agent:
@@ -228,13 +212,11 @@ async def test_what_is_too_large_for_nats_goes_in_pieces(net, max_payload):
     platform = await near.connect("a")
     assert await platform.export() == text
     definition = records.SyncDef(actions=(records.SyncAction(resource_id="x", apply=text),))
-    found = []
-    mock.on_sync.check = found.append
     async with asyncio.TaskGroup() as group:
         for _ in range(3):
             group.create_task(platform.sync(definition))
             group.create_task(platform.export())
-    assert found == [definition] * 3
+    assert mock.on_sync.asked == [(definition,)] * 3
     came = registry.get_sample_value("understudy_bus_parcel_bytes_total", {"direction": "in"})
     assert came > 4 * len(text)
 
@@ -298,6 +280,21 @@ async def test_many_calls_at_once_all_get_their_own_answers(net):
 class Echo(mocks.MockPlatform):
     async def call_api(self, request):
         return records.ApiAnswer(status=200, body=request.path)
+
+
+async def test_a_request_that_is_asked_twice_runs_once(net):
+    near, far = await net.bus(), await net.bus()
+    mock = mocks.MockPlatform()
+    mock.on_export.answer = "text"
+    mock.on_export.delay_s = 0.05
+    await far.subscribe("a", mock)
+    platform = await near.connect("a")
+    asked = wire.Request(id="1", method="export", deadline_s=5)
+    twice = await asyncio.gather(platform.carry(asked), platform.carry(asked))
+    assert twice == [wire.Response(id="1", result="text")] * 2
+    later = await platform.carry(asked)
+    assert isinstance(later.error, errors.NotFoundError)
+    assert mock.on_export.calls == 1
 
 
 async def test_what_makes_no_sense_is_passed_over(net):

@@ -228,4 +228,5 @@ async def test_in_any_disorder_nothing_runs_twice_and_every_call_ends(net, seed)
     done = [number for number, found in outcomes.items() if isinstance(found, records.SyncResult)]
     assert {str(number) for number in done} <= set(mock.ran)
     assert len(done) > 50
+    await net.presence(near, "connected")
     await near.ping("a")

@@ -56,12 +56,13 @@ GRACE_S = 0.25
 
 @dataclass(slots=True)
 class _Call:
-    """A request from here that is under way elsewhere."""
+    """A request from here that is under way elsewhere; who asks it again waits for `done`."""
 
     to: rolls.Announcement
     request: wire.Request
     body: bytes
     until_s: float
+    done: asyncio.Future[wire.Response]
     response: wire.Response | None = None
     news: asyncio.Event = field(default_factory=asyncio.Event)
     fetching: asyncio.Task[None] | None = None
@@ -418,19 +419,20 @@ class NatsMessageBus(routing.RoutedBus):
 
     async def ask(self, to: rolls.Announcement, request: wire.Request) -> wire.Response:
         """Have a request carried out by an agent of another bus, once or not at all."""
-        if request.id in self._calls:
-            raise errors.InvalidRequestError(f"request {request.id} is under way already")
+        known = self._calls.get(request.id)
+        if known is not None:
+            return await asyncio.shield(known.done)
         body = wire.encode(request)
         if len(body) > self._settings.message_bytes_max:
             raise self._too_large(f"what {request.method} was given", len(body))
         until_s = self._clock.monotonic() + request.deadline_s
-        call = _Call(to, request, body, until_s)
-        async with self._places:
-            self._calls[request.id] = call
-            try:
+        call = _Call(to, request, body, until_s, asyncio.get_running_loop().create_future())
+        self._calls[request.id] = call
+        try:
+            async with self._places:
                 return await self._until_answered(call)
-            finally:
-                self._end(call)
+        finally:
+            self._end(call)
 
     def _end(self, call: _Call) -> None:
         del self._calls[call.request.id]
@@ -439,8 +441,11 @@ class NatsMessageBus(routing.RoutedBus):
             call.fetching.cancel()
         if call.response is None:
             self._tell(call, wire.Cancel(id=call.request.id))
+            given_up = errors.CancelledCallError("the caller that asked first gave up")
+            call.response = wire.Response(id=call.request.id, error=given_up, lost=True)
         elif not call.response.lost:
             self._tell(call, wire.Acknowledge(id=call.request.id))
+        call.done.set_result(call.response)
 
     def _tell(self, call: _Call, message: wire.Message) -> None:
         self._post(call.to.bus, self._letter(call), wire.encode(message))
@@ -464,7 +469,8 @@ class NatsMessageBus(routing.RoutedBus):
                 ended_s = ended_s or self._clock.monotonic()
                 wait_s = ended_s + GRACE_S - self._clock.monotonic()
                 if wait_s <= 0:
-                    return over
+                    call.response = over
+                    break
             elif self._connection.up_since_s is not None:
                 self._metrics.resent.inc(is_sent)
                 await self._send(call)
