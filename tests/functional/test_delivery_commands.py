@@ -319,3 +319,21 @@ def test_watch_corrects_drift_but_not_what_is_ignored(run: Run, server: Path) ->
     assert len(run("history", "watched", "-o", "jsonl").lines) == 1, "no new revision"
     wrong = run("watch", "watched", "--once", "--ignore", "spec.replicas")
     assert (wrong.code, "--ignore spec.replicas: is no rule" in wrong.err) == (1, True)
+
+
+def test_a_plan_may_be_between_two_revisions(run: Run) -> None:
+    for value in "12":
+        deliver = ["deliver", "between", "-f", "-", "--yes"]
+        assert run(*deliver, stdin=config("bt", value)).code == 0
+    made = run("plan", "between", "--from", "between-v2", "--to", "1", "-o", "json")
+    assert (made.code, made.json["revision"], made.json["previous"]) == (
+        2, "between-v1", "between-v2",
+    )  # fmt: skip
+    back = run("plan", "between", "--rollback", "--to", "between-v1")
+    assert back.code == 2
+    assert "data.v: 2 -> 1" in back.out
+    for words in (["--from", "1"], ["--to", "1"], ["-f", "x", "--to", "1"], []):
+        wrong = run("plan", "between", *words)
+        assert (wrong.code, "Error: " in wrong.err) == (2, True)
+    unsaved = run("plan", "between", "--from", "1", "--to", "2", "--out", "p.json")
+    assert "begins where the cluster is not" in unsaved.err

@@ -34,6 +34,8 @@ CHANGED, BLOCKED = 2, 3
 )
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Save the plan.")
 @click.option("--rollback", is_flag=True, help="Rehearse going back to the previous revision.")
+@click.option("--to", "end", default="", help="With --rollback or --from: to this revision.")
+@click.option("--from", "start", default="", help="Begin at this revision, whatever is delivered.")
 @click.option("--exit-zero", is_flag=True, help="Exit with 0 where there are changes.")
 @sessions.VERIFY
 @sessions.policies
@@ -45,18 +47,29 @@ def plan(
     files: tuple[str, ...],
     out: Path | None,
     rollback: bool,
+    end: str,
+    start: str,
     exit_zero: bool,
     verify: str | None,
     **flags: bool,
 ) -> None:
     """Rehearse the delivery of NAME, and say what would happen. Nothing is changed."""
-    if bool(files) == rollback:
-        raise click.UsageError("give either -f PATH or --rollback")
+    if [bool(files), rollback, bool(start)].count(True) != 1 or bool(end) < bool(start):
+        raise click.UsageError(
+            "give either -f PATH, or --rollback [--to REVISION], or --from REVISION --to REVISION"
+        )
+    if files and end:
+        raise click.UsageError("--to goes with --rollback or --from, not with -f")
+    if start and out is not None:
+        raise click.UsageError("--out saves what can be delivered; a plan between two revisions "
+                               "begins where the cluster is not")  # fmt: skip
 
     async def work(session: sessions.Session) -> int:
         owner, options = session.owner(name), sessions.options(flags, verify=verify)
         if rollback:
-            made = await session.deliveries.plan_rollback(owner, options=options)
+            made = await session.deliveries.plan_rollback(owner, end, options)
+        elif start:
+            made = await session.deliveries.plan_between(owner, start, end, options)
         else:
             made = await session.deliveries.plan(owner, sessions.read(files, owner), options)
         session.show(made)

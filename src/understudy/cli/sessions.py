@@ -275,7 +275,8 @@ def _fail(where: Where, error: Exception, code: int) -> int:
         for note in notes:
             click.echo(note, err=True)
     else:
-        print_json({"type": "error", "exitCode": code, "messages": lines, "notes": notes})
+        told: objects.Object = {"type": "error", "exitCode": code, "messages": lines}
+        print_json(told | ({"notes": notes} if notes else {}))
     return code
 
 

@@ -15,11 +15,13 @@ from dataclasses import dataclass, field
 from understudy.aio import clocks, ids
 from understudy.client import protocol
 from understudy.delivery import (
+    adoption,
     applications,
     calling,
     courses,
     dispatch,
     errors,
+    guards,
     hooks,
     instances,
     leases,
@@ -141,6 +143,22 @@ class Deliveries:
         old = await self._revision(owner, revision)
         return await self._rehearse(_again(old), options, rollback_of=old.name)
 
+    async def plan_between(
+        self, owner: targets.Owner, start: str, end: str, options: Options = DEFAULT
+    ) -> plans.Plan:
+        """Rehearse going from one revision to another, whatever is delivered now.
+
+        The first is delivered on the stage with every permission; the plan is of the second.
+
+        Raises:
+            NoSuchRevisionError: One of them does not exist.
+        """
+        first, second = await self._revision(owner, start), await self._revision(owner, end)
+        made = await self._rehearse(_again(second), options, begin_with=_again(first))
+        return dataclasses.replace(
+            made, revision=second.name, previous=first.name, is_new=first.name != second.name
+        )
+
     async def plan_removal(self, owner: targets.Owner, options: Options = DEFAULT) -> plans.Plan:
         """Rehearse the deletion of an application.
 
@@ -155,12 +173,14 @@ class Deliveries:
         options: Options,
         *,
         rollback_of: str = "",
+        begin_with: applications.Application | None = None,
     ) -> plans.Plan:
         return await self._on_stage(
             application.owner,
             application.manifests,
             options,
             lambda means: courses.deliver(application, means, rollback_of=rollback_of),
+            begin_with,
         )
 
     async def _on_stage(
@@ -169,15 +189,21 @@ class Deliveries:
         given: Sequence[manifests.Manifest],
         options: Options,
         course: Callable[[courses.Means], Awaitable[courses.Course]],
+        begin_with: applications.Application | None = None,
     ) -> plans.Plan:
-        """Run a course on a stage and make the plan of what happened there."""
+        """Run a course on a stage and make the plan of what happened there.
+
+        With `begin_with`, that application is delivered on it before, and is no part of the plan.
+        """
         served = await self.client.discover()
         wanted = targets.resolve(given, await self._knowing(served, given), owner)
+        earlier = begin_with.manifests if begin_with is not None else ()
+        known = [*wanted, *targets.resolve(earlier, await self._knowing(served, earlier), owner)]
         tracker = await trackers.TrackerStore(self.client).load(owner)
         unread: list[str] = []
 
         async def read() -> stages.LiveCopy:
-            copy = await stages.copy_live(self.client, owner, wanted, tracker, self._clock)
+            copy = await stages.copy_live(self.client, owner, known, tracker, self._clock)
             unread.extend(copy.unread)
             return copy
 
@@ -195,6 +221,11 @@ class Deliveries:
                 waiter=waiter,
                 settings=settings,
             )
+            if begin_with is not None:
+                started = dataclasses.replace(means, settings=_allowing_all(settings))
+                unread += _unfinished(await courses.deliver(begin_with, started))
+                await stage.begin()
+                waiter.client.lines.clear()
             done = await course(means)
             await waiter.settle()
             fidelity = [*unread, *stage.not_simulated]
@@ -599,6 +630,28 @@ def _again(revision: revisions.Revision) -> applications.Application:
             for position, obj in enumerate(revision.objects)
         ),
     )
+
+
+def _allowing_all(settings: dispatch.DispatchSettings) -> dispatch.DispatchSettings:
+    """Return settings for a delivery on a stage that only sets the scene."""
+    return dataclasses.replace(
+        settings,
+        adoption=adoption.Adoption.ALL,
+        force_conflicts=True,
+        recreate=True,
+        guards=guards.GuardSettings(
+            allow_empty=True, allow_many=True, allow_crd_prune=True, allow_data=True
+        ),
+    )
+
+
+def _unfinished(course: courses.Course) -> list[str]:
+    """Say what of the scene could not be set."""
+    return [
+        f"the plan does not begin quite there: {outcome.obstacle.told_of(outcome.ref)}"
+        for outcome in course.done
+        if outcome.obstacle is not None
+    ]
 
 
 def _forcing(options: Options) -> Options:

@@ -11,6 +11,7 @@ import orjson
 import pytest
 from tests.unit.delivery import conftest as c
 
+from understudy import assembly
 from understudy.delivery import (
     diffs,
     errors,
@@ -247,3 +248,34 @@ def test_a_process_of_this_machine_that_ended_is_gone() -> None:
 @pytest.mark.parametrize("holder", ["ann@elsewhere", "x pid 1 (00000000/1/1)", ""])
 def test_of_others_nothing_is_known(holder: str) -> None:
     assert not holders.is_gone(holder)
+
+
+async def test_a_plan_between_two_revisions_forgets_what_is_there(cluster: c.Cluster) -> None:
+    for version in "123":
+        await cluster.deliver(
+            c.config("a", v=version), *([c.config("b")] if version == "1" else [])
+        )
+    before = cluster.view.change_count
+    made = await cluster.deliveries().plan_between(c.OWNER, "shop-v1", "2", c.options())
+    assert cluster.view.change_count == before
+    assert (made.previous, made.revision) == ("shop-v1", "shop-v2")
+    assert {(str(o.op), o.ref.name) for o in made.operations} == {
+        ("change", "a"), ("delete", "b"),
+    }  # fmt: skip
+    assert [(d.path, d.before, d.after) for d in made.operations[0].diffs] == [("data.v", "1", "2")]
+    assert {line.cause for line in made.journal} <= {"you", "records"}
+    same = await cluster.deliveries().plan_between(c.OWNER, "1", "1", c.options())
+    assert not same.has_changes
+    with pytest.raises(errors.NoSuchRevisionError):
+        await cluster.deliveries().plan_between(c.OWNER, "1", "9", c.options())
+
+
+async def test_a_plan_between_revisions_on_a_loaded_stage(cluster: c.Cluster) -> None:
+    await cluster.deliver(c.definition(), c.widget("w"))
+    await cluster.deliver(c.deployment("web"), allow_crd_prune=True)
+    face = cluster.deliveries()
+    face._make_stage = assembly.LoadingStages()
+    made = await face.plan_between(c.OWNER, "1", "2", c.options(allow_crd_prune=True))
+    assert {(str(o.op), o.ref.kind) for o in made.operations} == {
+        ("create", "Deployment"), ("delete", "Widget"), ("delete", "CustomResourceDefinition"),
+    }  # fmt: skip
