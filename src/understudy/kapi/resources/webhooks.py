@@ -6,12 +6,11 @@ Source: k8s.io/apiserver 0.36 `util/webhook/{validation,client}.go`, `util/proxy
 from __future__ import annotations
 
 import base64
-import re
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from understudy.kapi.resources import calls
-from understudy.kube import causes, names, objects, statuses
+from understudy.kube import causes, names, objects, statuses, urls
 
 
 def client_config(client: objects.Object, path: str) -> Iterator[statuses.Cause]:
@@ -25,34 +24,28 @@ def client_config(client: objects.Object, path: str) -> Iterator[statuses.Cause]
         yield from _service(service, f"{path}.service")
 
 
-_URL = re.compile(r"(?:(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*):)?(?://(?P<host>[^/?#]*))?(?P<rest>.*)")
 _URL_HELP = "; desired format: https://host[/path]"
 
 
 def _url(url: str, path: str) -> Iterator[statuses.Cause]:
-    found = _URL.fullmatch(url) if url.isprintable() else None
-    if found is None or url.startswith(":"):
-        why = "net/url: invalid control character in URL"
-        if found is not None:
-            why = "missing protocol scheme"
-        text = f"url must be a valid URL: parse {causes.quoted(url)}: {why}{_URL_HELP}"
-        yield causes.required(path, text)
+    try:
+        parts = urls.parse(url)
+    except ValueError as error:
+        yield causes.required(path, f"url must be a valid URL: {error}{_URL_HELP}")
         return
-    scheme, host, rest = found["scheme"] or "", found["host"] or "", found["rest"]
-    if scheme != "https":
+    if parts.scheme != "https":
         text = f"'https' is the only allowed URL scheme{_URL_HELP}"
-        yield causes.invalid(path, scheme, text)
-    if not host:
-        yield causes.invalid(path, host, f"host must be specified{_URL_HELP}")
-    if "@" in host:
-        user = host.rpartition("@")[0]
-        yield causes.invalid(path, user, "user information is not permitted in the URL")
-    fragment = rest.partition("#")[2]
-    if fragment:
-        yield causes.invalid(path, fragment, "fragments are not permitted in the URL")
-    query = rest.partition("#")[0].partition("?")[2]
-    if query:
-        yield causes.invalid(path, query, "query parameters are not permitted in the URL")
+        yield causes.invalid(path, parts.scheme, text)
+    if not parts.host:
+        yield causes.invalid(path, parts.host, f"host must be specified{_URL_HELP}")
+    if parts.user is not None:
+        yield causes.invalid(path, parts.user, "user information is not permitted in the URL")
+    if parts.fragment:
+        text = "fragments are not permitted in the URL"
+        yield causes.invalid(path, parts.fragment, text)
+    if parts.query:
+        text = "query parameters are not permitted in the URL"
+        yield causes.invalid(path, parts.query, text)
 
 
 def _service(service: objects.Object, path: str) -> Iterator[statuses.Cause]:

@@ -234,7 +234,7 @@ FUNCTIONS: dict[str, standard.Function] = {
     "cidr_to_string": str,
     "string_to_url": networks.parse_url,
     "is_url_string": _is_url,
-    "url_get_scheme": lambda url: url.split.scheme,
+    "url_get_scheme": lambda url: url.scheme,
     "url_get_host": lambda url: url.host,
     "url_get_hostname": lambda url: url.hostname,
     "url_get_port": lambda url: url.port,

@@ -6,7 +6,7 @@ import ipaddress
 import re
 import urllib.parse
 
-from understudy.kube import causes
+from understudy.kube import causes, urls
 from understudy.kube.cel import errors
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -130,22 +130,27 @@ def _bad_cidr(text: str, why: str) -> errors.EvaluationError:
 class URL:
     """A parsed absolute URL or path."""
 
-    __slots__ = ("split",)
+    __slots__ = ("parts",)
     cel_type = "kubernetes.URL"
 
-    def __init__(self, split: urllib.parse.SplitResult) -> None:
-        self.split = split
+    def __init__(self, parts: urls.URL) -> None:
+        self.parts = parts
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, URL) and self.split == other.split
+        return isinstance(other, URL) and self.parts == other.parts
 
     def __hash__(self) -> int:
-        return hash(self.split)
+        return hash(self.parts)
+
+    @property
+    def scheme(self) -> str:
+        """Scheme in small letters, empty for a path."""
+        return self.parts.scheme
 
     @property
     def host(self) -> str:
         """Host with port, as written."""
-        return self.split.netloc.rpartition("@")[2]
+        return self.parts.host
 
     @property
     def hostname(self) -> str:
@@ -162,12 +167,12 @@ class URL:
     @property
     def escaped_path(self) -> str:
         """Path with its escapes."""
-        return urllib.parse.quote(self.split.path, safe="/%:@!$&'()*+,;=~-._")
+        return urllib.parse.quote(self.parts.path, safe="/%:@!$&'()*+,;=~-._")
 
     @property
     def query(self) -> dict[str, list[str]]:
         """Values of each parameter."""
-        return urllib.parse.parse_qs(self.split.query, keep_blank_values=True)
+        return urllib.parse.parse_qs(self.parts.query, keep_blank_values=True)
 
 
 def parse_url(text: str) -> URL:
@@ -176,33 +181,9 @@ def parse_url(text: str) -> URL:
     Raises:
         EvaluationError: It is none.
     """
-    quoted = causes.quoted(text)
-    prefix = "URL parse error during conversion from string: parse"
-    if not text:
-        raise errors.EvaluationError(f'{prefix} "": empty url')
-    if any(ord(char) < 0x20 or ord(char) == 0x7F for char in text):
-        raise errors.EvaluationError(
-            f"{prefix} {quoted}: net/url: invalid control character in URL"
-        )
-    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*):", text)
-    if scheme is None and not text.startswith("/"):
-        colon = text.partition("/")[0].find(":")
-        if colon == 0:
-            raise errors.EvaluationError(f"{prefix} {quoted}: missing protocol scheme")
-        raise errors.EvaluationError(f"{prefix} {quoted}: invalid URI for request")
     try:
-        split = urllib.parse.urlsplit(text)
+        urls.check_request_uri(text)
+        return URL(urls.parse(text))
     except ValueError as error:
-        raise errors.EvaluationError(f"{prefix} {quoted}: {error}") from None
-    host = split.netloc.rpartition("@")[2]
-    if " " in host:
-        raise errors.EvaluationError(f'{prefix} {quoted}: invalid character " " in host name')
-    port = re.search(r":([^\]]*)$", host)
-    if port and not port[1].isdigit() and port[1]:
-        shown = causes.quoted(":" + port[1])
-        raise errors.EvaluationError(f"{prefix} {quoted}: invalid port {shown} after host")
-    escape = re.search(r"%(?![0-9A-Fa-f]{2}).{0,2}", split.path + host)
-    if escape:
-        shown = causes.quoted(escape[0])
-        raise errors.EvaluationError(f"{prefix} {quoted}: invalid URL escape {shown}")
-    return URL(split)
+        text = f"URL parse error during conversion from string: {error}"
+        raise errors.EvaluationError(text) from None

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import re
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 from understudy.kapi.resources.crds import definitions
-from understudy.kube import causes, objects
+from understudy.kube import causes, objects, urls
 
 ANNOTATION = "api-approved.kubernetes.io"
 MISSING, INVALID = "MissingAnnotation", "InvalidAnnotation"
@@ -45,7 +44,7 @@ def state(crd: objects.Object) -> State | None:
 
 def _is_url(text: str) -> bool:
     try:
-        parts = urlsplit(text)
+        parts = urls.parse(text)
     except ValueError:
         return False
-    return bool(parts.scheme and parts.netloc)
+    return bool(parts.scheme and parts.host)

@@ -14,10 +14,9 @@ import email.utils
 import functools
 import ipaddress
 import re
-import urllib.parse
 from collections.abc import Callable
 
-from understudy.kube import regexps
+from understudy.kube import regexps, urls
 
 _TIME = re.compile(r"([0-9]{2}):([0-9]{2}):([0-9]{2})(.[0-9]+)?(z|([+-][0-9]{2}:[0-9]{2}))")
 _GO_DURATION = re.compile(r"[-+]?(0|((\d+(\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h))+)")
@@ -82,14 +81,11 @@ def is_duration(text: str) -> bool:
 
 
 def _is_uri(text: str) -> bool:
-    if any(ord(char) <= 0x20 or ord(char) == 0x7F for char in text):
-        return False
     try:
-        split = urllib.parse.urlsplit(text)
-        _ = split.port
+        urls.check_request_uri(text)
     except ValueError:
         return False
-    return bool(text) and (text.startswith("/") or bool(split.scheme))
+    return True
 
 
 def _is_email(text: str) -> bool:
