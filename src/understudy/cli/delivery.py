@@ -7,13 +7,14 @@ rolled back; `drift` 2 on drift.
 
 from __future__ import annotations
 
+import functools
 import os
 from pathlib import Path
 
 import click
 import orjson
 
-from understudy.cli import sessions
+from understudy.cli import fleets, sessions
 from understudy.delivery import deliveries, errors, plans, reasons, render
 from understudy.kube import objects
 
@@ -64,14 +65,23 @@ def plan(
         raise click.UsageError("--out saves what can be delivered; a plan between two revisions "
                                "begins where the cluster is not")  # fmt: skip
 
-    async def work(session: sessions.Session) -> int:
-        owner, options = session.owner(name), sessions.options(flags, verify=verify)
+    options, read = sessions.options(flags, verify=verify), sessions.Reading(files)
+
+    async def rehearse(session: sessions.Session) -> plans.Plan:
+        owner = session.owner(name)
         if rollback:
-            made = await session.deliveries.plan_rollback(owner, end, options)
-        elif start:
-            made = await session.deliveries.plan_between(owner, start, end, options)
-        else:
-            made = await session.deliveries.plan(owner, sessions.read(files, owner), options)
+            return await session.deliveries.plan_rollback(owner, end, options)
+        if start:
+            return await session.deliveries.plan_between(owner, start, end, options)
+        return await session.deliveries.plan(owner, read(owner), options)
+
+    if where.is_fleet:
+        if out is not None:
+            raise click.UsageError("--out saves the plan of one instance")
+        fleets.plan(where, name, rehearse, exit_zero=exit_zero)
+
+    async def work(session: sessions.Session) -> int:
+        made = await rehearse(session)
         session.show(made)
         if where.output == "json":
             sessions.print_json(made.as_dict())
@@ -107,6 +117,7 @@ def _write_private(path: Path, content: bytes) -> None:
 @click.option(
     "--rollback-on-failure", is_flag=True, help="Go back to the previous revision on failure."
 )
+@fleets.rolling_out
 @sessions.VERIFY
 @sessions.going
 @sessions.policies
@@ -118,6 +129,9 @@ def deliver(
     files: tuple[str, ...],
     plan_file: Path | None,
     rollback_on_failure: bool,
+    batch_size: int | None,
+    stop_on_failure: bool,
+    rollback_all: bool,
     verify: str | None,
     yes: bool,
     timeout: float,
@@ -127,22 +141,32 @@ def deliver(
     **flags: bool,
 ) -> None:
     """Rehearse the delivery of NAME, ask, and deliver it."""
+    chosen = functools.partial(
+        sessions.options,
+        flags,
+        timeout=timeout,
+        no_activity_timeout=no_activity_timeout,
+        no_wait=no_wait,
+        force_unlock=force_unlock,
+        rollback_on_failure=rollback_on_failure,
+        verify=verify,
+    )
+    rollout = fleets.rollout(
+        where, batch_size, stop_on_failure=stop_on_failure, rollback_all=rollback_all
+    )
+    if rollout is not None:
+        if plan_file is not None:
+            raise click.UsageError("--plan is the plan of one instance")
+        read = sessions.Reading(files)
+        fleets.deliver(where, fleets.Delivering(
+            name=name, read=read, options=chosen(yes=True), rollout=rollout, yes=yes
+        ))  # fmt: skip
 
     async def work(session: sessions.Session) -> int:
         saved = None
         if plan_file is not None:
             saved = plans.from_file(_content(plan_file), str(plan_file))
-        options = sessions.options(
-            flags,
-            yes=yes or saved is not None,
-            timeout=timeout,
-            no_activity_timeout=no_activity_timeout,
-            no_wait=no_wait,
-            force_unlock=force_unlock,
-            rollback_on_failure=rollback_on_failure,
-            verify=verify,
-            session=session,
-        )
+        options = chosen(yes=yes or saved is not None, session=session)
         owner = session.owner(name)
         given = sessions.read(files, owner)
         done = await session.deliveries.deliver(owner, given, options, saved=saved)
@@ -382,10 +406,16 @@ def drift(
     **flags: bool,
 ) -> None:
     """Show what differs in the cluster from the newest revision of NAME."""
+    options = sessions.options(flags, ignored=ignored)
+
+    async def rehearse(session: sessions.Session) -> plans.Plan:
+        return await session.deliveries.drift(session.owner(name), options)
+
+    if where.is_fleet:
+        fleets.plan(where, name, rehearse, kind="Drift")
 
     async def work(session: sessions.Session) -> int:
-        options = sessions.options(flags, ignored=ignored)
-        made = await session.deliveries.drift(session.owner(name), options)
+        made = await rehearse(session)
         session.show(made)
         if where.output == "json":
             sessions.print_json(made.as_dict())

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import datetime as dt
 import functools
 import gc
 import os
 import sys
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from typing import Concatenate, ParamSpec
+from typing import Concatenate, NoReturn, ParamSpec
 
 import click
 import orjson
@@ -37,6 +38,7 @@ from understudy.delivery import (
     waiting,
 )
 from understudy.kube import objects, statuses, times
+from understudy.platform import errors as platform_errors
 from understudy.platform.hub import clients
 
 ERROR = 1
@@ -197,9 +199,20 @@ async def _loaded_stage(read: stages.ReadLive) -> stages.Stage:
 
 
 class Session:
-    """One command's work on one cluster."""
+    """One command's work on one cluster.
+
+    Attributes:
+        label: Put before what is told; of work on many clusters the instance's name.
+    """
+
+    label = ""
 
     def __init__(self, where: Where) -> None:
+        if where.is_fleet:
+            raise click.UsageError(
+                f"--instance {where.instance!r}: this command works on one instance; plan, deliver "
+                "and drift take several"
+            )
         self.where = where
         self.clock = clocks.SystemClock()
         self.client = places.connect(where.kubeconfig, where.context, where.instance, where.hub)
@@ -223,11 +236,13 @@ class Session:
     def tell(self, news: outcomes.News) -> None:
         """Show one step of a delivery."""
         if self.where.output == "jsonl":
-            print_json(render.news_as_dict(news))
+            labelled = {"instance": self.label} if self.label else {}
+            print_json(labelled | render.news_as_dict(news))
         elif self.where.output == "text":
             line = render.news(news)
             if line:
-                say(f"{self.now().astimezone():%H:%M:%S}: {line}")
+                label = f"{self.label}: " if self.label else ""
+                say(f"{self.now().astimezone():%H:%M:%S}: {label}{line}")
 
     def show(self, plan: plans.Plan) -> None:
         """Show a plan in the chosen form, except where one document comes at the end."""
@@ -237,28 +252,53 @@ class Session:
             print_json({"type": "plan", **plan.as_dict()})
 
 
-def run(where: Where, work: Callable[[Session], Awaitable[int]]) -> None:
+EXPECTED = (
+    errors.DeliveryError,
+    client_errors.KubeconfigError,
+    client_errors.TransportError,
+    statuses.ApiError,
+    platform_errors.PlatformError,
+)
+"""What may go wrong without anything being wrong here; its message is for people."""
+
+
+def code_of(error: Exception) -> int:
+    """Return the exit code of something that was expected to go wrong at times."""
+    return error.exit_code if isinstance(error, errors.DeliveryError) else ERROR
+
+
+@contextlib.asynccontextmanager
+async def opened(where: Where) -> AsyncIterator[Session]:
+    """Give a session, and close its connections at the end."""
+    session = Session(where)
+    try:
+        yield session
+    finally:
+        await session.client.close()
+
+
+def run(where: Where, work: Callable[[Session], Awaitable[int]]) -> NoReturn:
+    """Run a command's work on its cluster and exit with its code."""
+
+    async def go() -> int:
+        async with opened(where) as session:
+            return await work(session)
+
+    execute(where, go)
+
+
+def execute(where: Where, work: Callable[[], Awaitable[int]]) -> NoReturn:
     """Run a command's work and exit with its code; every expected failure is one message."""
 
     async def go() -> int:
-        session = Session(where)
-        try:
-            return await work(session)
-        finally:
-            await session.client.close()
+        return await work()
 
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
     try:
         code = asyncio.run(go())
-    except errors.DeliveryError as error:
-        code = _fail(where, error, error.exit_code)
-    except (
-        client_errors.KubeconfigError,
-        client_errors.TransportError,
-        statuses.ApiError,
-    ) as error:
-        code = _fail(where, error, ERROR)
+    except EXPECTED as error:
+        code = _fail(where, error, code_of(error))
     except KeyboardInterrupt:
         click.echo("interrupted; what was done is recorded, run it again to go on", err=True)
         code = 130
@@ -316,6 +356,20 @@ def read(files: Iterable[str], owner: targets.Owner) -> list[manifests.Manifest]
     """Read the manifests given with -f; charts are rendered for the application."""
     release = generating.Release(name=owner.application, namespace=owner.namespace)
     return manifests.load(list(files), read_stdin=sys.stdin.buffer.read, release=release)
+
+
+class Reading:
+    """The manifests given with -f, read once for each namespace: standard input comes only once."""
+
+    def __init__(self, files: Iterable[str]) -> None:
+        self._files = tuple(files)
+        self._read: dict[targets.Owner, list[manifests.Manifest]] = {}
+
+    def __call__(self, owner: targets.Owner) -> list[manifests.Manifest]:
+        """Return the manifests for an application."""
+        if owner not in self._read:
+            self._read[owner] = read(self._files, owner)
+        return self._read[owner]
 
 
 def options(

@@ -51,8 +51,10 @@ class Comparison:
 
 
 def compare(found: Mapping[str, plans.Plan]) -> Comparison:
-    """Return which plans of one application are alike; of two equally large groups the one with
-    the first name is the norm."""
+    """Return which plans of one application are alike.
+
+    Of two equally large groups the one with the first name is the norm.
+    """
     groups: dict[frozenset[Step], list[str]] = {}
     for name in sorted(found):
         groups.setdefault(_steps(found[name]), []).append(name)
