@@ -18,7 +18,7 @@ import tempfile
 from pathlib import Path
 
 from understudy.aio import clocks, ids as idents
-from understudy.kapi import settings as config, views as view_room
+from understudy.kapi import kubelets, settings as config, views as view_room
 from understudy.kapi.admission import chains
 from understudy.kapi.bootstrap import populating
 from understudy.kapi.http import (
@@ -144,6 +144,18 @@ class Server:
     def messages(self) -> list[str]:
         """What opening the data directory had to say."""
         return self._folder.messages if self._folder is not None else []
+
+    @property
+    def runtime(self) -> kubelets.PodRuntime | None:
+        """What runs the pods of the base view, for logs, commands and ports; None: nothing does.
+
+        Set by whoever starts one.
+        """
+        return self.api.pods.runtime
+
+    @runtime.setter
+    def runtime(self, runtime: kubelets.PodRuntime | None) -> None:
+        self.api.pods.runtime = runtime
 
     # -- where it is
 
@@ -278,6 +290,12 @@ class Server:
             "gauge",
             "The newest resourceVersion.",
             lambda: float(self.base.revision),
+        )
+        show(
+            "understudy_tunnels",
+            "gauge",
+            "Open logs, commands, attachments, forwarded ports and proxied requests.",
+            lambda: float(self.api.pods.open),
         )
         show("understudy_views", "gauge", "Views.", lambda: float(len(self.views.all())))
 

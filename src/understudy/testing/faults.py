@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import fnmatch
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import cast
 
@@ -139,7 +139,7 @@ class Fault:
     def _watch(self, tampered: _Tampered) -> Fault:
         def tamper(request: protocol.Request, handler: protocol.Handler) -> Answer:
             answer = handler(request)
-            if isinstance(answer, protocol.Stream):
+            if isinstance(answer, protocol.Stream) and not isinstance(answer, protocol.Tunnel):
                 return _Tampering(answer, tampered)
             return answer
 
@@ -261,6 +261,11 @@ class _Tampering(protocol.Stream):
         """End the stream in order."""
         if self._sink is not None:
             self._sink.finish()
+
+    def run(self, name: str, body: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        """Run what produces the inner stream."""
+        assert self._sink is not None, "the inner stream is open"
+        return self._sink.run(name, body)
 
     def _pass_on(self, chunk: bytes) -> None:
         if self._sink is None or self._is_due():

@@ -138,9 +138,13 @@ class Stream:
 
     The connection calls `opened` once the head is out and `closed` exactly once: after `finish`,
     or when the peer has gone or was too slow.
+
+    Attributes:
+        is_patient: It stops while the peer does not read, however long: people page through logs.
     """
 
     __slots__ = ()
+    is_patient = False
     status = 200
     content_type = responses.JSON
     headers: tuple[responses.Header, ...] = ()
@@ -382,7 +386,10 @@ class Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """The peer reads too slowly: stop answering, and start the stall timer."""
         self._paused = True
-        self.deadline_s = self._listener.now_s + self._limits.write_stall_timeout_s
+        if self._stream is not None and self._stream.is_patient:
+            self.deadline_s = _NEVER
+        else:
+            self.deadline_s = self._listener.now_s + self._limits.write_stall_timeout_s
 
     def resume_writing(self) -> None:
         """The peer reads again: go on with what waits."""
@@ -512,6 +519,9 @@ class Connection(asyncio.Protocol):
             log.exception("request failed: %s %r", request.method, request.target)
             answer = failure()
         if self._closing:
+            if isinstance(answer, Tunnel):
+                # It has begun something already: its own coroutine puts an end to that.
+                answer.begun(self)
             if isinstance(answer, Stream):
                 answer.closed()
             return

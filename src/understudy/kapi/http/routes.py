@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable, Collection, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from typing import Protocol
 
 from understudy.aio import tasks
@@ -145,7 +145,7 @@ class Api:
         counters: metrics.Metrics,
         bookmarks: bool = True,
     ) -> None:
-        self.runtime: subresources.PodRuntime | None = None
+        self.pods = subresources.Pods(limits)
         self.open_watches = 0
         self._frames = streams.Frames()
         self._tasks = tasks.TaskSet(_failed)
@@ -280,6 +280,8 @@ class Api:
         if resource.custom and _is_misplaced(resource, path, verb):
             return responses.page_not_found()
         call.resource = resource
+        if path.subresource in subresources.CONNECTS:
+            return self._connect(call)
         if verb in _WRITES or resource.conversion is not None:
             call.attempt = view.attempt(resource)
         try:
@@ -298,12 +300,8 @@ class Api:
         Raises:
             WaitingError: Webhooks have to be called first.
         """
-        path, query = call.path, call.query
         try:
             _check_method(call)
-            if path.subresource in subresources.CONNECTS:
-                plural = call.resource.plural
-                return subresources.connect(call.view, plural, path, query, self.runtime)
             self._negotiate(call)
             if call.done is not None:
                 # What is left is to show what came of it.
@@ -311,6 +309,36 @@ class Api:
             return self._verbs[call.verb](call)
         except statuses.ApiError as error:
             return self._refusal(call, error)
+
+    def _connect(self, call: Call) -> protocol.Answer | Coroutine[None, None, protocol.Answer]:
+        """Answer a request on what a runtime serves: logs, commands, ports."""
+        path, view = call.path, call.view
+        try:
+            _check_method(call)
+            if path.subresource in subresources.CREATING and not self._open_to_all:
+                self._authorize(view, _attributes(call.user, "create", path, call.query))
+            answer = self.pods.connect(
+                view,
+                call.resource.plural,
+                path,
+                call.query,
+                call.request,
+                is_base=view is self._registry.view(""),
+            )
+        except statuses.ApiError as error:
+            return self._counted(call, self._refusal(call, error))
+        if isinstance(answer, (responses.Response, protocol.Stream)):
+            return self._counted(call, answer)
+        return self._connect_later(call, answer)
+
+    async def _connect_later(
+        self, call: Call, connecting: Awaitable[protocol.Answer]
+    ) -> protocol.Answer:
+        try:
+            answer = await connecting
+        except statuses.ApiError as error:
+            answer = self._refusal(call, error)
+        return self._counted(call, answer)
 
     def _refusal(self, call: Call, error: statuses.ApiError) -> responses.Response:
         choice = negotiation.for_errors(call.request.header(b"accept"))
