@@ -7,7 +7,10 @@ ready or did not in time.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import datetime as dt
 import sys
+import webbrowser
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +24,12 @@ from understudy.apps import (
     client as app_clients,
     clusters,
     errors,
+    logs as app_logs,
     names,
     records,
     settings,
 )
-from understudy.cli import appviews, sources
+from understudy.cli import applogs, appviews, sources
 from understudy.client import connections, errors as client_errors, protocol
 from understudy.kube import objects, records as codec, yamltext
 
@@ -419,6 +423,74 @@ def watch(where: Where, name: str | None, everything: bool, until_synced: bool) 
                     return
 
     _run(where, work)
+
+
+def _since(_: click.Context, __: click.Parameter, value: str | None) -> dt.datetime | None:
+    if value is None:
+        return None
+    try:
+        return clocks.SystemClock().now() - codec.parse_duration(value)
+    except ValueError:
+        pass
+    try:
+        return codec.parse_time(value)
+    except ValueError:
+        raise click.BadParameter(
+            f"{value!r} is neither a duration like 10m nor a time like 2026-01-31T12:00:00Z"
+        ) from None
+
+
+@app.command()
+@click.argument("name")
+@click.option("-f", "--follow", is_flag=True, help="Go on until interrupted.")
+@click.option("--tail", type=click.IntRange(0), help="Of each replica the last so many lines.")
+@click.option("--since", callback=_since, help="No older lines: 10m, or a time in RFC 3339.")
+@click.option("--replica", default="", help="Of this replica only.")
+@click.option("-p", "--previous", is_flag=True, help="Of the run before the present one.")
+@click.option("--timestamps", is_flag=True, help="Show when each line was written.")
+@click.pass_obj
+def logs(
+    where: Where,
+    name: str,
+    follow: bool,
+    tail: int | None,
+    since: dt.datetime | None,
+    replica: str,
+    previous: bool,
+    timestamps: bool,
+) -> None:
+    """Show what an app's replicas write; of several, each line says which."""
+    if follow and previous:
+        raise click.UsageError("--previous: that run has ended; leave --follow out")
+    if follow and where.output == "json":
+        raise click.UsageError("--follow: a document has an end; use -o jsonl")
+    app_id = where.id(name)
+    query = app_logs.LogQuery(replica=replica, tail_lines=tail, since=since, previous=previous)
+
+    async def work(client: app_clients.KnativeAppClient) -> None:
+        count = 1 if replica else len(await client.replicas(app_id))
+        writer = applogs.Writer(where.output, replicas=count, timestamps=timestamps)
+        async with contextlib.aclosing(client.logs(app_id, query, follow=follow)) as lines:
+            async for line in lines:
+                writer.write(line)
+        writer.close()
+
+    _run(where, work)
+
+
+@app.command("open")
+@click.argument("name")
+@click.option("--print", "only_shown", is_flag=True, help="Only print the URL.")
+@click.pass_obj
+def open_(where: Where, name: str, only_shown: bool) -> None:
+    """Print an app's URL and, on a terminal, open it in the browser."""
+    found = _run(where, lambda client: client.get(where.id(name)))
+    url = appviews.url(found)
+    if url == "-":
+        _fail(f"app {where.id(name)} has no URL yet; see: understudy app get {name}")
+    click.echo(url)
+    if not only_shown and sys.stdout.isatty() and not webbrowser.open(url):
+        click.echo("no browser could be started", err=True)
 
 
 # ---------------------------------------------------------------------- changing
