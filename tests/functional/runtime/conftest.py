@@ -90,6 +90,16 @@ class Machine:
             if event["involvedObject"]["name"] == name and event["reason"] == reason
         ]  # fmt: skip
 
+    @staticmethod
+    def is_alive(pid: int) -> bool:
+        """Whether a process runs; one that has ended and is not buried yet does not."""
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return False
+        status = Path(f"/proc/{pid}/status")
+        return not status.exists() or "State:\tZ" not in status.read_text()
+
     # ------------------------------------------------------------------ waiting
 
     async def until(self, condition: Callable[[], object], what: str = "") -> None:

@@ -12,14 +12,6 @@ from understudy.controllers.runtime import ports
 HTTP = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", "$(PORT)"]
 
 
-def is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
 def deployment(name: str, replicas: int = 1, **container):
     labels = {"app": name}
     return {
@@ -77,5 +69,5 @@ async def test_replicas_of_a_web_server_become_ready_restart_when_killed_and_end
     machine.view.delete("deployments.apps", "web", "default")
     for name in pods:
         await machine.gone(name)
-    assert not any(map(is_alive, pids))
+    assert not any(map(machine.is_alive, pids))
     assert {"Pulled", "Created", "Started", "Killing"} <= set(machine.reasons(pods[0]))

@@ -63,7 +63,18 @@ def status_of(
 
 
 def phase_of(pod: objects.Object, found: Sequence[containers.Container], facts: Facts) -> str:
-    """Return the phase that the containers' states make."""
+    """Return the phase that the containers' states make.
+
+    While anything of it runs a pod is not over.
+    """
+    phase = _phase_of(pod, found, facts)
+    if phase in {"Succeeded", "Failed"} and any(one.is_alive for one in found):
+        begun = any(one.kind is containers.Kind.MAIN and one.run >= 0 for one in found)
+        return "Running" if begun else "Pending"
+    return phase
+
+
+def _phase_of(pod: objects.Object, found: Sequence[containers.Container], facts: Facts) -> str:
     policy = policy_of(pod)
     mains = [one for one in found if one.kind is containers.Kind.MAIN]
     if any(_has_failed_for_good(one, policy, facts) for one in found):

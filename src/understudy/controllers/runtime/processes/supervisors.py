@@ -93,7 +93,7 @@ class Process:
     """
 
     __slots__ = (
-        "_closed", "_loop", "_on_change", "_popen", "_received", "_socket", "ended", "pid",
+        "_closed", "_loop", "_on_change", "_popen", "_received", "_socket", "_told", "ended", "pid",
     )  # fmt: skip
 
     def __init__(
@@ -111,6 +111,7 @@ class Process:
         """
         self.pid = 0
         self.ended: Ended | None = None
+        self._told: Ended | None = None
         self._on_change = on_change
         self._received = b""
         self._loop = asyncio.get_running_loop()
@@ -177,20 +178,19 @@ class Process:
             self.pid = int(report["started"])
             self._on_change()
         elif "failed" in report:
-            self.ended = Ended(code=128, failure=str(report["failed"]))
+            self._told = Ended(code=128, failure=str(report["failed"]))
         else:
-            self.ended = Ended(code=int(report["ended"]), oom=bool(report["oom"]))
+            self._told = Ended(code=int(report["ended"]), oom=bool(report["oom"]))
 
     def _reap(self) -> None:
         """Wait for the supervisor's own end; whatever it could not say counts as killed."""
         if self._popen.poll() is None:
             self._loop.call_later(REAP_S, self._reap)
             return
-        if self.ended is None:
-            self.ended = Ended(code=-signal.SIGKILL)
-            if self.pid:
-                with contextlib.suppress(OSError):
-                    os.killpg(self.pid, signal.SIGKILL)
+        if self._told is None and self.pid:
+            with contextlib.suppress(OSError):
+                os.killpg(self.pid, signal.SIGKILL)
+        self.ended = self._told or Ended(code=-signal.SIGKILL)
         if not self._closed.done():
             self._closed.set_result(None)
         self._on_change()
