@@ -131,6 +131,61 @@ def test_a_schema_must_be_structural_and_its_rules_must_compile(
     assert any(line.startswith(cause) for line in found), found
 
 
+def embedded(**metadata):
+    """Return the schema of an embedded resource with schemas of its metadata."""
+    return {
+        "type": "object",
+        "x-kubernetes-embedded-resource": True,
+        "properties": {"metadata": {"type": "object", "properties": metadata}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("schema", "field", "text"),
+    [
+        (embedded(name=STRING | {"default": "no/name"}),
+         ".properties[metadata].properties[name].default",
+         'Invalid value: "no/name": must result in valid metadata: metadata.name: Invalid value: '
+         '"no/name": may not contain \'/\''),
+        (embedded(labels={"type": "object", "additionalProperties": STRING,
+                          "default": {"a": "no label"}}),
+         ".properties[metadata].properties[labels].default",
+         'Invalid value: {"a":"no label"}: must result in valid metadata: metadata.labels: Invalid '
+         'value: "no label": a valid label must be'),
+        (embedded(name=STRING | {"default": "x", "enum": ["y"]}),
+         ".properties[metadata].properties[name].default", 'Unsupported value: "x"'),
+        ({"type": "object", "properties": {"b": STRING}, "default": {"c": "x"}},
+         ".default", 'Invalid value: {"c":"x"}: must not have unknown fields'),
+    ],
+)  # fmt: skip
+def test_a_default_must_be_a_valid_value(world, make, refusal, schema, field, text):
+    found = schema_refusal(refusal, world, make, {"properties": {"a": schema}})
+    where = f"spec.validation.openAPIV3Schema.properties[a]{field}: {text}"
+    assert any(line.startswith(where) for line in found), found
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        embedded(name=STRING | {"default": "fine"}),
+        embedded(
+            labels={
+                "type": "object", "additionalProperties": STRING, "default": {"a": "b"},
+            }
+        ),
+        embedded(finalizers={"type": "array", "items": STRING, "default": ["g.io/f"]}),
+    ],
+)  # fmt: skip
+def test_a_default_in_an_embedded_resource_s_metadata_may_be(world, make, schema):
+    world.define(make.version({"properties": {"a": schema}}))
+
+
+def test_metadata_of_the_resource_itself_has_no_defaults(world, make, refusal):
+    meta = {"type": "object", "properties": {"name": STRING | {"default": "x"}}}
+    found = schema_refusal(refusal, world, make, {"properties": {"metadata": meta}})
+    assert any("properties[metadata].properties[name].default: Forbidden" in x for x in found)
+
+
 def test_what_is_established_cannot_be_renamed(world, make, refusal):
     world.define(make.version({}))
     found = refusal(world.change, {"spec": {"scope": "Cluster", "names": {"kind": "Other"}}})

@@ -2,6 +2,8 @@
 
 import pytest
 
+from understudy.kube import statuses
+
 STRING, INTEGER = {"type": "string"}, {"type": "integer"}
 
 
@@ -115,4 +117,53 @@ def test_schema_errors_come_alone_and_say_that_rules_were_not_run(world, refusal
         'spec.a: Invalid value: "string": spec.a in body must be of type integer: "string"',
         "<nil>: Invalid value: null: some validation rules were not checked because the object was "
         "invalid; correct the existing errors to complete validation",
+    ]
+
+
+def test_what_a_rule_says_of_an_old_value_is_a_warning(world, make):
+    world.spec({"a": STRING, "b": STRING})
+    world.create(spec={"a": "old", "b": "x"})
+    rule = {"rule": "self != 'old'", "message": "too old"}
+    known = {"a": STRING | {"x-kubernetes-validations": [rule]}, "b": STRING}
+    spec = {"type": "object", "properties": known}
+    world.change({"spec": {"versions": [make.version({"properties": {"spec": spec}})]}})
+    written = world.patch({"spec": {"b": "y"}})
+    assert written.warnings == ['spec.a: Invalid value: "old": too old']
+    assert written.object()["spec"] == {"a": "old", "b": "y"}
+
+
+def test_warnings_of_old_values_come_with_a_refusal_too(world, make):
+    world.spec({"a": STRING, "b": STRING})
+    world.create(spec={"a": "old", "b": "x"})
+    known = {
+        name: STRING | {"x-kubernetes-validations": [{"rule": f"self != '{wrong}'"}]}
+        for name, wrong in (("a", "old"), ("b", "y"))
+    }
+    spec = {"type": "object", "properties": known}
+    world.change({"spec": {"versions": [make.version({"properties": {"spec": spec}})]}})
+    with pytest.raises(statuses.InvalidError) as caught:
+        world.patch({"spec": {"b": "y"}})
+    assert [cause["field"] for cause in caught.value.causes] == ["spec.b"]
+    assert caught.value.warnings == ("spec.a: Invalid value: \"old\": failed rule: self != 'old'",)
+
+
+def test_a_transition_rule_is_never_a_mere_warning(world, make, refusal):
+    world.spec({"a": INTEGER, "b": STRING})
+    world.create(spec={"a": 1, "b": "x"})
+    rule = {"rule": "self > oldSelf", "message": "must grow"}
+    known = {"a": INTEGER | {"x-kubernetes-validations": [rule]}, "b": STRING}
+    spec = {"type": "object", "properties": known}
+    world.change({"spec": {"versions": [make.version({"properties": {"spec": spec}})]}})
+    assert refusal(world.patch, {"spec": {"b": "y"}}) == ["spec.a: Invalid value: 1: must grow"]
+
+
+def test_a_rule_s_path_may_be_a_key(world, refusal):
+    labels = {
+        "type": "object",
+        "additionalProperties": STRING,
+        "x-kubernetes-validations": [{"rule": "self['a.b'] == '1'", "fieldPath": "['a.b']"}],
+    }
+    world.spec({"labels": labels})
+    assert refusal(world.create, spec={"labels": {"a.b": "2"}}) == [
+        "spec.labels.[a.b]: Invalid value: failed rule: self['a.b'] == '1'"
     ]

@@ -275,10 +275,8 @@ class _Run:
         value: objects.Json,
         path: str,
     ) -> statuses.Cause:
-        where = path
-        if rule.field_path:
-            dotted = not rule.field_path.startswith("[")
-            where = paths.child(path, rule.field_path) if dotted else path + rule.field_path
+        # Kubernetes takes the path for a name, even where it begins with a key.
+        where = paths.child(path, rule.field_path) if rule.field_path else path
         detail = self._message(rule, variables) or _default_message(rule.rule)
         omitted = tree.node.type in {"object", "array"}
         return _cause(rule.rule.reason, where or paths.ROOT, detail, value, omitted)
