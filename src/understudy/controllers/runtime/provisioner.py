@@ -62,9 +62,13 @@ class SimulatedProvisioner:
             claim, "Normal", "Provisioning",
             f'External provisioner is provisioning volume for claim "{namespaced}"',
         )  # fmt: skip
-        self.cluster.create(binder.VOLUMES, _volume_for(claim, found, name))
+        self.cluster.create(binder.VOLUMES, _volume_for(claim, found, name, self.path_of(name)))
         text = f"Successfully provisioned volume {name}"
         recorder.event(claim, "Normal", "ProvisioningSucceeded", text)
+
+    def path_of(self, name: str) -> str:
+        """Return the directory that a volume without a CSI driver names."""
+        return f"/var/lib/{PROGRAM}/{name}"
 
     def _recorder(self, provisioner: str) -> recorders.Recorder:
         if provisioner not in self._recorders:
@@ -89,7 +93,9 @@ def _asks(claim: objects.Object) -> bool:
     )
 
 
-def _volume_for(claim: objects.Object, found: objects.Object, name: str) -> objects.Object:
+def _volume_for(
+    claim: objects.Object, found: objects.Object, name: str, path: str
+) -> objects.Object:
     provisioner = str(found.get("provisioner"))
     wanted = claim["spec"]
     spec: objects.Object = {
@@ -103,7 +109,7 @@ def _volume_for(claim: objects.Object, found: objects.Object, name: str) -> obje
     if found.get("mountOptions"):
         spec["mountOptions"] = found["mountOptions"]
     if names.dns_subdomain(provisioner):  # not the name of a CSI driver
-        spec["hostPath"] = {"path": f"/var/lib/{PROGRAM}/{name}", "type": "DirectoryOrCreate"}
+        spec["hostPath"] = {"path": path, "type": "DirectoryOrCreate"}
     else:
         spec["csi"] = {"driver": provisioner, "volumeHandle": name}
     return {

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from understudy.aio import tasks
 from understudy.controllers import clusters, reactor, recorders, registry
-from understudy.controllers.runtime import ports, provisioner
+from understudy.controllers.runtime import ports
 from understudy.controllers.runtime.processes import (
     access,
     environments,
@@ -20,6 +20,7 @@ from understudy.controllers.runtime.processes import (
     nodes,
     probing,
     settings,
+    storage,
     supervisors,
 )
 
@@ -57,7 +58,7 @@ class ProcessRuntime:
 
     def controllers(self) -> list[registry.Factory]:
         """Return what makes the runtime's controllers."""
-        return [self._make_node, self._make_kubelet, provisioner.SimulatedProvisioner]
+        return [self._make_node, self._make_kubelet, self._make_storage]
 
     async def close(self) -> None:
         """End every process, gently at first; the reactor has stopped before."""
@@ -82,6 +83,11 @@ class ProcessRuntime:
         node = nodes.ProcessNode(shared, self.chosen.node, nodes.sizes(self._folders.top))
         node.prepare()
         return node
+
+    def _make_storage(self, shared: clusters.Shared) -> reactor.Controller:
+        made = storage.Directories(shared, self._folders)
+        made.prepare()
+        return made
 
     def _make_kubelet(self, shared: clusters.Shared) -> reactor.Controller:
         cluster = clusters.Cluster(shared, self.chosen.node, clusters.KUBELET)

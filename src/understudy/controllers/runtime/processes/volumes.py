@@ -21,10 +21,9 @@ from typing import Final
 
 from understudy.controllers import clusters
 from understudy.controllers.runtime.processes import environments, hosts
-from understudy.controllers.storage import binding
+from understudy.controllers.storage import binder, binding
 from understudy.kube import objects
 
-CLAIMS: Final = "persistentvolumeclaims"
 SUPPORTED: Final = (
     "emptyDir", "configMap", "secret", "projected", "downwardAPI", "persistentVolumeClaim",
     "ephemeral", "hostPath",
@@ -61,7 +60,7 @@ def mount(host: hosts.Host, pod: objects.Object) -> None:
         name = str(volume["name"])
         try:
             place = directory_of(host, pod, volume)
-            if "hostPath" not in volume:
+            if place.is_relative_to(host.folders.top):
                 place.mkdir(parents=True, exist_ok=True)
                 # Whoever a container runs as may write; what holds it all is the server's.
                 place.chmod(0o777 if _is_written_by_pods(volume) else 0o755)
@@ -130,14 +129,19 @@ def _is_written_by_pods(volume: objects.Object) -> bool:
 
 
 def _persistent(host: hosts.Host, namespace: str, name: str) -> Path:
-    claim = host.cluster.peek(CLAIMS, namespace, name)
+    claim = host.cluster.peek(binder.CLAIMS, namespace, name)
     if claim is None:
         raise ValueError(f'persistentvolumeclaim "{name}" not found')
     if not binding.is_bound(claim):
         raise ValueError(f'persistentvolumeclaim "{name}" is not bound')
     if (claim.get("spec") or {}).get("volumeMode") == "Block":
         raise ValueError(f'persistentvolumeclaim "{name}" is a block device, not a directory')
-    return host.folders.persistent(str(claim["spec"]["volumeName"]))
+    volume = str(claim["spec"]["volumeName"])
+    own = host.folders.persistent(volume)
+    spec = (host.cluster.peek(binder.VOLUMES, "", volume) or {}).get("spec") or {}
+    chosen = spec.get("hostPath") or spec.get("local") or {}
+    path = str(chosen.get("path") or own)
+    return own if path == str(own) else _host_path(path, str(chosen.get("type") or ""))
 
 
 def _host_path(path: str, kind: str) -> Path:
