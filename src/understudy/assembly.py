@@ -92,6 +92,7 @@ async def start_controllers(
     except ValueError as error:
         raise settings.SettingsError(str(error)) from error
     if local_pods is not None:
+        server.runtime = local_pods.pods
         found.beside.append(local_pods.close)
     return found
 

@@ -3,7 +3,7 @@
 | protocol                       | a message of the WebSocket                                      |
 | ------------------------------ | --------------------------------------------------------------- |
 | `v4.channel.k8s.io`, none      | the lane's number as a byte, then a piece                       |
-| `v5.channel.k8s.io`            | the same; `255, n` ends lane n                                  |
+| `v5.channel.k8s.io`            | the same; from a client `255, n` ends lane n                    |
 | `v4.base64.channel.k8s.io`     | the number as a digit, then a piece in base64                   |
 | `SPDY/3.1+portforward.k8s.io`  | any part of a SPDY connection                                   |
 """
@@ -166,9 +166,7 @@ class ChannelWire:
             self._socket.message(bytes((number,)) + data)
 
     def end(self, number: int) -> None:
-        """Send a lane's end, where the protocol knows one."""
-        if self._closes:
-            self._socket.message(bytes((CLOSE, number)))
+        """Do nothing: only clients end lanes, and only in v5."""
 
     def goodbye(self) -> None:
         """Close the WebSocket in order."""
