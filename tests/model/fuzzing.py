@@ -137,6 +137,8 @@ class World:
         self.heads.tick(self.server.base.now())
         self.ask("POST", "/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
         for sent in CORPUS:
+            if "webhookconfigurations" in sent.path:
+                continue  # Every later write would wait for a webhook that nobody answers.
             if "namespaces/" not in sent.path or f"namespaces/{NAMESPACE}/" in sent.path:
                 self.ask(sent.method, sent.path, sent.body, sent.content_type)
 
@@ -157,6 +159,8 @@ class World:
         known = {each.name: state_of(each) for each in self.server.views.all()}
         began = time.thread_time()
         answer = self.server.api(protocol.Request(method, raw, sent, body))
+        if asyncio.iscoroutine(answer):
+            answer = asyncio.run(answer)
         asked = f"{method} {raw!r} {content_type} {body[:2000]!r}"
         if isinstance(answer, protocol.Stream):
             status, shown = asyncio.run(self._read(answer))
