@@ -276,3 +276,84 @@ def test_a_knative_service_is_rehearsed_down_to_its_pods(run: Run, tmp_path: Pat
     blocked = run("knative", "-f", refused, cli="plan")
     assert "8012" in blocked.out + blocked.err
     assert blocked.code not in (0, 2)
+
+
+APPLICATION = """\
+apiVersion: core.understudy.dev/v1alpha1
+kind: Application
+metadata: {{name: site}}
+spec:
+  components:
+    - name: front
+      type: app
+      properties:
+        spec:
+          container: {{image: "dev.local/front:{tag}"}}
+          ingress: {{cname: www.example.test}}
+"""
+
+
+def test_an_app_in_an_application_is_planned_and_delivered_like_anything_else(
+    run: Run, tmp_path: Path
+) -> None:
+    path = tmp_path / "application.yaml"
+    path.write_text(APPLICATION.format(tag="v1"))
+
+    plan = run("site", "-f", path, cli="plan")
+    assert plan.code == 2, plan.err
+    assert "front-default-development-00001 gets 100 % of the traffic" in plan.out
+    assert "URL http://front-default-development.default.localhost" in plan.out
+    delivered = run("site", "-f", path, "--yes", cli="deliver")
+    assert delivered.code == 0, delivered.err
+    found = run("-o", "json", "get", "front").json["status"]["ingress"]
+    assert found["publicUrl"] == "http://front-default-development.default.localhost"
+
+    path.write_text(APPLICATION.format(tag="v2"))
+    plan = run("site", "-f", path, cli="plan")
+    assert "gets the new revision front-default-development-00002" in plan.out
+    assert "front-default-development-00001 loses its 100 % of the traffic" in plan.out
+    assert run("site", "-f", path, "--yes", cli="deliver").code == 0
+    assert run("site", "--yes", cli="rollback").code == 0
+    revision = run("-o", "json", "get", "front").json["status"]["latestReadyRevision"]
+    assert revision == "front-default-development-00003"
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("{name: front, type: app}", "spec.components[0].properties.spec: is required"),
+        ("{name: front, type: app, properties: {spec: {colour: red}}}", "colour"),
+        ("{name: 9front, type: app, properties: {spec: {container: {image: x}}}}", "9front"),
+        ("{name: front, type: helm}", "type is 'helm'; use 'app' or 'manifests'"),
+    ],
+)
+def test_a_component_that_cannot_work_is_named(
+    run: Run, tmp_path: Path, given: str, expected: str
+) -> None:
+    path = tmp_path / "application.yaml"
+    head = APPLICATION.format(tag="v1").partition("    - name")[0]
+    path.write_text(f"{head}    - {given}\n")
+    refused = run("site-of-none", "-f", path, cli="plan")
+    assert refused.code == 1
+    path.write_text(path.read_text().replace("name: site", "name: site-of-none"))
+    refused = run("site-of-none", "-f", path, cli="plan")
+    assert refused.code == 1
+    assert expected in refused.err
+
+
+def test_a_plan_shows_the_urls_that_the_cluster_gives(run: Run, tmp_path: Path) -> None:
+    settings = tmp_path / "settings.yaml"
+    settings.write_text(
+        "apiVersion: v1\nkind: ConfigMap\n"
+        "metadata: {name: config-domain, namespace: knative-serving}\n"
+        "data: {apps.example: ''}\n"
+    )
+    path = tmp_path / "application.yaml"
+    path.write_text(APPLICATION.format(tag="v1").replace("front", "elsewhere"))
+    assert run("-f", settings, cli="import").code == 0
+    try:
+        plan = run("site", "-f", path, cli="plan")
+        assert "URL http://elsewhere-default-development.default.apps.example" in plan.out
+    finally:
+        settings.write_text(settings.read_text().replace("apps.example", "localhost"))
+        run("-f", settings, cli="import")

@@ -20,15 +20,13 @@ async def settle(client: protocol.Client, service: objects.Object, wanted: Seque
     """Make the DomainMappings of a Service those wanted, and no others of ours."""
     namespace = objects.namespace_of(service)
     present = (await of_services(client, namespace, [service])).get(objects.name_of(service), [])
-    have = {objects.name_of(mapping) for mapping in present}
-    for mapping in present:
-        if objects.name_of(mapping) not in wanted:
-            await _delete(client, namespace, mapping)
+    have = {objects.name_of(one) for one in present}
+    for one in present:
+        if objects.name_of(one) not in wanted:
+            await _delete(client, namespace, one)
     for host in wanted:
         if host not in have:
-            await client.create(
-                knative.DOMAIN_MAPPINGS, _mapping(service, host), namespace=namespace
-            )
+            await client.create(knative.DOMAIN_MAPPINGS, _owned(service, host), namespace=namespace)
 
 
 async def of_services(
@@ -43,10 +41,10 @@ async def of_services(
     except (api.NotFoundError, api.ForbiddenError):
         return {}
     out: dict[str, list[objects.Object]] = {}
-    for mapping in listing.items:
-        target = target_of(mapping)
+    for one in listing.items:
+        target = target_of(one)
         if target in names:
-            out.setdefault(target, []).append(mapping)
+            out.setdefault(target, []).append(one)
     return out
 
 
@@ -55,7 +53,8 @@ def target_of(mapping: objects.Object) -> str:
     return str(objects.lookup(mapping, ("spec", "ref", "name")) or "")
 
 
-def _mapping(service: objects.Object, host: str) -> objects.Object:
+def mapping(service: objects.Object, host: str) -> objects.Object:
+    """Return the DomainMapping that gives a Service a further host name."""
     labels = objects.labels_of(service)
     return {
         "apiVersion": API_VERSION,
@@ -68,22 +67,24 @@ def _mapping(service: objects.Object, host: str) -> objects.Object:
                 for key in (keys.MANAGED, keys.PROJECT, keys.DOMAIN, keys.APP_NAME)
                 if key in labels
             },
-            "ownerReferences": [
-                {
-                    "apiVersion": knative.API_VERSION,
-                    "kind": "Service",
-                    "name": objects.name_of(service),
-                    "uid": objects.uid_of(service),
-                }
-            ],
         },
-        "spec": {
-            "ref": {
-                "apiVersion": knative.API_VERSION,
-                "kind": "Service",
-                "name": objects.name_of(service),
-            }
-        },
+        "spec": {"ref": _reference(service)},
+    }
+
+
+def _owned(service: objects.Object, host: str) -> objects.Object:
+    """Return a mapping that goes with its Service."""
+    made = mapping(service, host)
+    owner = _reference(service) | {"uid": objects.uid_of(service)}
+    made["metadata"]["ownerReferences"] = [owner]
+    return made
+
+
+def _reference(service: objects.Object) -> objects.Object:
+    return {
+        "apiVersion": knative.API_VERSION,
+        "kind": "Service",
+        "name": objects.name_of(service),
     }
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from understudy.aio import clocks
 from understudy.client import protocol
-from understudy.delivery import crds, errors, manifests, marks, revisions, targets
+from understudy.delivery import components, crds, errors, manifests, marks, revisions, targets
 from understudy.kube import objects, statuses
 
 RESOURCE = crds.APPLICATIONS
@@ -57,35 +57,12 @@ def read(owner: targets.Owner, given: Sequence[manifests.Manifest]) -> Applicati
             continue
         limit = objects.lookup(obj, ("spec", "historyLimit"), HISTORY_LIMIT)
         for position, component in enumerate(objects.lookup(obj, ("spec", "components"), ())):
-            found += _opened(manifest.source, position, component, complaints)
+            found += components.opened(
+                manifest.source, position, component, owner.namespace, complaints
+            )
     if complaints:
         raise errors.ManifestError(complaints)
     return Application(owner, tuple(found), limit)
-
-
-def _opened(
-    source: manifests.Source, position: int, component: objects.Json, complaints: list[str]
-) -> list[manifests.Manifest]:
-    place = f"{source}: spec.components[{position}]"
-    kind = objects.lookup(component, ("type",), "manifests")
-    listed = objects.lookup(component, ("properties", "manifests"))
-    if kind != "manifests":
-        complaints.append(f"{place}.type is {kind!r}; this version delivers 'manifests'")
-        return []
-    if not isinstance(listed, list):
-        complaints.append(f"{place}.properties.manifests must be a list of objects")
-        return []
-    found: list[manifests.Manifest] = []
-    for number, item in enumerate(listed):
-        manifest = manifests.Manifest(item, source)
-        wrong = manifests.complaints_about(manifest)
-        complaints += (
-            text.replace(f"{source}: ", f"{place}.properties.manifests[{number}]: ")
-            for text in wrong
-        )
-        if not wrong:
-            found.append(manifest)
-    return found
 
 
 class Records:
