@@ -83,6 +83,12 @@ def running(controllers: str = "none", runtime: str = "none", **chosen):
         cluster.stop()
 
 
+@pytest.fixture(scope="session")
+def serving():
+    """Run a server within a block, for fixtures of a module's own: with serving(...) as found."""
+    return running
+
+
 @pytest.fixture
 def make_cluster():
     """Start servers with settings of the test's choice; all stop with the test."""

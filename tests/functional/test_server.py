@@ -33,6 +33,13 @@ def config_map(name, **data):
 # ---------------------------------------------------------------------- settings
 
 
+@pytest.mark.parametrize("runtime", ["simulated", "process"])
+def test_controllers_need_no_rights_of_their_own(serving, runtime):
+    with serving(controllers="all", runtime=runtime, auth="rbac", token="t") as cluster:
+        answer = client(cluster, "t").get("/apis/storage.k8s.io/v1/storageclasses")
+        assert answer.json()["items"]
+
+
 def test_an_open_server_stays_on_loopback():
     with pytest.raises(settings.SettingsError, match=r"'0\.0\.0\.0' can be reached .* auth to"):
         servers.Server(settings.ServerSettings(host="0.0.0.0"))

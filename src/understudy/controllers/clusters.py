@@ -301,4 +301,6 @@ def _user(agent: str, program: str) -> strategies.UserInfo:
         name, groups = "system:kube-scheduler", ()
     else:
         name, groups = f"system:node:{agent}", ("system:nodes",)
-    return strategies.UserInfo(username=name, groups=(*groups, "system:authenticated"))
+    return strategies.UserInfo(
+        username=name, groups=(*groups, "system:authenticated"), is_internal=True
+    )

@@ -40,8 +40,11 @@ class Permissions:
         self._authorizer = authorizer
 
     def handles(self, attributes: chain.Attributes) -> bool:
-        """Say whether somebody other than an administrator writes."""
-        return attributes.obj is not None and auth.MASTERS not in attributes.user.groups
+        """Say whether somebody writes who is neither an administrator nor the server itself."""
+        user = attributes.user
+        return (
+            attributes.obj is not None and not user.is_internal and auth.MASTERS not in user.groups
+        )
 
     def mutate(self, attributes: chain.Attributes) -> None:
         """Change nothing."""

@@ -54,12 +54,17 @@ class Reader(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserInfo:
-    """Who asks."""
+    """Who asks.
+
+    Attributes:
+        is_internal: A part of the server itself, e.g. a controller: its rights are not asked for.
+    """
 
     username: str = "system:admin"
     uid: str = ""
     groups: tuple[str, ...] = ("system:masters", "system:authenticated")
     extra: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    is_internal: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
