@@ -274,3 +274,56 @@ def test_a_subject_has_a_name(bench):
     assert bench.refused("rolebindings.rbac.authorization.k8s.io", body) == [
         "subjects[0].name: Required value"
     ]
+
+
+CONDITION = {
+    "type": "Ready",
+    "status": "True",
+    "reason": "Made",
+    "message": "",
+    "lastTransitionTime": "2026-01-01T00:00:00Z",
+}
+RULES = [
+    {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}
+]
+
+
+@pytest.mark.parametrize(
+    ("ref", "body"),
+    [
+        ("servicecidrs.networking.k8s.io", {"spec": {"cidrs": ["10.9.0.0/24"]}}),
+        (
+            "apiservices.apiregistration.k8s.io",
+            {
+                "metadata": {"name": "v1.x.example.com"},
+                "spec": {
+                    "group": "x.example.com",
+                    "version": "v1",
+                    "groupPriorityMinimum": 9,
+                    "versionPriority": 9,
+                },
+            },
+        ),
+        (
+            "validatingadmissionpolicies.admissionregistration.k8s.io",
+            {
+                "spec": {
+                    "matchConstraints": {"resourceRules": RULES},
+                    "validations": [{"expression": "true"}],
+                }
+            },
+        ),
+    ],
+    ids=["service-cidr", "api-service", "policy"],
+)
+def test_a_status_write_leaves_labels_alone(bench, ref, body):
+    name = bench.made(ref, body)["metadata"]["name"]
+    labelled = bench.patch(ref, {"metadata": {"labels": {"l": "1"}}}, name, subresource="status")
+    assert "labels" not in labelled["metadata"]
+
+
+def test_the_status_of_a_service_cidr_is_what_was_sent(bench):
+    ref, ready = "servicecidrs.networking.k8s.io", {"conditions": [CONDITION]}
+    made = bench.made(ref, {"spec": {"cidrs": ["10.9.0.0/24"]}, "status": ready})
+    assert made["status"] == ready
+    assert bench.view.update(ref, {**made, "status": None}).object()["status"] == {}

@@ -135,3 +135,25 @@ def test_kinds_without_columns_of_their_own_show_name_and_creation():
     assert [column.name for column in printer.columns] == ["Name", "Created At"]
     obj = {"metadata": {"name": "r", "creationTimestamp": "2026-01-01T11:00:00Z"}}
     assert printer.row(obj, NOW) == ["r", "2026-01-01T11:00:00Z"]
+
+
+def test_an_ip_address_has_a_cell_more_than_columns_as_in_kubernetes():
+    printer = registry.find("networking.k8s.io", "IPAddress")
+    obj = {"metadata": {"name": "10.0.0.1", "creationTimestamp": "2026-01-01T11:00:00Z"},
+           "spec": {"parentRef": {"resource": "services", "namespace": "a", "name": "b"}}}  # fmt: skip
+    assert [column.name for column in printer.columns] == ["Name", "ParentRef"]
+    assert printer.row(obj, NOW) == ["10.0.0.1", "services/a/b", "60m"]
+
+
+def test_the_attacher_of_a_volume_attachment_is_a_name():
+    printer = registry.find("storage.k8s.io", "VolumeAttachment")
+    assert [c.name for c in printer.columns if c.format == "name"] == ["Name", "Attacher"]
+
+
+def test_flow_schemas_are_listed_in_the_order_they_are_tried():
+    order = registry.find("flowcontrol.apiserver.k8s.io", "FlowSchema").order
+    made = [
+        {"metadata": {"name": name}, "spec": {"matchingPrecedence": precedence}}
+        for name, precedence in (("a", 900), ("c", 8), ("b", 8))
+    ]
+    assert [one["metadata"]["name"] for one in sorted(made, key=order)] == ["b", "c", "a"]

@@ -127,9 +127,11 @@ def of_list(
             "items": [partial(entry.object(resource), choice.form_version) for entry in found]
             or None,
         }
+    printer = registry.printer_for(resource)
+    listed = [entry.object(resource) for entry in found]
     return table(
-        registry.printer_for(resource),
-        (entry.object(resource) for entry in found),
+        printer,
+        sorted(listed, key=printer.order) if printer.order is not None else listed,
         metadata,
         now,
         include=include,
@@ -139,6 +141,7 @@ def of_list(
 
 _PACKAGES = {
     "": "core",
+    "events.k8s.io": "core",
     "rbac.authorization.k8s.io": "rbac",
     "apiextensions.k8s.io": "apiextensions",
 }

@@ -244,6 +244,7 @@ class AdmissionPolicy(rules.Kind):
     """A ValidatingAdmissionPolicy; its expressions must compile."""
 
     status_is_separate: ClassVar[bool] = True
+    resets_metadata: ClassVar[bool] = True
     has_generation: ClassVar[bool] = True
     unconditional_update: ClassVar[bool] = False
 

@@ -24,6 +24,7 @@ class ApiService(rules.Kind):
     """An APIService."""
 
     status_is_separate: ClassVar[bool] = True
+    resets_metadata: ClassVar[bool] = True
     unconditional_update: ClassVar[bool] = False
 
     def default(self, obj: objects.Object) -> None:

@@ -309,10 +309,16 @@ class CSIStorageCapacity(rules.Kind):
     """A CSIStorageCapacity."""
 
     returns_object_on_delete: ClassVar[bool] = True
+    unconditional_update: ClassVar[bool] = False
 
     def validate_create(
         self, obj: objects.Object, context: strategies.WriteContext
     ) -> list[statuses.Cause]:
+        # As in Kubernetes, a new one is looked at twice.
+        return self._complaints(obj) * 2
+
+    @staticmethod
+    def _complaints(obj: objects.Object) -> list[statuses.Cause]:
         out = selectors.validate_label_selector(obj.get("nodeTopology"), "nodeTopology")
         name = obj.get("storageClassName") or ""
         out += causes.complaints("storageClassName", name, names.dns_subdomain(name))
@@ -324,7 +330,7 @@ class CSIStorageCapacity(rules.Kind):
     def validate_update(
         self, obj: objects.Object, old: objects.Object, context: strategies.WriteContext
     ) -> list[statuses.Cause]:
-        out = self.validate_create(obj, context)
+        out = self._complaints(obj)
         for key in ("nodeTopology", "storageClassName"):
             if not rules.same(obj.get(key), old.get(key)):
                 out.append(causes.invalid(key, obj.get(key), causes.IMMUTABLE))

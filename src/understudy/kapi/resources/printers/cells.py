@@ -40,26 +40,29 @@ class Printer:
     Attributes:
         conditions: Of a row, e.g. that a pod has completed; empty for most kinds.
         null_rows_when_empty: An empty list has `rows: null` (the default table only).
+        order: By what the rows of a list are ordered, where not as the list is.
     """
 
     columns: Sequence[strategies.Column]
     row: Row
     conditions: Callable[[objects.Object], list[objects.Object]] | None = None
     null_rows_when_empty: bool = False
+    order: Callable[[objects.Object], tuple[int, str]] | None = None
 
 
 def columns(*specs: str) -> tuple[strategies.Column, ...]:
-    """Build columns from `Name`, `Desired:integer` or `Images*` (wide only)."""
+    """Build columns from `Name`, `Desired:integer`, `Attacher/name` or `Images*` (wide only)."""
     built = []
     for spec in specs:
         wide = spec.endswith("*")
-        title, _, kind = spec.rstrip("*").partition(":")
+        named, _, form = spec.rstrip("*").partition("/")
+        title, _, kind = named.partition(":")
         if title == "Name" and not kind:
             built.append(NAME)
         elif title == "Age" and not kind:
             built.append(AGE)
         else:
-            built.append(strategies.Column(title, kind or "string", "", "", 1 if wide else 0))
+            built.append(strategies.Column(title, kind or "string", form, "", 1 if wide else 0))
     return tuple(built)
 
 

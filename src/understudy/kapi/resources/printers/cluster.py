@@ -531,7 +531,8 @@ PRINTERS = {
         _simple(lambda o: ",".join(cells.items(o, "spec", "cidrs"))),
     ),
     ("networking.k8s.io", "IPAddress"): _Printer(
-        _columns("Name", "ParentRef"), _without_age(_simple(_ip_parent))
+        # As in Kubernetes, rows have one cell more than there are columns.
+        _columns("Name", "ParentRef"), _simple(_ip_parent)
     ),
     ("rbac.authorization.k8s.io", "RoleBinding"): _BINDING,
     ("rbac.authorization.k8s.io", "ClusterRoleBinding"): _BINDING,
@@ -565,7 +566,8 @@ PRINTERS = {
         _columns("Name", "DriverName", "Age"), _volume_attributes_class
     ),
     ("storage.k8s.io", "VolumeAttachment"): _Printer(
-        _columns("Name", "Attacher", "PV", "Node", "Attached:boolean", "Age"), _volume_attachment
+        _columns("Name", "Attacher/name", "PV", "Node", "Attached:boolean", "Age"),
+        _volume_attachment,
     ),
     ("storage.k8s.io", "CSINode"): _Printer(
         _columns("Name", "Drivers:integer", "Age"),
@@ -603,6 +605,7 @@ PRINTERS = {
             "MissingPL",
         ),
         _flow_schema,
+        order=lambda o: (cells.number(o, "spec", "matchingPrecedence"), cells.name(o)),
     ),
     ("flowcontrol.apiserver.k8s.io", "PriorityLevelConfiguration"): _Printer(
         _columns(
