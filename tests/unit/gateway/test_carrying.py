@@ -197,15 +197,30 @@ async def test_an_app_that_begins_or_goes_on_too_late_is_cut_off_too(world):
         await world.get()
 
 
-async def test_an_app_that_hangs_up_gives_502(world):
+@pytest.mark.parametrize(("method", "times"), [("GET", 2), ("POST", 1)])
+async def test_an_app_that_hangs_up_gives_502(world, method, times):
+    asked = []
+
+    async def handle(request):
+        asked.append(request.method)
+        request.transport.abort()
+        return web.Response()
+
+    await world.app(handle)
+    answer = await world.ask(method, "app.test")
+    assert answer.status == 502
+    assert answer.text.startswith("app ended the connection without an answer")
+    assert asked == [method] * times, "what may be repeated is, once"
+
+
+async def test_a_replica_that_dies_over_a_request_is_replaced_by_another(world):
     async def handle(request):
         request.transport.abort()
         return web.Response()
 
     await world.app(handle)
-    answer = await world.get()
-    assert answer.status == 502
-    assert answer.text.startswith("app ended the connection without an answer")
+    await world.pod("app-1", says("alive"))
+    assert {(await world.get()).text for _ in range(4)} == {"alive"}
 
 
 async def test_an_app_that_speaks_no_http_gives_502(world):

@@ -189,7 +189,7 @@ class Gateway:
     ) -> web.StreamResponse:
         """Try pods until one takes the request."""
         assert self._proxy is not None, "the server answers only while it is started"
-        is_socket = sockets.is_wanted(request)
+        is_socket, may_repeat = sockets.is_wanted(request), proxying.may_repeat(request)
         for _ in range(self._config.attempts_max):
             endpoint = backend.take_nowait() or await self._wait(backend)
             try:
@@ -199,6 +199,11 @@ class Gateway:
                     )
                 return await self._proxy.carry(request, endpoint, backend.facts, sent)
             except proxying.Refused:
+                backend.eject(endpoint, self._config.eject_s)
+            except proxying.LostError as error:
+                if not may_repeat:
+                    raise answers.RefusedError(502, str(error)) from error
+                may_repeat = False
                 backend.eject(endpoint, self._config.eject_s)
             finally:
                 backend.leave(endpoint)

@@ -1,8 +1,9 @@
 """Carries one HTTP request to a pod and its answer back, both as they come.
 
 A request that no pod has seen (its connection was refused) goes to another pod, or waits for one.
-After the first byte of the answer a failure ends the client's connection, so that nobody takes
-half an answer for a whole one.
+One that a pod may have seen is repeated once, if it has no body and a method that does no more
+when done twice; so the restart of a replica is seldom noticed. After the first byte of the answer
+a failure ends the client's connection, so that nobody takes half an answer for a whole one.
 """
 
 from __future__ import annotations
@@ -23,6 +24,16 @@ Refused = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 _OWN_HEADERS: Final = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
 
 
+_REPEATABLE: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
+
+
+class LostError(Exception):
+    """A pod ended the connection without an answer; it may have seen the request."""
+
+    def __init__(self, facts: backends.Facts, error: Exception) -> None:
+        super().__init__(f"{facts.service} ended the connection without an answer: {error}")
+
+
 class Proxy:
     """Carries requests to pods over connections that are kept for the next request."""
 
@@ -38,6 +49,9 @@ class Proxy:
             max_field_size=config.header_bytes_max,
         )
 
+        # aiohttp would repeat requests by itself, over the same pod; it has no public switch.
+        self.session._retry_connection = False  # noqa: SLF001
+
     async def close(self) -> None:
         """Close every connection to pods."""
         await self.session.close()
@@ -50,6 +64,7 @@ class Proxy:
 
         Raises:
             RefusedError: The pod gave no answer; nothing was sent to the client.
+            LostError: The same, and another may be asked if `may_repeat` says so.
             ClientConnectorError: It accepted no connection and knows nothing of the request.
         """
         answer = await self._ask(request, endpoint, facts, sent)
@@ -87,14 +102,18 @@ class Proxy:
         except Refused:
             raise
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
-            message = f"{facts.service} ended the connection without an answer: {error}"
-            raise answers.RefusedError(502, message) from error
+            raise LostError(facts, error) from error
         except aiohttp.ClientError as error:
             message = f"{facts.service} gave an answer that is not HTTP: {error}"
             raise answers.RefusedError(502, message) from error
         except TimeoutError as error:
             message = f"{facts.service} did not begin to answer in {facts.start_timeout_s:g} s"
             raise answers.RefusedError(504, message) from error
+
+
+def may_repeat(request: web.BaseRequest) -> bool:
+    """Say whether a request does no more when it is done twice."""
+    return request.method in _REPEATABLE and not request.body_exists
 
 
 def url_at(request: web.BaseRequest, endpoint: backends.Endpoint) -> yarl.URL:

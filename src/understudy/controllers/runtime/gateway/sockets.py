@@ -36,6 +36,7 @@ async def carry(
 
     Raises:
         RefusedError: The pod wants no WebSocket there.
+        LostError: It gave no answer.
         ClientConnectorError: It accepted no connection.
     """
     offered = [
@@ -60,8 +61,7 @@ async def carry(
         text = f"{facts.service} does not accept a WebSocket at {request.path}: {error.message}"
         raise answers.RefusedError(code, text) from error
     except aiohttp.ClientError as error:
-        text = f"{facts.service} ended the connection without an answer: {error}"
-        raise answers.RefusedError(502, text) from error
+        raise proxying.LostError(facts, error) from error
     client = web.WebSocketResponse(
         protocols=[app.protocol] if app.protocol else (),
         autoclose=False,
