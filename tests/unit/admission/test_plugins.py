@@ -94,6 +94,69 @@ def test_sidecars_count_beside_the_containers(view):
     assert view.get("resourcequotas", "q", "default")["status"]["used"] == {"requests.cpu": "4"}
 
 
+def limit_range(view, name, *limits):
+    spec = {"limits": list(limits)}
+    view.create("limitranges", {"metadata": {"name": name}, "spec": spec}, "default")
+
+
+def container(name, **resources):
+    return {"name": name, "image": "i", "resources": resources}
+
+
+def refusal(view, *containers):
+    """Create a pod that must be refused; returns the message."""
+    with pytest.raises(statuses.ForbiddenError) as caught:
+        view.create("pods", pod("b", containers=list(containers)), "default")
+    return caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("limit", "resources", "text"),
+    [
+        ({"min": {"cpu": "1"}}, {}, "minimum cpu usage per {}.  No request is specified"),
+        ({"min": {"cpu": "1"}}, {"requests": {"cpu": "500m"}},
+         "minimum cpu usage per {}, but request is 500m"),
+        ({"max": {"memory": "1Gi"}}, {"limits": {"memory": "2Gi"}},
+         "maximum memory usage per {}, but limit is 2Gi"),
+        ({"maxLimitRequestRatio": {"cpu": "2"}},
+         {"requests": {"cpu": "250m"}, "limits": {"cpu": "1"}},
+         "cpu max limit to request ratio per {}, but provided ratio is 4.000000"),
+    ],
+)  # fmt: skip
+def test_bounds_are_told_in_kubernetes_words(view, limit, resources, text):
+    # A container without requests gets those of the bound; a pod as a whole does not.
+    limit_range(view, "l", {"type": "Pod"} | limit)
+    bound = next(iter(next(iter(limit.values())).values()))
+    expected = text.format(f"Pod is {bound}")
+    assert refusal(view, container("c", **resources)) == f'pods "b" is forbidden: {expected}'
+
+
+def test_what_several_containers_do_wrong_alike_is_said_once(view):
+    limit_range(view, "l", {"type": "Container", "max": {"cpu": "1"}})
+    resources = {"limits": {"cpu": "2"}}
+    assert refusal(view, container("c", **resources), container("d", **resources)) == (
+        'pods "b" is forbidden: maximum cpu usage per Container is 1, but limit is 2'
+    )
+
+
+def test_the_first_range_that_is_not_met_refuses(view):
+    limit_range(view, "a", {"type": "Pod", "max": {"cpu": "1"}})
+    limit_range(view, "b", {"type": "Pod", "max": {"memory": "1Gi"}})
+    resources = {"limits": {"cpu": "2", "memory": "2Gi"}}
+    assert refusal(view, container("c", **resources)).endswith(
+        "forbidden: maximum cpu usage per Pod is 1, but limit is 2"
+    )
+
+
+def test_a_range_says_all_that_is_wrong(view):
+    limit_range(view, "a", {"type": "Pod", "max": {"cpu": "1"}, "min": {"memory": "1Gi"}})
+    resources = {"limits": {"cpu": "2", "memory": "1Mi"}}
+    assert refusal(view, container("c", **resources)).endswith(
+        "forbidden: [minimum memory usage per Pod is 1Gi, but request is 1Mi, "
+        "maximum cpu usage per Pod is 1, but limit is 2]"
+    )
+
+
 def test_limit_ranges_fill_in_and_bound(view):
     limits = {"type": "Container", "default": {"cpu": "500m"}, "max": {"cpu": "1"}}
     view.create("limitranges", {"metadata": {"name": "l"}, "spec": {"limits": [limits]}}, "default")

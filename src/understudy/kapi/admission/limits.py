@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from understudy.kapi.admission import chain, pods
+from understudy.kapi.admission import chain, pods, usage
 from understudy.kube import identities, objects, quantities
 
 CLAIMS = identities.GroupResource("", "persistentvolumeclaims")
@@ -23,10 +23,14 @@ class LimitRanger:
     name = "LimitRanger"
 
     def handles(self, attributes: chain.Attributes) -> bool:
-        if attributes.subresource:
+        if objects.metadata(attributes.obj or {}).get("deletionTimestamp"):
             return False
-        if attributes.resource.storage == CLAIMS:
-            return attributes.operation in {"CREATE", "UPDATE"}
+        storage, operation = attributes.resource.storage, attributes.operation
+        if attributes.subresource:
+            resizes = attributes.subresource == "resize" and operation == "UPDATE"
+            return resizes and storage == pods.PODS
+        if storage == CLAIMS:
+            return operation in {"CREATE", "UPDATE"}
         return pods.is_pod(attributes, "CREATE")
 
     def mutate(self, attributes: chain.Attributes) -> None:
@@ -38,16 +42,15 @@ class LimitRanger:
 
     def validate(self, attributes: chain.Attributes) -> None:
         obj = attributes.obj or {}
-        problems: list[str] = []
+        judge = _claim if attributes.resource.storage == CLAIMS else _pod
         for limit_range in _ranges(attributes):
+            found: dict[str, None] = {}
             for limit in (limit_range.get("spec") or {}).get("limits") or ():
-                if attributes.resource.storage == CLAIMS:
-                    problems += _claim(obj, limit)
-                else:
-                    problems += _pod(obj, limit)
-        if problems:
-            text = problems[0] if len(problems) == 1 else "[" + ", ".join(problems) + "]"
-            raise pods.refuse(attributes, text)
+                found |= dict.fromkeys(judge(obj, limit))
+            if found:
+                # The first range that is not met refuses; what it says twice is said once.
+                text = ", ".join(found)
+                raise pods.refuse(attributes, text if len(found) == 1 else f"[{text}]")
 
 
 def _ranges(attributes: chain.Attributes) -> Iterable[objects.Object]:
@@ -98,8 +101,8 @@ def _pod(pod: objects.Object, limit: objects.Object) -> list[str]:
         problems: list[str] = []
         for _, container in _containers(pod):
             resources = container.get("resources") or {}
-            usage = Usage(resources.get("requests") or {}, resources.get("limits") or {})
-            problems += _bounds("Container", limit, usage)
+            needed = Usage(resources.get("requests") or {}, resources.get("limits") or {})
+            problems += _bounds("Container", limit, needed)
         return problems
     if kind == "Pod":
         return _bounds("Pod", limit, _total(pod))
@@ -107,37 +110,25 @@ def _pod(pod: objects.Object, limit: objects.Object) -> list[str]:
 
 
 def _total(pod: objects.Object) -> Usage:
-    """Return what a pod needs as a whole: its containers' sum, or its largest init container."""
-    sums: dict[str, dict[str, quantities.Quantity]] = {"requests": {}, "limits": {}}
-    for word, container in _containers(pod):
-        for name, amounts in sums.items():
-            for key, text in ((container.get("resources") or {}).get(name) or {}).items():
-                amount = quantities.parse(text)
-                known = amounts.get(key)
-                if known is None:
-                    amounts[key] = amount
-                elif word == "container":
-                    amounts[key] = known + amount
-                else:
-                    amounts[key] = max(known, amount)
-    shown = [{key: str(value) for key, value in amounts.items()} for amounts in sums.values()]
-    return Usage(*shown)
+    """Return what a pod's containers need as a whole."""
+    amounts = (usage.container_amounts(pod, which) for which in ("requests", "limits"))
+    return Usage(*({key: str(value) for key, value in one.items()} for one in amounts))
 
 
-def _bounds(kind: str, limit: objects.Object, usage: Usage) -> list[str]:
+def _bounds(kind: str, limit: objects.Object, needed: Usage) -> list[str]:
     problems: list[str] = []
     for key, bound in sorted((limit.get("min") or {}).items()):
-        problems += _minimum(kind, key, bound, usage)
+        problems += _minimum(kind, key, bound, needed)
     for key, bound in sorted((limit.get("max") or {}).items()):
-        problems += _maximum(kind, key, bound, usage)
+        problems += _maximum(kind, key, bound, needed)
     for key, bound in sorted((limit.get("maxLimitRequestRatio") or {}).items()):
-        problems += _ratio(kind, key, bound, usage)
+        problems += _ratio(kind, key, bound, needed)
     return problems
 
 
-def _minimum(kind: str, key: str, bound: str, usage: Usage) -> list[str]:
+def _minimum(kind: str, key: str, bound: str, needed: Usage) -> list[str]:
     start = f"minimum {key} usage per {kind} is {bound}"
-    request, limit = usage.requests.get(key), usage.limits.get(key)
+    request, limit = needed.requests.get(key), needed.limits.get(key)
     if request is None:
         return [f"{start}.  No request is specified"]
     if _less(request, bound):
@@ -147,9 +138,9 @@ def _minimum(kind: str, key: str, bound: str, usage: Usage) -> list[str]:
     return []
 
 
-def _maximum(kind: str, key: str, bound: str, usage: Usage) -> list[str]:
+def _maximum(kind: str, key: str, bound: str, needed: Usage) -> list[str]:
     start = f"maximum {key} usage per {kind} is {bound}"
-    request, limit = usage.requests.get(key), usage.limits.get(key)
+    request, limit = needed.requests.get(key), needed.limits.get(key)
     if limit is None:
         return [f"{start}.  No limit is specified"]
     if _less(bound, limit):
@@ -159,9 +150,9 @@ def _maximum(kind: str, key: str, bound: str, usage: Usage) -> list[str]:
     return []
 
 
-def _ratio(kind: str, key: str, bound: str, usage: Usage) -> list[str]:
+def _ratio(kind: str, key: str, bound: str, needed: Usage) -> list[str]:
     start = f"{key} max limit to request ratio per {kind} is {bound}"
-    request, limit = usage.requests.get(key), usage.limits.get(key)
+    request, limit = needed.requests.get(key), needed.limits.get(key)
     zero = quantities.of(0)
     if request is None or quantities.parse(request) == zero:
         return [f"{start}, but no request is specified or request is 0"]

@@ -48,7 +48,16 @@ def _pod(pod: objects.Object, out: Amounts) -> Amounts:
 
 
 def pod_amounts(pod: objects.Object, which: str) -> Amounts:
-    """Return a pod's requests or limits: its containers' sum or its largest init container's.
+    """Return a pod's requests or limits: its containers' and, of requests, its overhead."""
+    total = container_amounts(pod, which)
+    overhead = (pod.get("spec") or {}).get("overhead") or {}
+    if overhead and which == "requests":
+        _add(total, {key: quantities.parse(text) for key, text in overhead.items()})
+    return total
+
+
+def container_amounts(pod: objects.Object, which: str) -> Amounts:
+    """Return what a pod's containers need: their sum, or the largest init container's.
 
     Sidecars (init containers that restart always) run beside the containers and add to them.
     """
@@ -69,9 +78,6 @@ def pod_amounts(pod: objects.Object, which: str) -> Amounts:
             _add(together, amounts)
             _raise(largest, together)
     _raise(total, largest)
-    overhead = spec.get("overhead") or {}
-    if overhead and which == "requests":
-        _add(total, {key: quantities.parse(text) for key, text in overhead.items()})
     return total
 
 
