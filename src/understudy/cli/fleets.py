@@ -225,8 +225,8 @@ def _matrix(
         yield f"Alike: {', '.join(comparison.norm)}"
     for outlier in comparison.outliers:
         yield f"{outlier.instance} differs:"
-        yield from (f"  also {op} {ref}" for op, ref in outlier.also)
-        yield from (f"  not {op} {ref}" for op, ref in outlier.missing)
+        yield from (f"  also {what} {ref}" for what, ref in outlier.also)
+        yield from (f"  not {what} {ref}" for what, ref in outlier.missing)
     for key, one in found.items():
         messages = one.messages if isinstance(one, Failed) else [str(b) for b in one.blocked]
         yield from (sessions.paint(f"{key}: {message}", "red") for message in messages)
@@ -235,6 +235,9 @@ def _matrix(
 def _result(one: plans.Plan) -> str:
     if one.blocked:
         return sessions.paint(f"{len(one.blocked)} blocked", "red")
+    unready = sum(effect.type == "unready" for effect in one.effects)
+    if unready:
+        return sessions.paint(f"changes, {unready} would not get ready", "red")
     return sessions.paint("changes", "yellow") if one.has_changes else "no change"
 
 

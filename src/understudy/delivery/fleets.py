@@ -16,8 +16,11 @@ from typing import TypeAlias
 from understudy.delivery import outcomes, plans, refs
 from understudy.kube import objects
 
-Step: TypeAlias = tuple[outcomes.Op, refs.Ref]
+Step: TypeAlias = tuple[str, refs.Ref]
+"""What happens to an object, in one word: an operation, or an effect."""
 _QUIET = frozenset([outcomes.Op.UNCHANGED, outcomes.Op.IGNORE])
+_NAMELESS = frozenset(["creates"])
+"""Effects that are told of an object with a generated name: it says nothing of another cluster."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,8 +40,8 @@ class Outlier:
         """Render as data."""
         return {
             "instance": self.instance,
-            "also": [{"op": str(op), **ref.as_dict()} for op, ref in self.also],
-            "missing": [{"op": str(op), **ref.as_dict()} for op, ref in self.missing],
+            "also": [{"what": what, **ref.as_dict()} for what, ref in self.also],
+            "missing": [{"what": what, **ref.as_dict()} for what, ref in self.missing],
         }
 
 
@@ -51,7 +54,7 @@ class Comparison:
 
 
 def compare(found: Mapping[str, plans.Plan]) -> Comparison:
-    """Return which plans of one application are alike.
+    """Return which plans of one application are alike: the same operations, the same effects.
 
     Of two equally large groups the one with the first name is the norm.
     """
@@ -72,9 +75,10 @@ def compare(found: Mapping[str, plans.Plan]) -> Comparison:
 
 
 def _steps(plan: plans.Plan) -> frozenset[Step]:
-    done = {(one.op, one.ref) for one in plan.operations if one.op not in _QUIET}
-    blocked = {(outcomes.Op.BLOCKED, one.ref) for one in plan.blocked if one.ref is not None}
-    return frozenset(done | blocked)
+    done = {(str(one.op), one.ref) for one in plan.operations if one.op not in _QUIET}
+    blocked = {("blocked", one.ref) for one in plan.blocked if one.ref is not None}
+    follows = {(one.type, one.ref) for one in plan.effects if one.type not in _NAMELESS}
+    return frozenset(done | blocked | follows)
 
 
 def _sorted(steps: frozenset[Step]) -> tuple[Step, ...]:
