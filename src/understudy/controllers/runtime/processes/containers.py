@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import enum
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -118,6 +118,22 @@ class Container:
             shown = self.ended
         return {"terminated": shown} if shown else {}
 
+    def open_stdio(self) -> tuple[supervisors.Stdio, list[int]]:
+        """Return what a new run reads and writes, and the descriptors to close after its start."""
+        if self.spec.get("tty"):
+            self.terminal, theirs = os.openpty()
+            os.set_blocking(self.terminal, False)
+            output = os.dup(self.terminal)
+            stdio = supervisors.Stdio(
+                stdin=theirs, stdout=theirs, stderr=theirs, tty=True, output=output
+            )
+            return stdio, [theirs, output]
+        if self.spec.get("stdin"):
+            reading, self.input = os.pipe()
+            os.set_blocking(self.input, False)
+            return supervisors.Stdio(stdin=reading), [reading]
+        return supervisors.Stdio(), []
+
     def close_input(self) -> None:
         """Let go of what attached clients write to: the process reads an end."""
         for descriptor in {self.input, self.terminal} - {-1}:
@@ -144,6 +160,20 @@ def of(pod: objects.Object, chosen: settings.Processes) -> list[Container]:
         )
         for kind, one in _kinds(spec)
     ]  # fmt: skip
+
+
+def are_complete(found: Iterable[Container], policy: str) -> bool:
+    """Whether none of a pod's containers will be started again by itself."""
+    for one in found:
+        if one.kind is Kind.SIDECAR:
+            continue
+        ended = one.ended is not None and not one.is_alive
+        if one.kind is Kind.INIT:
+            if ended and not one.has_succeeded and not one.restarts_after_end(policy):
+                return True
+        elif not ended or one.restarts_after_end(policy):
+            return False
+    return True
 
 
 def refresh(found: list[Container], pod: objects.Object) -> None:

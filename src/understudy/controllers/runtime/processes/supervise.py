@@ -1,9 +1,9 @@
 """Holds one process: starts it, keeps its log, ends it and all its children. A program of its own.
 
-    python -I -S supervise.py        standard input: a socket to the server
+    python -I -S -c "import supervise; supervise.main()"    standard input: a socket to the server
 
-Needs the standard library alone and imports nothing of Understudy, so that it starts in
-milliseconds. The first line on the socket is the launch, a JSON object:
+Needs the standard library alone, and little of it, so that it starts in milliseconds. Messages are
+dicts in `marshal`'s form, as both ends are the same interpreter. The first is the launch:
 
     argv, env, cwd    what to run
     stdio             three file descriptors; -1: nothing to read; where to write: the log
@@ -14,9 +14,9 @@ milliseconds. The first line on the socket is the launch, a JSON object:
     nice              added to the priority
     memory_bytes      what the process and its children may use together; 0 without bound
 
-Later lines of the server: `{"signal": 15}` (to the process) and `{"kill": true}` (everything).
-Lines to the server: `{"started": pid}` or `{"failed": why}`, then
-`{"ended": code, "oom": false}`, where a code below 0 is the signal that ended it.
+Later ones: `{"signal": 15}` (to the process) and `{"kill": True}` (everything). The server is told
+`{"started": pid}` or `{"failed": why}`, then `{"ended": code, "oom": False}`, where a code below 0
+is the signal that ended it.
 
 The end of the socket means that the server is gone, however it went: everything is killed. On
 Linux the children's children are found even if they left their session, because the supervisor is
@@ -27,15 +27,18 @@ supervisor itself be killed, Linux kills the process it holds.
 from __future__ import annotations
 
 import contextlib
-import json
+import marshal
 import os
 import select
 import signal
-import socket
 import sys
 import time
 
 READ_BYTES = 64 * 1024
+LENGTH_BYTES = 4
+"""Before each message stands its length."""
+SERVER = 0
+"""The descriptor of the socket."""
 LINE_BYTES_MAX = 16 * 1024
 """Longer lines are kept in parts, as container runtimes do."""
 MEMORY_LOOK_S = 0.5
@@ -118,8 +121,7 @@ class Log:
 class Supervisor:
     """The loop between the server, the process and its output."""
 
-    def __init__(self, server: socket.socket) -> None:
-        self.server = server
+    def __init__(self) -> None:
         self.received = b""
         self.child = 0
         self.log: Log | None = None
@@ -132,7 +134,7 @@ class Supervisor:
 
     def run(self) -> None:
         """Start the process, then serve until it has ended or the server is gone."""
-        launch = json.loads(self.line())
+        launch = self.first()
         adopt_orphans()
         woken, wake = os.pipe()
         os.set_blocking(woken, False)
@@ -144,14 +146,14 @@ class Supervisor:
         except OSError as error:
             self.tell({"failed": why_not_started(launch, error)})
             return
-        self.memory_bytes = int(launch["memory_bytes"])
+        self.memory_bytes = int(launch["memory_bytes"])  # type: ignore[call-overload]
         self.tell({"started": self.child})
         self.serve(woken)
 
     def serve(self, woken: int) -> None:
         """Pass on output and orders until the process has ended; then end what is left of it."""
         poll = select.poll()
-        poll.register(self.server, select.POLLIN)
+        poll.register(SERVER, select.POLLIN)
         poll.register(woken, select.POLLIN)
         if self.output >= 0:
             poll.register(self.output, select.POLLIN)
@@ -175,37 +177,37 @@ class Supervisor:
 
     # ------------------------------------------------------------------ the server
 
-    def line(self) -> bytes:
-        """Return the next whole line of the server, waiting for it."""
-        while b"\n" not in self.received:
-            data = self.server.recv(READ_BYTES)
+    def first(self) -> dict[str, object]:
+        """Return the first message, waiting for it."""
+        while True:
+            data = os.read(SERVER, READ_BYTES)
             if not data:
                 sys.exit(0)
             self.received += data
-        line, _, self.received = self.received.partition(b"\n")
-        return line
+            messages, self.received = unpacked(self.received)
+            if messages:
+                return messages[0]
 
     def obey(self) -> bool:
         """Carry out what the server asks; False if it is gone."""
         try:
-            data = self.server.recv(READ_BYTES)
+            data = os.read(SERVER, READ_BYTES)
         except OSError:
             return False
         if not data:
             return False
-        self.received += data
-        while b"\n" in self.received:
-            order = json.loads(self.line())
+        orders, self.received = unpacked(self.received + data)
+        for order in orders:
             if "kill" in order:
                 kill(self.child, signal.SIGKILL, group=True)
             else:
-                kill(self.child, int(order["signal"]))
+                kill(self.child, int(order["signal"]))  # type: ignore[call-overload]
         return True
 
     def tell(self, report: dict[str, object]) -> None:
         """Report; a server that is gone is noticed elsewhere."""
         with contextlib.suppress(OSError):
-            self.server.sendall(json.dumps(report).encode() + b"\n")
+            os.write(SERVER, packed(report))
 
     # ------------------------------------------------------------------ the process
 
@@ -302,6 +304,24 @@ class Supervisor:
             self.log.finish()
 
 
+def packed(message: dict[str, object]) -> bytes:
+    """Return a message as it is sent."""
+    data = marshal.dumps(message)
+    return len(data).to_bytes(LENGTH_BYTES, "big") + data
+
+
+def unpacked(data: bytes) -> tuple[list[dict[str, object]], bytes]:
+    """Return the whole messages in what was received, and the rest."""
+    found = []
+    while len(data) >= LENGTH_BYTES:
+        ends = LENGTH_BYTES + int.from_bytes(data[:LENGTH_BYTES], "big")
+        if len(data) < ends:
+            break
+        found.append(marshal.loads(data[LENGTH_BYTES:ends]))  # noqa: S302 (our own other end)
+        data = data[ends:]
+    return found, data
+
+
 def execute(launch: dict[str, object], stdio: list[int], failing: int, parent: int) -> None:
     """Become the process; in the forked child. Never returns."""
     where = "cwd"
@@ -344,7 +364,7 @@ def why_not_started(launch: dict[str, object], error: OSError) -> str:
     """Return a sentence, with the words of container runtimes where they have some."""
     program = launch["argv"][0]  # type: ignore[index]
     if error.filename == "cwd":
-        return f"chdir to cwd ({json.dumps(launch['cwd'])}): {(error.strerror or '').lower()}"
+        return f'chdir to cwd ("{launch["cwd"]}"): {(error.strerror or "").lower()}'
     if error.filename == "user":
         return (
             f"cannot run as user {launch['uid']}, group {launch['gid']}: "
@@ -425,5 +445,6 @@ def prctl(option: int, value: int) -> None:
         ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
 
 
-if __name__ == "__main__":
-    Supervisor(socket.socket(fileno=0)).run()
+def main() -> None:
+    """Hold one process until it has ended or the server is gone."""
+    Supervisor().run()

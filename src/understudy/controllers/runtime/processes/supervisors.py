@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import signal
 import socket
@@ -20,6 +19,9 @@ from understudy.controllers.runtime.processes import supervise
 REAP_S: Final = 0.005
 """Between the end of the supervisor's socket and its own end lies the time the kernel takes."""
 READ_BYTES: Final = 64 * 1024
+_DIRECTORY: Final = str(Path(supervise.__file__).parent)
+_PROGRAM: Final = f"import sys; sys.path.append({_DIRECTORY!r}); import supervise; supervise.main()"
+"""Imported, not run as a script: so it is compiled once for all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +124,7 @@ class Process:
         try:
             with theirs:
                 self._popen = subprocess.Popen(  # noqa: S603 (our own program)
-                    [sys.executable, "-I", "-S", supervise.__file__],
+                    [sys.executable, "-I", "-S", "-c", _PROGRAM],
                     stdin=theirs.fileno(),
                     stdout=subprocess.DEVNULL,
                     pass_fds=sorted(numbers),
@@ -140,7 +142,7 @@ class Process:
 
     def signal(self, number: int) -> None:
         """Send a signal to the process, not to its children."""
-        self._order({"signal": number})
+        self._order({"signal": int(number)})
 
     def kill(self) -> None:
         """End the process and everything it started."""
@@ -152,10 +154,10 @@ class Process:
         assert self.ended is not None, "what is closed has ended"
         return self.ended
 
-    def _order(self, order: dict[str, int | bool]) -> None:
+    def _order(self, order: dict[str, object]) -> None:
         if self.ended is None:
             with contextlib.suppress(OSError):  # the end of the socket tells
-                self._socket.send(json.dumps(order).encode() + b"\n")
+                self._socket.send(supervise.packed(order))
 
     def _read(self) -> None:
         try:
@@ -169,18 +171,18 @@ class Process:
             self._socket.close()
             self._reap()
             return
-        *lines, self._received = (self._received + data).split(b"\n")
-        for line in lines:
-            self._report(json.loads(line))
+        reports, self._received = supervise.unpacked(self._received + data)
+        for report in reports:
+            self._report(report)
 
-    def _report(self, report: dict[str, int | str | bool]) -> None:
+    def _report(self, report: dict[str, object]) -> None:
         if "started" in report:
-            self.pid = int(report["started"])
+            self.pid = int(str(report["started"]))
             self._on_change()
         elif "failed" in report:
             self._told = Ended(code=128, failure=str(report["failed"]))
         else:
-            self._told = Ended(code=int(report["ended"]), oom=bool(report["oom"]))
+            self._told = Ended(code=int(str(report["ended"])), oom=bool(report["oom"]))
 
     def _reap(self) -> None:
         """Wait for the supervisor's own end; whatever it could not say counts as killed."""
@@ -197,9 +199,9 @@ class Process:
 
 
 def _encoded(launch: Launch, given: Stdio, log: LogFile | None) -> bytes:
-    fields = {
+    fields: dict[str, object] = {
         "argv": list(launch.argv),
-        "env": launch.env,
+        "env": dict(launch.env),
         "cwd": launch.cwd,
         "stdio": [given.stdin, given.stdout, given.stderr],
         "output": given.output,
@@ -214,4 +216,4 @@ def _encoded(launch: Launch, given: Stdio, log: LogFile | None) -> bytes:
         fields["log"] = {
             "path": str(log.path), "bytes_max": log.bytes_max, "files_max": log.files_max,
         }  # fmt: skip
-    return json.dumps(fields).encode() + b"\n"
+    return supervise.packed(fields)

@@ -25,6 +25,7 @@ from understudy.controllers.runtime.processes import (
     messages,
     probes,
     probing,
+    restoring,
     statuses,
     supervisors,
     volumes,
@@ -32,11 +33,8 @@ from understudy.controllers.runtime.processes import (
 from understudy.controllers.workloads import pods
 from understudy.kube import objects, statuses as errors
 
-LOST: Final = "ContainerStatusUnknown"
-LOST_MESSAGE: Final = "The container could not be located when the server was started again"
 NEVER: Final = "1970-01-01T00:00:00Z"
 START_ERROR_CODE: Final = 128
-KILLED_CODE: Final = 137
 DEADLINE: Final = "DeadlineExceeded"
 DEADLINE_MESSAGE: Final = "Pod was active on the node longer than the specified deadline"
 
@@ -63,7 +61,9 @@ class PodWorker:
         self._why_unmounted = ""
         self._failure = ("", "")
         self._reported: objects.Object = {}
-        self._restore()
+        restoring.restore(self.containers, pod, host)
+        if (pod.get("status") or {}).get("reason") == DEADLINE:
+            self._failure = (DEADLINE, DEADLINE_MESSAGE)
 
     # ------------------------------------------------------------------ what others ask
 
@@ -130,17 +130,7 @@ class PodWorker:
 
     def _is_complete(self) -> bool:
         """Whether no container will be started again by itself."""
-        policy = statuses.policy_of(self.pod)
-        for one in self.containers:
-            if one.kind is containers.Kind.SIDECAR:
-                continue
-            ended = one.ended is not None and not one.is_alive
-            if one.kind is containers.Kind.INIT:
-                if ended and not one.has_succeeded and not one.restarts_after_end(policy):
-                    return True
-            elif not ended or one.restarts_after_end(policy):
-                return False
-        return True
+        return containers.are_complete(self.containers, statuses.policy_of(self.pod))
 
     def _advance(self, waits: list[float]) -> None:
         begun = any(one.kind is containers.Kind.MAIN and one.run >= 0 for one in self.containers)
@@ -262,7 +252,7 @@ class PodWorker:
     def _spawn(self, one: containers.Container) -> None:
         assert one.launch is not None, "made before"
         chosen = self.host.chosen
-        stdio, theirs = _stdio(one)
+        stdio, theirs = one.open_stdio()
         try:
             one.process = supervisors.Process(
                 one.launch,
@@ -530,48 +520,6 @@ class PodWorker:
             field = f"spec.{kind}{{{one.name}}}"
         self.host.recorder.event(self.pod, type, reason, message, field=field)
 
-    # ------------------------------------------------------------------ after a restart
-
-    def _restore(self) -> None:
-        """Go on from the status that an earlier server reported."""
-        status = self.pod.get("status") or {}
-        known = {
-            one["name"]: one
-            for field in ("initContainerStatuses", "containerStatuses")
-            for one in status.get(field) or ()
-        }
-        for one in self.containers:
-            if one.name in known:
-                self._restore_container(one, known[one.name])
-        self._failure = (str(status.get("reason") or ""), str(status.get("message") or ""))
-        ran = any(one.ended for one in self.containers if one.kind is containers.Kind.MAIN)
-        if ran and not self._is_complete():
-            # Everything is new, so what prepares the ground is done again.
-            for one in self.containers:
-                if one.kind is containers.Kind.INIT and one.ended is not None:
-                    one.last, one.ended, one.waiting = one.ended, None, {
-                        "reason": containers.INITIALIZING
-                    }  # fmt: skip
-
-    def _restore_container(self, one: containers.Container, known: objects.Object) -> None:
-        one.restarts = int(known.get("restartCount") or 0)
-        one.last = (known.get("lastState") or {}).get("terminated") or {}
-        state = known.get("state") or {}
-        if running := state.get("running"):
-            one.ended = {
-                "exitCode": KILLED_CODE, "reason": LOST, "message": LOST_MESSAGE,
-                "startedAt": running.get("startedAt"), "finishedAt": self.host.cluster.stamp(),
-                "containerID": known.get("containerID"),
-            }  # fmt: skip
-        elif state.get("terminated"):
-            one.ended = state["terminated"]
-        elif one.last:
-            one.ended, one.last = one.last, {}
-        if one.ended is not None:
-            one.waiting = {}
-            one.run = one.restarts
-            one.ended_s = self.host.now_s()
-
 
 def _ask_to_end(one: containers.Container) -> None:
     if one.process is None or one.stop is None or one.stop.is_asked:
@@ -580,23 +528,6 @@ def _ask_to_end(one: containers.Container) -> None:
     name = str((one.spec.get("lifecycle") or {}).get("stopSignal") or "SIGTERM")
     number = getattr(signal, name, signal.SIGTERM)
     one.process.signal(int(number))
-
-
-def _stdio(one: containers.Container) -> tuple[supervisors.Stdio, list[int]]:
-    """Return what a container reads and writes, and the descriptors to close after its start."""
-    if one.spec.get("tty"):
-        one.terminal, theirs = os.openpty()
-        os.set_blocking(one.terminal, False)
-        output = os.dup(one.terminal)
-        stdio = supervisors.Stdio(
-            stdin=theirs, stdout=theirs, stderr=theirs, tty=True, output=output
-        )
-        return stdio, [theirs, output]
-    if one.spec.get("stdin"):
-        reading, one.input = os.pipe()
-        os.set_blocking(one.input, False)
-        return supervisors.Stdio(stdin=reading), [reading]
-    return supervisors.Stdio(), []
 
 
 def _duration(seconds: float) -> str:
