@@ -86,10 +86,13 @@ class Fleet:
 
         async def gone():
             self.agents[name].stop()
-            while (await self.hub.roster.describe(name))["state"] == "connected":
-                await asyncio.sleep(0.01)
+            async with asyncio.timeout(10):
+                while True:
+                    if (await self.hub.roster.describe(name))["state"] == "lost":
+                        return
+                    await asyncio.sleep(0.01)
 
-        asyncio.run_coroutine_threadsafe(gone(), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(gone(), self._loop).result()
 
 
 @dataclass
