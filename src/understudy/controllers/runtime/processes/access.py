@@ -70,7 +70,7 @@ class PodAccess:
     ) -> kubelets.Session:
         await asyncio.sleep(0)
         one, process = self._running(pod, container)
-        from_now = kubelets.LogOptions(follow=True, tail_lines=0)
+        from_now = kubelets.LogOptions(follow=True, since=self._host.cluster.now())
         return sessions.Attachment(
             one, process, lambda: self.log(pod, container, from_now), stdin=stdin
         )
