@@ -195,9 +195,8 @@ def _conclude(session: sessions.Session, done: deliveries.Delivery, success: str
         elif result == "unchanged":
             sessions.say(f"Nothing to do: revision {done.plan.revision} is in place and healthy.")
         else:
-            sessions.say(
-                f"{success}: revision {done.plan.revision}" if done.plan.revision else success
-            )
+            named = f"{success}: revision {done.plan.revision}" if done.plan.revision else success
+            sessions.say(f"{named} ({render.counts(done.outcomes)})")
         return 0
     body: objects.Object = {
         "type": "result",

@@ -215,6 +215,7 @@ class Session:
             )
         self.where = where
         self.clock = clocks.SystemClock()
+        self._phase = ""
         self.client = places.connect(where.kubeconfig, where.context, where.instance, where.hub)
         self.deliveries = deliveries.Deliveries(
             self.client,
@@ -240,9 +241,14 @@ class Session:
             print_json(labelled | render.news_as_dict(news))
         elif self.where.output == "text":
             line = render.news(news)
-            if line:
-                label = f"{self.label}: " if self.label else ""
-                say(f"{self.now().astimezone():%H:%M:%S}: {label}{line}")
+            if news.type == "phase":
+                self._phase = line
+                return
+            # A phase in which nothing happens is not told.
+            lines, self._phase = [self._phase, line] if line else [], "" if line else self._phase
+            label = f"{self.label}: " if self.label else ""
+            for one in filter(None, lines):
+                say(f"{self.now().astimezone():%H:%M:%S}: {label}{one}")
 
     def show(self, plan: plans.Plan) -> None:
         """Show a plan in the chosen form, except where one document comes at the end."""

@@ -549,7 +549,7 @@ class Deliveries:
             obj, resource = live.get(ref), known.get(ref)
             verdict = health.NOT_FOUND
             if obj is None and entry.state is trackers.State.RAN:
-                verdict = health.Health(health.State.CURRENT, "", "a hook, has run")
+                verdict = health.Health(health.State.CURRENT, "", "has run")
             if obj is not None and resource is not None:
                 reports = "status" in resource.subresources
                 verdict = health.assess(obj, health.Facts(now=now, reports_status=reports))

@@ -180,6 +180,9 @@ def compare(
             cause = _cause(path, wanted, wanted_before)
         if cause is Cause.DRIFT and before is not None:
             manager = _writer(before, path)
+            if manager.startswith(marks.MANAGER_PREFIX):
+                # A delivery of this very revision that did not come that far.
+                cause, manager = Cause.YOU, ""
         found.append(
             FieldDiff(path=told(path), before=one, after=other, cause=cause, manager=manager)
         )

@@ -77,13 +77,18 @@ class DispatchSettings:
 
 @dataclass(slots=True)
 class _Run:
-    """One dispatch under way."""
+    """One dispatch under way.
+
+    Attributes:
+        deferred: Jobs that nothing waits for before the end.
+    """
 
     targets: dict[refs.Ref, targets.Target]
     live: dict[refs.Ref, objects.Object]
     order: ordering.Order
     tracker: trackers.Tracker
     hooks: hookruns.HookRuns
+    deferred: list[refs.Ref] = field(default_factory=list)
     done: int = 0
     blocked: dict[refs.Ref, refs.Ref] = field(default_factory=dict)
 
@@ -168,7 +173,10 @@ class Dispatcher:
         if wanted:
             run.tracker = await self._save(run.tracker)
             for batch in run.order.batches:
+                if any(run.hooks.is_after(run.targets[ref].obj) for ref in batch.items):
+                    await self._await_deferred(run)
                 await self._dispatch_batch(run, batch)
+            await self._await_deferred(run)
         if self._previous is not None and not self._skips_gc:
             await self._collect(run, self._previous)
         if run.tracker.phase is not trackers.Phase.DONE:
@@ -209,7 +217,7 @@ class Dispatcher:
                 claimed.append(target)
         if foreign and not self._settings.thorough:
             raise errors.BlockedError(foreign)
-        run.tracker = tracker.claimed(claimed, self._revision.name, runs.due)
+        run.tracker = tracker.claimed(claimed, self._revision.name, runs.due.keys() | runs.passing)
         return run
 
     def _block(self, run: _Run, target: targets.Target, obstacle: outcomes.Obstacle) -> None:
@@ -242,7 +250,7 @@ class Dispatcher:
         self._tell(
             outcomes.News(
                 type="phase",
-                message=f"applying {len(due)} objects",
+                message=f"applying {outcomes.number(len(due), 'object')}",
                 done=run.done,
                 total=len(run.targets),
             )
@@ -344,7 +352,9 @@ class Dispatcher:
         if note := run.hooks.idle.get(target.ref):
             if target.ref in run.hooks.left and live is not None:
                 await self._remove(target, live)
-            return replace(outcome, op=outcomes.Op.IGNORE, note=note)
+            ran = target.ref in run.hooks.ran
+            op = outcomes.Op.UNCHANGED if ran else outcomes.Op.IGNORE
+            return replace(outcome, op=op, note=note)
         if note := self._claims.left_alone(target, live, entry):
             return replace(outcome, op=outcomes.Op.IGNORE, note=f"annotation {note}")
         if live is not None and objects.metadata(live).get("deletionTimestamp"):
@@ -510,13 +520,35 @@ class Dispatcher:
     # ------------------------------------------------------------------ health
 
     async def _wait(self, run: _Run, due: Sequence[targets.Target]) -> None:
-        """Wait for a batch; for real, end the delivery if it does not become healthy."""
+        """Wait for a batch, but for Jobs that nothing depends on; they may need what comes later.
+
+        An admission webhook's certificate is put into its configuration by a Job, for one.
+        """
         waited = [target for target in due if self._is_waited_for(run, target)]
+        late = {
+            target.ref
+            for target in waited
+            if marks.is_job(target.obj)
+            and target.ref not in run.hooks.due
+            and not run.order.graph.after[target.ref]
+        }
+        run.deferred += sorted(late)
+        await self._await_health(run, [target for target in waited if target.ref not in late])
+        await waiting.await_served(self._client, due, self._clock)
+
+    async def _await_deferred(self, run: _Run) -> None:
+        due, run.deferred = run.deferred, []
+        await self._await_health(run, [run.targets[ref] for ref in due])
+
+    async def _await_health(self, run: _Run, waited: Sequence[targets.Target]) -> None:
+        """Wait for objects; for real, end the delivery if they do not become healthy."""
         known = self._latest(waited)
         verdicts = waiting.assess_all(known, waited, self._clock.now())
         pending = [target for target in waited if not verdicts[target.ref].is_settled]
         if pending:
-            news = outcomes.News(type="phase", message=f"waiting for {len(pending)} objects")
+            news = outcomes.News(
+                type="phase", message=f"waiting for {outcomes.number(len(pending), 'object')}"
+            )
             self._tell(replace(news, done=run.done, total=len(run.targets)))
             limit_s = run.hooks.limit_s(pending)
             verdicts |= await self._waiter.wait(pending, self._tell, limit_s)
@@ -531,7 +563,6 @@ class Dispatcher:
             await self._finish(run, verdicts)
             raise errors.UnhealthyError(told)
         await self._finish(run, verdicts)
-        await waiting.await_served(self._client, due, self._clock)
 
     async def _explained(self, run: _Run, unhealthy: Mapping[refs.Ref, health.Health]) -> list[str]:
         """Return a sentence for each unhealthy object, with what its pods and events say."""

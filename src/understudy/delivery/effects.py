@@ -8,6 +8,7 @@ that a new definition refuses; what would not become ready, and why; what no rol
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ from understudy.kube import health, objects
 
 _SHOWN_MAX = 4
 _WORKLOADS = {"Deployment", "StatefulSet", "DaemonSet"}
+_MISSING = re.compile(r'(secret|configmap) "[^"]+" not found')
 _SERVING = "serving.knative.dev"
 _DEFINITION = "CustomResourceDefinition"
 _DATA = {"PersistentVolumeClaim", "PersistentVolume"}
@@ -120,7 +122,7 @@ def _restarts(
         if not count:
             continue
         verb = "is deleted and created anew: loses" if recreated else "restarts"
-        text = f"{outcome.ref} {verb} {_number(count, 'pod')}"
+        text = f"{outcome.ref} {verb} {outcomes.number(count, 'pod')}"
         yield Effect(type="restart", ref=outcome.ref, text=text, count=count)
 
 
@@ -267,10 +269,11 @@ def _cascades(
     }
     for kind, members in _by_kind(carried):
         verb = "goes" if len(members) == 1 else "go"
-        text = f"{_number(len(members), kind.kind)} {verb} with what is deleted: {_names(members)}"
+        told = outcomes.number(len(members), kind.kind)
+        text = f"{told} {verb} with what is deleted: {_names(members)}"
         yield Effect(type="cascade", ref=members[0], text=text, count=len(members))
     for kind, members in _by_kind(change.ref for change in gone if change.ref not in carried):
-        text = f"controllers delete {_number(len(members), kind.kind)}: {_names(members)}"
+        text = f"controllers delete {outcomes.number(len(members), kind.kind)}: {_names(members)}"
         yield Effect(type="deletes", ref=members[0], text=text, count=len(members))
 
 
@@ -315,7 +318,7 @@ def _data(done: Iterable[outcomes.Outcome], others: Iterable[stages.Change]) -> 
 def _made(others: Iterable[stages.Change]) -> Iterator[Effect]:
     made = [c.ref for c in others if c.before is None and c.ref.kind != "Revision"]
     for kind, members in _by_kind(made):
-        text = f"controllers create {_number(len(members), kind.kind)}: {_names(members)}"
+        text = f"controllers create {outcomes.number(len(members), kind.kind)}: {_names(members)}"
         yield Effect(type="creates", ref=members[0], text=text, count=len(members))
 
 
@@ -360,7 +363,9 @@ def _unready(
                 verdict.message or verdict.reason or str(verdict.state),
                 *told.get(outcome.ref, ()),
             )
-            why = "; ".join(dict.fromkeys(words))
+            why = "; ".join(dict.fromkeys(word.rstrip(".") for word in words))
+            if _MISSING.search(why):
+                why += "; a container may make it, and none runs here"
             text = f"{outcome.ref} would not become ready: {why}"
             if outcome.op is outcomes.Op.UNCHANGED:
                 text = f"{outcome.ref} is not ready, and this does not change it: {why}"
@@ -372,10 +377,6 @@ def _by_kind(items: Iterable[refs.Ref]) -> Iterator[tuple[refs.Ref, list[refs.Re
     for _, group in itertools.groupby(ordered, key=lambda ref: (ref.group, ref.kind)):
         members = list(group)
         yield members[0], members
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _names(members: Sequence[refs.Ref]) -> str:

@@ -1,4 +1,8 @@
-"""Which hooks of a set run in one delivery, which do not and why, and what becomes of them."""
+"""Which hooks of a set run in one delivery, which do not and why, and what becomes of them.
+
+Jobs that remove themselves when they have run are like hooks in this: that they have run for a
+revision is remembered, and that they are gone then is no reason to make them again.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +24,8 @@ class HookRuns:
         idle: Hooks that do not, and why.
         going: Of the due ones, those that a delivery before this one has started.
         left: Of the idle ones, those that it should have deleted.
+        ran: Of the idle ones, those that have run for this revision.
+        passing: Jobs that remove themselves.
     """
 
     occasion: hooks.Occasion
@@ -28,6 +34,8 @@ class HookRuns:
     idle: dict[refs.Ref, str] = field(default_factory=dict)
     going: set[refs.Ref] = field(default_factory=set)
     left: set[refs.Ref] = field(default_factory=set)
+    ran: set[refs.Ref] = field(default_factory=set)
+    passing: set[refs.Ref] = field(default_factory=set)
 
     def rank_of(self, obj: objects.Object) -> ordering.Rank:
         """Return the place of an object among phases and weights."""
@@ -41,15 +49,21 @@ class HookRuns:
         now: dt.datetime,
     ) -> None:
         """Note whether an object is a hook, and whether it runs now."""
-        hook = hooks.of(target.obj)
-        if hook is None:
-            return
-        ref = target.ref
+        ref, hook = target.ref, hooks.of(target.obj)
         begun = entry is not None and entry.revision == self.revision
         state = entry.state if entry is not None and begun else None
+        if hook is None and hooks.removes_itself(target.obj):
+            self.passing.add(ref)
+            if state is trackers.State.RAN and live is None:
+                self.idle[ref] = "has run, and removed itself"
+                self.ran.add(ref)
+        if hook is None:
+            return
         idle = hooks.why_idle(hook, self.occasion, has_run=state is trackers.State.RAN)
         if idle:
             self.idle[ref] = idle
+            if state is trackers.State.RAN or self.occasion is hooks.Occasion.NONE:
+                self.ran.add(ref)
             if state is trackers.State.RAN and hooks.Deletion.SUCCEEDED in hook.deletion:
                 self.left.add(ref)
             return
@@ -58,6 +72,10 @@ class HookRuns:
             verdict = waiting.assess_all({ref: live}, [target], now)[ref]
             if objects.uid_of(live) == entry.uid and verdict.state is not health.State.FAILED:
                 self.going.add(ref)
+
+    def is_after(self, obj: objects.Object) -> bool:
+        """Whether an object is a hook that runs after everything else."""
+        return self.rank_of(obj)[0] == hooks.Phase.AFTER
 
     def is_made_anew(self, ref: refs.Ref) -> bool:
         """Whether an object is a hook whose last run is deleted first."""
@@ -79,7 +97,8 @@ class HookRuns:
         self, verdicts: Mapping[refs.Ref, health.Health], tracker: trackers.Tracker
     ) -> trackers.Tracker:
         """Return a tracker that knows which hooks have succeeded."""
-        for ref in verdicts.keys() & self.due.keys() & tracker.entries.keys():
+        remembered = self.due.keys() | self.passing
+        for ref in verdicts.keys() & remembered & tracker.entries.keys():
             if verdicts[ref].is_settled:
                 tracker = tracker.marked(ref, trackers.State.RAN)
         return tracker

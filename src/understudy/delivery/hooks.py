@@ -153,6 +153,13 @@ def complaints_about(obj: objects.Object) -> list[str]:
     return told
 
 
+def removes_itself(obj: objects.Object) -> bool:
+    """Whether an object is a Job that is deleted some time after it has run."""
+    return (
+        marks.is_job(obj) and objects.lookup(obj, ("spec", "ttlSecondsAfterFinished")) is not None
+    )
+
+
 def why_idle(hook: Hook, occasion: Occasion, *, has_run: bool) -> str:
     """Say why a hook does not run in a delivery; empty where it does."""
     if occasion is Occasion.NONE or has_run:

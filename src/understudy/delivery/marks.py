@@ -91,6 +91,11 @@ def field_manager(application: str, namespace: str) -> str:
     return f"{MANAGER_PREFIX}{namespace}/{application}"
 
 
+def is_job(obj: objects.Object) -> bool:
+    """Whether an object is a Job."""
+    return obj.get("kind") == "Job" and str(obj.get("apiVersion")).startswith("batch/")
+
+
 def recreation(obj: objects.Object, *, wished: bool) -> Recreate:
     """Return when an object is deleted and created anew: as its annotation says, else by its kind.
 
@@ -99,8 +104,7 @@ def recreation(obj: objects.Object, *, wished: bool) -> Recreate:
     """
     said = objects.annotations_of(obj).get(RECREATE)
     if said is None:
-        is_job = obj.get("kind") == "Job" and str(obj.get("apiVersion")).startswith("batch/")
-        return Recreate.ON_IMMUTABLE if is_job or wished else Recreate.NEVER
+        return Recreate.ON_IMMUTABLE if is_job(obj) or wished else Recreate.NEVER
     try:
         return Recreate(said)
     except ValueError:

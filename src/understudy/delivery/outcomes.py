@@ -10,6 +10,11 @@ from understudy.delivery import refs
 from understudy.kube import health, objects
 
 
+def number(count: int, noun: str) -> str:
+    """Return a count with its noun: `1 object`, `3 objects`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 class Op(enum.StrEnum):
     """What a delivery does with one object."""
 

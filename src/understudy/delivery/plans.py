@@ -97,7 +97,8 @@ class Plan:
     """A rehearsal's result.
 
     Attributes:
-        revision: Name of the revision that a delivery would make, or goes on with.
+        revision: Name of the revision that a delivery would make, or goes on with; empty where
+            the application is deleted.
         is_new: Whether that revision is new.
         previous: Name of the revision before it; empty for the first.
         fidelity: What was not simulated, or not read, one sentence each.
@@ -260,7 +261,7 @@ def build(
     before = {
         refs.ref_of(obj): obj for obj in (rehearsed.previous.objects if rehearsed.previous else ())
     }
-    name = rehearsed.revision.name
+    name = rehearsed.revision.name if rehearsed.revision.number else ""
     operations = [
         _operation(outcome, rehearsed.wanted, before, name, mask) for outcome in rehearsed.done
     ]
@@ -342,7 +343,7 @@ def _why(outcome: outcomes.Outcome, found: Sequence[diffs.FieldDiff], revision: 
         case outcomes.Op.CREATE:
             return outcome.note or "new"
         case outcomes.Op.DELETE:
-            return outcome.note or f"not in {revision}"
+            return outcome.note or (f"not in {revision}" if revision else "the application goes")
         case outcomes.Op.CHANGE:
             drift = {diff.manager for diff in found if diff.cause is diffs.Cause.DRIFT}
             if drift and all(diff.cause is not diffs.Cause.YOU for diff in found):

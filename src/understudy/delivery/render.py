@@ -8,11 +8,11 @@ made.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from understudy.delivery import (
     deliveries,
-    diffs,
+    diffviews,
     outcomes,
     plans,
     reasons,
@@ -22,7 +22,7 @@ from understudy.delivery import (
 )
 from understudy.kube import health, objects
 
-Paint = Callable[[str, str], str]
+Paint = diffviews.Paint
 """Paints a text in a colour: `green`, `yellow`, `red`, `cyan` or `dim`."""
 
 _SIGNS = {
@@ -39,6 +39,7 @@ _SIGNS = {
     outcomes.Op.UNCHANGED: ("", "dim"),
 }
 _HEALTHY_SHOWN_MAX = 10
+_NOTE_CHARACTERS_MAX = 80
 _HIDDEN = {outcomes.Op.UNCHANGED, outcomes.Op.GONE}
 
 
@@ -53,10 +54,7 @@ def plan(made: plans.Plan, now: dt.datetime, paint: Paint = plain) -> Iterator[s
     if shown:
         yield from _table(shown, now, paint)
         yield ""
-    for operation in shown:
-        if operation.diffs:
-            yield from _changes(operation, paint)
-            yield ""
+    yield from diffviews.changes(shown, paint)
     for blocked in made.blocked:
         yield from _blocked(blocked, paint)
     if made.blocked:
@@ -65,7 +63,7 @@ def plan(made: plans.Plan, now: dt.datetime, paint: Paint = plain) -> Iterator[s
         if not opinion.refusal:
             yield paint(f"Disagreement  {opinion.text}", "yellow")
     if made.verified is not None:
-        yield f"The server was asked about {_count(made.verified, 'object')}."
+        yield f"The server was asked about {outcomes.number(made.verified, 'object')}."
         yield ""
     if made.forbidden:
         yield from (paint(f"FORBIDDEN  {text}", "red") for text in made.forbidden)
@@ -89,7 +87,7 @@ def _effects(made: plans.Plan, paint: Paint) -> Iterator[str]:
     for effect in made.effects:
         if effect.type == "creates" and len(made_too) > 1:
             if effect is made_too[0]:
-                kinds = (_count(effect.count, effect.ref.kind) for effect in made_too)
+                kinds = (outcomes.number(effect.count, effect.ref.kind) for effect in made_too)
                 text = f"controllers create {total} objects: {', '.join(kinds)}"
                 yield "  " + paint(text, "cyan")
             continue
@@ -97,8 +95,10 @@ def _effects(made: plans.Plan, paint: Paint) -> Iterator[str]:
         yield "  " + paint(effect.text, colour)
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+def counts(done: Iterable[outcomes.Outcome]) -> str:
+    """Return how many objects of a delivery are what: `12 change, 47 unchanged`."""
+    listed = [outcome.op for outcome in done]
+    return ", ".join(f"{listed.count(op)} {op}" for op in outcomes.Op if op in listed)
 
 
 def summary(made: plans.Plan) -> str:
@@ -106,12 +106,14 @@ def summary(made: plans.Plan) -> str:
     told = [f"{made.count(op)} {op}" for op in outcomes.Op if made.count(op)]
     if made.blocked:
         told.append(f"{len(made.blocked)} blocked")
+    what = ", ".join(told) or "nothing"
+    if not made.revision:
+        return f"Plan to delete {made.owner.application}: {what}"
     revision = f"{made.owner.application}: revision {made.revision}"
     if made.is_new and made.previous:
         revision += f" (after {made.previous})"
     elif not made.is_new:
         revision += " (the newest already)"
-    what = ", ".join(told) or "nothing"
     return f"Plan for {revision}: {what}"
 
 
@@ -175,31 +177,7 @@ def _waited_for(operation: plans.Operation) -> str:
 def _why(operation: plans.Operation) -> str:
     if operation.record:
         return "records of understudy"
-    if operation.why:
-        return operation.why
-    changed = [diff.path for diff in operation.diffs if diff.cause is not diffs.Cause.SERVER]
-    text = ", ".join(path.rpartition(".")[2] or path for path in changed[:3])
-    return text + (f" and {len(changed) - 3} more" if len(changed) > 3 else "")
-
-
-def _changes(operation: plans.Operation, paint: Paint) -> Iterator[str]:
-    ref = operation.ref
-    place = f" namespace: {ref.namespace}" if ref.namespace else ""
-    yield paint(
-        f"@@ {operation.op} {ref.kind.lower()}/{ref.name} ({operation.api_version}){place} @@",
-        "cyan",
-    )
-    for diff in operation.diffs:
-        note = "" if diff.cause is diffs.Cause.YOU else f"  # {diff.cause}"
-        if diff.cause is diffs.Cause.DRIFT and diff.manager:
-            note += f": changed by {diff.manager}"
-        if diff.before is None:
-            yield paint(f"  + {diff.path}: {diffs.shown(diff.after)}", "green") + note
-        elif diff.after is None:
-            yield paint(f"  - {diff.path}: {diffs.shown(diff.before)}", "red") + note
-        else:
-            arrow = f"{diffs.shown(diff.before)} -> {diffs.shown(diff.after)}"
-            yield paint(f"  ~ {diff.path}: {arrow}", "yellow") + note
+    return operation.why or diffviews.reasons(operation)
 
 
 def _blocked(blocked: plans.Blocked, paint: Paint) -> Iterator[str]:
@@ -265,6 +243,9 @@ def history(records: Iterable[objects.Object], now: dt.datetime) -> Iterator[str
         spec, status = record["spec"], record.get("status") or {}
         again = f"rollback to {spec['rollbackOf']}" if spec.get("rollbackOf") else ""
         note = "; ".join(text for text in (again, status.get("message") or "") if text)
+        note = (
+            note if len(note) <= _NOTE_CHARACTERS_MAX else f"{note[: _NOTE_CHARACTERS_MAX - 3]}..."
+        )
         created = str(objects.metadata(record).get("creationTimestamp") or "")
         rows.append(
             (

@@ -152,9 +152,10 @@ class Tracker:
         """Return it with objects known to be applied, by uid."""
         return self._changed(
             {
-                ref: dataclasses.replace(self.entries[ref], uid=uid, state=State.APPLIED)
+                ref: dataclasses.replace(entry, uid=uid, state=State.APPLIED)
                 for ref, uid in uids.items()
-                if ref in self.entries
+                if (entry := self.entries.get(ref)) is not None
+                and (entry.state, entry.uid) != (State.RAN, uid)
             }
         )
 

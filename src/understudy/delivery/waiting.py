@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from understudy.aio import clocks
 from understudy.client import protocol
-from understudy.delivery import calling, errors, hooks, marks, outcomes, refs, targets
+from understudy.delivery import calling, errors, hooks, marks, outcomes, reasons, refs, targets
 from understudy.kube import health, objects
 
 WAIT = f"{marks.GROUP}/wait"
@@ -44,6 +44,7 @@ class WaitSettings:
         no_activity_s: Without any change in what is waited for; 4 minutes as nelm.
         poll_first_s: Between the first looks; it grows by half each time.
         poll_max_s: Between later looks.
+        explain_s: Between looks at the pods and events of what is not ready.
         parallel: Requests at once.
     """
 
@@ -51,6 +52,7 @@ class WaitSettings:
     no_activity_s: float = 240.0
     poll_first_s: float = 0.05
     poll_max_s: float = 2.0
+    explain_s: float = 5.0
     parallel: int = 8
 
 
@@ -92,6 +94,8 @@ def is_waited_for(target: targets.Target) -> bool:
 def exists_is_enough(ref: refs.Ref) -> bool:
     """Whether an object of this kind is what it is for as soon as it exists."""
     if (ref.group, ref.kind) in _EXIST_IS_ENOUGH:
+        return True
+    if health.is_always_current(ref.group, ref.kind):
         return True
     return ref.group in {"rbac.authorization.k8s.io", "admissionregistration.k8s.io"}
 
@@ -175,7 +179,9 @@ class LiveWaiter:
         told: dict[refs.Ref, health.Health] = {}
         delay, began = self._settings.poll_first_s, self._clock.monotonic()
         moved = began
+        looked = began
         seen: dict[refs.Ref, str] = {}
+        said: dict[refs.Ref, str] = {}
         while True:
             found = await calling.read(
                 self._client,
@@ -196,6 +202,9 @@ class LiveWaiter:
                     tell(_news(ref, verdict))
             if enough(verdicts):
                 return verdicts
+            if now - looked >= self._settings.explain_s:
+                looked = now
+                await self._explain(found, verdicts, said, tell)
             if given_up := self._given_up(now, moved, began, limit_s):
                 return {
                     ref: verdict if verdict.is_settled else _noted(verdict, given_up)
@@ -203,6 +212,24 @@ class LiveWaiter:
                 }
             await self._clock.sleep(delay)
             delay = min(delay * 1.5, self._settings.poll_max_s)
+
+    async def _explain(
+        self,
+        found: Mapping[refs.Ref, objects.Object],
+        verdicts: Mapping[refs.Ref, health.Health],
+        said: dict[refs.Ref, str],
+        tell: outcomes.Tell,
+    ) -> None:
+        """Tell what pods and events say of what is waited for, where that is news."""
+        unsettled = {ref for ref, verdict in verdicts.items() if not verdict.is_settled}
+        pending = {ref: obj for ref, obj in found.items() if ref in unsettled}
+        for ref, below in (await reasons.read(self._client, pending, pending, self._clock)).items():
+            text = "; ".join(below.reasons)
+            if text and said.get(ref) != text:
+                said[ref] = text
+                verdict = verdicts[ref]
+                message = f"{verdict.message}; {text}" if verdict.message else text
+                tell(_news(ref, dataclasses.replace(verdict, message=message)))
 
     def _given_up(self, now: float, moved: float, began: float, limit_s: float | None) -> str:
         """Say why nothing more is waited for; empty while it is."""
@@ -268,6 +295,8 @@ def assess_all(
         obj = found.get(target.ref)
         facts = health.Facts(now=now, reports_status="status" in target.resource.subresources)
         verdict = health.NOT_FOUND if obj is None else health.assess(obj, facts)
+        if obj is None and hooks.removes_itself(target.obj):
+            verdict = health.Health(health.State.CURRENT, "", "has run, and removed itself")
         if obj is not None and hooks.of(target.obj) is not None:
             verdict = hooks.assess(obj, verdict)
         verdicts[target.ref] = verdict

@@ -113,6 +113,11 @@ def assess(obj: objects.Object, facts: Facts) -> Health:
     return rule(obj, facts) if rule is not None else _custom(obj, facts)
 
 
+def is_always_current(group: str, kind: str) -> bool:
+    """Whether objects of a kind are what they are for as soon as they exist."""
+    return _RULES.get((group, kind)) is _always
+
+
 def combine(verdicts: list[Health]) -> Health:
     """Return the verdict for a set: any Failed, then Unknown, then anything unsettled, counts."""
     for state in (State.FAILED, State.UNKNOWN, State.NOT_FOUND, State.TERMINATING):

@@ -478,7 +478,7 @@ async def test_what_happens_is_told(still: c.Cluster) -> None:
     await still.deliver(c.config("a"))
     done = [(n.op, n.ref.name) for n in still.told if n.type == "done" and n.ref is not None]
     assert done == [("create", "a")]
-    assert outcomes.News(type="phase", message="applying 1 objects", total=1) in still.told
+    assert outcomes.News(type="phase", message="applying 1 object", total=1) in still.told
 
 
 # ---------------------------------------------------------------------- what is told of failures
@@ -530,3 +530,51 @@ async def test_what_need_not_be_waited_for_is_not(cluster: c.Cluster, key: str) 
     broken = c.deployment("web", image="unready")
     broken["metadata"]["annotations"] = {key: "" if key.startswith("kapp") else "false"}
     await cluster.deliver(broken)
+
+
+async def test_a_long_wait_tells_what_pods_say(cluster: c.Cluster) -> None:
+    settings = waiting.WaitSettings(
+        timeout_s=0.5, poll_first_s=0.01, poll_max_s=0.05, explain_s=0.05
+    )
+    source = {"envFrom": [{"configMapRef": {"name": "nowhere"}}]}
+    with pytest.raises(errors.UnhealthyError):
+        await cluster.deliver(c.deployment("web", **source), wait_settings=settings)
+    told = [news.message for news in cluster.told if news.type == "waiting"]
+    assert len([text for text in told if 'configmap "nowhere" not found' in text]) == 1
+
+
+# ---------------------------------------------------------------------- jobs
+
+
+async def test_a_job_that_removes_itself_is_done(cluster: c.Cluster) -> None:
+    passing = job("a:1")
+    passing["spec"]["ttlSecondsAfterFinished"] = 0
+    await cluster.deliver(passing, c.config("a"))
+    assert cluster.names("jobs.batch") == []
+    assert not (await cluster.plan(passing, c.config("a"))).has_changes
+    assert not (await cluster.deliver(passing, c.config("a"))).changed
+    assert all(one.health.is_settled for one in await cluster.deliveries().status(c.OWNER))
+    again = await cluster.plan(passing, c.config("a", v="2"))
+    assert {(o.ref.name, str(o.op)) for o in again.operations} == {
+        ("once", "create"), ("a", "change"),
+    }  # fmt: skip
+    await cluster.deliver(c.config("a", v="2"))
+    assert cluster.tracked() == {"ConfigMap/a"}
+
+
+async def test_a_job_is_waited_for_last_as_it_may_need_what_comes_later(
+    cluster: c.Cluster,
+) -> None:
+    budget = {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": {"name": "b", "namespace": "default"},
+        "spec": {"maxUnavailable": 1, "selector": {"matchLabels": {"app": "web"}}},
+    }
+    await cluster.deliver(job("a:1"), c.deployment("web"), budget)
+    at = {
+        (news.type, news.ref.name): number
+        for number, news in enumerate(cluster.told)
+        if news.ref is not None and news.type in ("done", "healthy")
+    }
+    assert at["done", "once"] < at["done", "b"] < at["healthy", "once"]
