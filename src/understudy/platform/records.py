@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import binascii
 import dataclasses
+import functools
 import re
 import types
 import typing
@@ -21,6 +22,7 @@ R = TypeVar("R")
 _SERVICE_ID = re.compile(
     r"(?P<namespace>[a-z0-9]([-a-z0-9]*[a-z0-9])?):(?P<kind>[a-z][a-z0-9]*)/(?P<name>[^/:\s]+)"
 )
+_SCALARS = (str, int, float, bool)
 _INSTANCE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
@@ -232,8 +234,10 @@ def unpack(message: ApiRequest | ApiAnswer) -> bytes:
 
 def to_json(value: object) -> objects.Json:
     """Render a record, or a list of them, as JSON."""
+    if value is None or type(value) in _SCALARS:
+        return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {name: to_json(getattr(value, name)) for name in _hints(type(value))}
     if isinstance(value, Mapping):
         return {str(key): to_json(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
@@ -256,7 +260,16 @@ def from_json(cls: type[R], data: objects.Json) -> R:
         raise errors.InvalidRequestError(f"{cls.__name__}: {error}") from error
 
 
+@functools.cache
+def _hints(cls: type) -> dict[str, object]:
+    """Return the types of a record's fields; finding them out takes longer than using them."""
+    hints = typing.get_type_hints(cls)
+    return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
+
+
 def _value(kind: object, data: objects.Json, path: str) -> object:
+    if type(data) is kind or kind is objects.Json:
+        return data
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin in (typing.Union, types.UnionType):
         present = [one for one in arguments if one is not type(None)]
@@ -266,12 +279,11 @@ def _value(kind: object, data: objects.Json, path: str) -> object:
     if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         if not isinstance(data, dict):
             raise errors.InvalidRequestError(f"{path}: must be an object")
-        hints = typing.get_type_hints(kind)
-        known = {f.name for f in dataclasses.fields(kind)}
+        hints = _hints(kind)
         given = {
             key: _value(hints[key], item, f"{path}.{key}")
             for key, item in data.items()
-            if key in known
+            if key in hints
         }
         return kind(**given)
     if origin is tuple:
@@ -283,7 +295,7 @@ def _value(kind: object, data: objects.Json, path: str) -> object:
     if origin is not None and isinstance(origin, type) and issubclass(origin, Mapping):
         if not isinstance(data, Mapping):
             raise errors.InvalidRequestError(f"{path}: must be an object")
-        return dict(data)
+        return {key: _value(arguments[1], item, f"{path}.{key}") for key, item in data.items()}
     if kind is float and isinstance(data, int):
         return float(data)
     if isinstance(kind, type) and not isinstance(data, kind):

@@ -315,6 +315,19 @@ async def test_what_makes_no_sense_is_passed_over(net):
     assert await platform.version() == "mock"
 
 
+async def test_a_request_that_makes_no_sense_is_answered_so(net):
+    near, far = await net.bus(), await net.bus()
+    await far.subscribe("a", mocks.MockPlatform())
+    platform = await near.connect("a")
+    asked = wire.Request(id="1", method="sync", arguments={"definition": 3}, deadline_s=5)
+    response = await platform.carry(asked)
+    assert response.error == errors.InvalidRequestError("SyncDef: must be an object")
+    teleport = wire.Request(id="2", method="teleport", deadline_s=5)
+    (way,) = near._ways.values()
+    response = await way.carry(teleport)
+    assert response.error == errors.UpgradeNeededError("the agent does not know teleport")
+
+
 @pytest.mark.parametrize("instance", ["", "A", "a.b", "a*", ">", "a/b", "-a", "a" * 64, "a b"])
 async def test_an_instance_that_cannot_be_a_subject_is_refused(net, instance):
     bus = await net.bus()

@@ -239,7 +239,11 @@ class Connection:
         self._take(message.subject, message.data)
 
     async def _note(self, error: Exception) -> None:
-        self._why = str(error) or type(error).__name__
+        # The library reports what goes wrong in a subscriber's code here as well.
+        if isinstance(error, _FAILURES):
+            self._why = str(error) or type(error).__name__
+        else:
+            routing.failed("a message's receipt", error)
 
     async def _closed(self) -> None:
         self._broken.set()

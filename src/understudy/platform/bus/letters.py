@@ -46,11 +46,7 @@ class Letter:
 
 def pack(letter: Letter, body: bytes = b"") -> bytes:
     """Write a letter; what has its default is left out."""
-    given = {
-        name: value
-        for name in Letter.__slots__
-        if (value := getattr(letter, name)) not in ("", 0, 0.0)
-    }
+    given = {name: value for name in Letter.__slots__ if (value := getattr(letter, name))}
     return json.dumps(given, separators=(",", ":")).encode() + b"\n" + body
 
 

@@ -343,7 +343,11 @@ class NatsMessageBus(routing.RoutedBus):
     # ------------------------------------------------------------------ requests from elsewhere
 
     def _take_for_agent(self, letter: letters.Letter, body: bytes) -> None:
-        message = None if letter.parcel else wire.decode(body)
+        try:
+            message = None if letter.parcel else wire.decode(body)
+        except errors.InvalidRequestError as error:
+            self._respond(letter, wire.Response(id=letter.id, error=error))
+            return
         seat = self._connections.get(letter.connection)
         if isinstance(message, wire.Cancel | wire.Acknowledge):
             self._outbox.drop(f"{letter.id}.response")

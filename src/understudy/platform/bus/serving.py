@@ -39,14 +39,15 @@ class Limits:
     running_max: int = 32
     waiting_max: int = 1000
     kept_bytes_max: int = 256 << 20
-    known_max: int = 100_000
+    known_max: int = 250_000
 
 
 @dataclass(slots=True)
 class _Known:
-    """What is known of a request. `weight` is that of its response while that is kept."""
+    """A request that is under way, or whose response is kept, of so many bytes."""
 
-    request: wire.Request
+    id: str
+    method: str
     answer: asyncio.Future[wire.Response]
     expires_s: float
     task: asyncio.Task[None] | None = None
@@ -81,6 +82,8 @@ class Desk:
         self._limits = limits or Limits()
         self._places = asyncio.Semaphore(self._limits.running_max)
         self._known: dict[str, _Known] = {}
+        # By id, the methods of those that are over and must not run again.
+        self._over: dict[str, str] = {}
         self._due: list[_Due] = []
         self._kept_bytes = 0
         self._unfinished = 0
@@ -89,7 +92,13 @@ class Desk:
     def find(self, identity: str) -> asyncio.Future[wire.Response] | None:
         """Return where the response of a request comes, None if it is not known."""
         known = self._known.get(identity)
-        return None if known is None else known.answer
+        if known is not None:
+            return known.answer
+        method = self._over.get(identity)
+        if method is None:
+            return None
+        gone = f"{method} was carried out already, and its answer is not kept any more"
+        return _answered(wire.Response(id=identity, error=errors.NotFoundError(gone)))
 
     def submit(self, request: wire.Request) -> asyncio.Future[wire.Response]:
         """Have a request carried out, unless it is known; return where its response comes."""
@@ -97,17 +106,17 @@ class Desk:
         found = self.find(request.id)
         if found is not None:
             return found
-        answer: asyncio.Future[wire.Response] = asyncio.get_running_loop().create_future()
         refusal = self._refusal(request)
         if refusal is not None:
             lost = refusal is self._ended
-            answer.set_result(wire.Response(id=request.id, error=refusal, lost=lost))
-            return answer
-        known = _Known(request, answer, self._clock.monotonic() + request.deadline_s)
+            return _answered(wire.Response(id=request.id, error=refusal, lost=lost))
+        answer: asyncio.Future[wire.Response] = asyncio.get_running_loop().create_future()
+        expires_s = self._clock.monotonic() + request.deadline_s
+        known = _Known(request.id, request.method, answer, expires_s)
         self._known[request.id] = known
         heapq.heappush(self._due, _Due(known.expires_s, request.id))
         self._unfinished += 1
-        known.task = self._tasks.start(f"request {request.id}", self._run(known))
+        known.task = self._tasks.start(f"request {request.id}", self._run(known, request))
         return answer
 
     async def carry(self, request: wire.Request) -> wire.Response:
@@ -131,15 +140,10 @@ class Desk:
     def acknowledge(self, identity: str) -> None:
         """Drop a response that has arrived; that the request was carried out stays known."""
         known = self._known.get(identity)
-        if known is None or not known.weight:
-            return
-        self._kept_bytes -= known.weight
-        known.weight = 0
-        gone = errors.NotFoundError(
-            f"{known.request.method} was carried out already, and its answer is not kept any more"
-        )
-        known.answer = asyncio.get_running_loop().create_future()
-        known.answer.set_result(wire.Response(id=identity, error=gone))
+        if known is not None and known.answer.done():
+            del self._known[identity]
+            self._kept_bytes -= known.weight
+            self._over[identity] = known.method
 
     def end(self, reason: errors.PlatformError) -> None:
         """Stop everything that is under way, for a reason, and take on nothing more."""
@@ -149,7 +153,7 @@ class Desk:
                 self._stop(known, reason, lost=True)
 
     def _stop(self, known: _Known, reason: errors.PlatformError, *, lost: bool) -> None:
-        self._finish(known, wire.Response(id=known.request.id, error=reason, lost=lost))
+        self._finish(known, wire.Response(id=known.id, error=reason, lost=lost))
         if known.task is not None:
             known.task.cancel()
 
@@ -159,15 +163,14 @@ class Desk:
         if request.deadline_s <= 0:
             return errors.DeadlineError(f"{request.method} came after its time and was not begun")
         most = self._limits.running_max + self._limits.waiting_max
-        if self._unfinished >= most or len(self._known) >= self._limits.known_max:
+        if self._unfinished >= most or len(self._due) >= self._limits.known_max:
             return errors.UnavailableError(
                 f"{self._unfinished} calls are under way, and no more can wait",
                 help="Try again later, with fewer calls at a time.",
             )
         return None
 
-    async def _run(self, known: _Known) -> None:
-        request = known.request
+    async def _run(self, known: _Known, request: wire.Request) -> None:
         try:
             async with asyncio.timeout(request.deadline_s), self._places:
                 left_s = known.expires_s - self._clock.monotonic()
@@ -188,12 +191,12 @@ class Desk:
         known.answer.set_result(response)
         if response.lost:
             # What became of it is not known here: if it comes again, it is asked for again.
-            del self._known[known.request.id]
+            del self._known[known.id]
             return
         known.weight = _weight(response.result) + 1
         self._kept_bytes += known.weight
         for identity in list(self._known) if self._kept_bytes > self._limits.kept_bytes_max else ():
-            if identity != known.request.id:
+            if identity != known.id:
                 self.acknowledge(identity)
             if self._kept_bytes <= self._limits.kept_bytes_max:
                 break
@@ -201,10 +204,18 @@ class Desk:
     def _forget(self) -> None:
         now = self._clock.monotonic()
         while self._due and self._due[0].expires_s < now:
-            known = self._known.get(heapq.heappop(self._due).id)
+            identity = heapq.heappop(self._due).id
+            self._over.pop(identity, None)
+            known = self._known.get(identity)
             if known is not None and known.expires_s < now and known.answer.done():
                 self._kept_bytes -= known.weight
-                del self._known[known.request.id]
+                del self._known[identity]
+
+
+def _answered(response: wire.Response) -> asyncio.Future[wire.Response]:
+    answer: asyncio.Future[wire.Response] = asyncio.get_running_loop().create_future()
+    answer.set_result(response)
+    return answer
 
 
 def _weight(value: objects.Json) -> int:
