@@ -1,0 +1,127 @@
+"""The examples as real processes behind the gateway, from deployment to deletion."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections import Counter
+
+from live_world import until
+from real_world import running
+
+from understudy.apps import logs, records
+
+
+async def test_an_app_answers_under_its_url_and_its_log_tells(tmp_path):
+    async with running(tmp_path) as real:
+        app = await real.deploy("hello", GREETING="Ahoy")
+        found = await real.active(app)
+        port = real.live.gateway.port
+        host = "hello-default-development.default.localhost"
+        assert found.status.ingress.public_url == f"http://{host}:{port}"
+        code, answer = await real.ask("hello", "/sam")
+        assert (code, answer["message"]) == (200, "Ahoy, sam!")
+        lines = [line.text async for line in real.apps.logs(app.id, logs.LogQuery())]
+        assert lines[0].startswith("Ahoy listens on port ")
+        assert any("GET /sam" in line for line in lines)
+
+
+async def test_logs_of_several_replicas_are_followed(tmp_path):
+    async with running(tmp_path) as real:
+        app = await real.deploy("hello", min=2)
+        await real.active(app)
+        await until(lambda: len(real.pods()) == 2)
+        stream = real.apps.logs(app.id, logs.LogQuery(), follow=True)
+        first = [await asyncio.wait_for(anext(stream), 10) for _ in range(2)]
+        assert len({line.replica for line in first}) == 2
+        seen: set[str] = set()
+        async with asyncio.timeout(20):
+            while len(seen) < 2:
+                await real.ask("hello", "/again")
+                line = await anext(stream)
+                seen |= {line.replica} if "/again" in line.text else set()
+        await stream.aclose()
+
+
+async def test_an_update_under_load_fails_no_request(tmp_path):
+    async with running(tmp_path) as real:
+        app = await real.deploy("hello", GREETING="one", max=1)
+        await real.active(app)
+        seen: Counter[tuple[int, str]] = Counter()
+        stopping = asyncio.Event()
+
+        async def ask():
+            while not stopping.is_set():
+                code, answer = await real.ask("hello")
+                seen[code, answer["message"]] += 1
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(64):
+                group.create_task(ask())
+            await asyncio.sleep(0.5)
+            await real.deploy("hello", GREETING="two", max=1)
+            await real.active(app)
+            await until(lambda: seen[200, "two, world!"] > 200)
+            await until(lambda: len(real.pods()) == 1)
+            stopping.set()
+        assert set(seen) == {(200, "one, world!"), (200, "two, world!")}
+
+
+async def test_an_idle_app_ends_and_the_next_request_starts_it(tmp_path):
+    async with running(tmp_path) as real:
+        app = await real.deploy("hello", min=0)
+        await real.active(app)
+        await until(lambda: not real.pods())
+        answers = await asyncio.gather(*(real.ask("hello") for _ in range(10)))
+        assert {code for code, _ in answers} == {200}
+        assert len(real.pods()) >= 1
+        await until(lambda: not real.pods())
+
+
+async def test_a_crashed_app_is_started_again_and_requests_wait(tmp_path):
+    async with running(tmp_path) as real:
+        app = await real.deploy("hello")
+        await real.active(app)
+        _, before = await real.ask("hello")
+        os.kill(before["process"], signal.SIGKILL)
+        code, after = await real.ask("hello")
+        assert code == 200
+        assert after["process"] != before["process"]
+
+
+async def test_a_stopped_app_stays_stopped_until_it_is_started(tmp_path):
+    async with running(tmp_path) as real:
+        app = await real.deploy("hello")
+        await real.active(app)
+        await real.apps.stop(app.id)
+        await until(lambda: not real.pods())
+        code, _ = await asyncio.wait_for(stopped_answer(real), 10)
+        assert code == 404
+        assert real.pods() == []
+        await real.apps.start(app.id)
+        await real.active(app)
+        assert (await real.ask("hello"))[0] == 200
+        await real.apps.delete(app.id)
+        await until(lambda: not real.pods())
+        assert (await stopped_answer(real))[0] == 404
+
+
+async def stopped_answer(real):
+    url = f"http://127.0.0.1:{real.live.gateway.port}/"
+    host = {"Host": "hello-default-development.default.localhost"}
+    async with real.session.get(url, headers=host) as response:
+        return response.status, await response.text()
+
+
+async def test_what_an_app_keeps_in_its_volume_outlives_its_replicas(tmp_path):
+    async with running(tmp_path) as real:
+        app = await real.deploy("notes", min=0, max=1)
+        await real.active(app)
+        assert await real.ask("notes", method="POST", data=b"milk") == (201, {"note": 1})
+        await until(lambda: not real.pods())
+        assert await real.ask("notes", "/1") == (200, {"note": 1, "text": "milk"})
+        pod = real.pods()[0]["metadata"]["name"]
+        replica = records.ReplicaIdentifier(app_id=app.id, name=pod)
+        await real.apps.delete_replica(replica)
+        assert await real.ask("notes") == (200, {"notes": [1]})
