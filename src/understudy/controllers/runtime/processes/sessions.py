@@ -153,8 +153,9 @@ class Attachment:
         self._stdin = stdin
 
     async def output(self) -> AsyncGenerator[tuple[kubelets.Channel, bytes], None]:
-        async for data in self._follow:
-            yield "stdout", data
+        async with contextlib.aclosing(self._follow) as pieces:
+            async for data in pieces:
+                yield "stdout", data
 
     async def write(self, data: bytes) -> None:
         descriptor = self._descriptor()
