@@ -15,35 +15,35 @@ async def state(client, instance="prod-eu"):
 
 async def test_a_cut_of_a_moment_is_not_seen_by_whoever_waits(world):
     hub = await world.hub()
-    network = await world.proxy(hub.url)
+    cable, url = await world.cable(hub.url)
     mock = mocks.MockPlatform()
     mock.on_export.delay_s, mock.on_export.answer = 0.4, "objects"
-    agent = await world.agent(mock, network.url)
+    agent = await world.agent(mock, url)
     client = await world.client(hub.url)
     async with asyncio.TaskGroup() as group:
         asked = group.create_task(client.platform("prod-eu").export())
         await world.until(lambda: mock.on_export.calls)
-        network.refuse()
+        await cable.sever()
         await world.until(lambda: not agent.connected.is_set())
         await asyncio.sleep(0.1)
-        network.heal()
+        await cable.mend()
     assert (asked.result(), mock.on_export.calls) == ("objects", 1)
 
 
 async def test_a_result_that_was_ready_while_the_network_was_away_is_not_lost(world):
     hub = await world.hub()
-    network = await world.proxy(hub.url)
+    cable, url = await world.cable(hub.url)
     mock = mocks.MockPlatform()
     mock.on_export.delay_s, mock.on_export.answer = 0.1, "objects"
-    await world.agent(mock, network.url)
+    await world.agent(mock, url)
     client = await world.client(hub.url)
     async with asyncio.TaskGroup() as group:
         asked = group.create_task(client.platform("prod-eu").export())
         await world.until(lambda: mock.on_export.calls)
-        network.cut()  # the answer is sent, and does not arrive
+        cable.cut()  # the answer is sent, and does not arrive
         await world.until(lambda: _is_lost(client), 2 * world.heartbeat_s + 1)
-        network.break_connections()
-        network.heal()
+        await cable.sever()
+        await cable.mend()
     assert (asked.result(), mock.on_export.calls) == ("objects", 1)
 
 
@@ -53,17 +53,17 @@ async def _is_lost(client):
 
 async def test_silence_is_noticed_within_two_heartbeats_and_life_goes_on_after_it(world):
     hub = await world.hub()
-    network = await world.proxy(hub.url)
-    agent = await world.agent(mocks.MockPlatform(), network.url)
+    cable, url = await world.cable(hub.url)
+    agent = await world.agent(mocks.MockPlatform(), url)
     client = await world.client(hub.url)
     clock = asyncio.get_running_loop().time
-    network.cut()
+    cable.cut()
     start = clock()
     await world.until(lambda: _is_lost(client))
     assert clock() - start < 2 * world.heartbeat_s + 1, "and a second for a busy machine"
     await world.until(lambda: not agent.connected.is_set())
-    network.break_connections()
-    network.heal()
+    await cable.sever()
+    await cable.mend()
     await world.until(agent.connected.is_set)
     assert await client.platform("prod-eu").version() == "mock"
     assert await state(client) == "connected"
@@ -72,12 +72,12 @@ async def test_silence_is_noticed_within_two_heartbeats_and_life_goes_on_after_i
 async def test_a_network_that_is_cut_for_good_ends_every_call_by_its_deadline(world):
     bus = standalone.StandaloneMessageBus(deadlines_s={"export": 1.0, "ping": 0.3}, return_s=0.5)
     hub = await world.hub(bus=bus)
-    network = await world.proxy(hub.url)
+    cable, url = await world.cable(hub.url)
     mock = mocks.MockPlatform()
     mock.on_export.delay_s = -1
-    await world.agent(mock, network.url)
+    await world.agent(mock, url)
     platform = await bus.connect("prod-eu")
-    network.cut()
+    cable.cut()
     async with asyncio.TaskGroup() as group:
         calls = [group.create_task(_ended(call())) for call in (platform.export, platform.ping)]
         async with asyncio.timeout(5):

@@ -6,6 +6,7 @@ import functools
 import io
 import json
 import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +18,7 @@ import aiohttp
 from understudy.aio import ids as id_sources
 from understudy.client import kubeconfig
 from understudy.kube import objects
-from understudy.platform import errors, records
+from understudy.platform import errors, protocol, records
 from understudy.platform.bus import wire
 
 REQUEST_ID = "X-Request-Id"
@@ -89,9 +90,16 @@ class Place:
 class HubClient:
     """A hub, as a caller sees it. Close it, or use `async with`."""
 
-    def __init__(self, place: Place, ids: id_sources.IdSource | None = None) -> None:
+    def __init__(
+        self,
+        place: Place,
+        *,
+        ids: id_sources.IdSource | None = None,
+        deadlines_s: Mapping[str, float] = protocol.DEADLINES_S,
+    ) -> None:
         self._place = place.checked()
         self._ids = ids or id_sources.SystemIds()
+        self._deadlines_s = deadlines_s
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -128,7 +136,10 @@ class HubClient:
         """
         records.check_instance(instance)
         return wire.CarriedPlatform(
-            functools.partial(self._carry, instance), name=f"instance {instance}", ids=self._ids
+            functools.partial(self._carry, instance),
+            name=f"instance {instance}",
+            ids=self._ids,
+            deadlines_s=self._deadlines_s,
         )
 
     async def _carry(self, instance: str, request: wire.Request) -> wire.Response:
