@@ -120,7 +120,10 @@ class Kubectl:
 
     @contextmanager
     def following(self, command):
-        """Start a command that goes on; yields a function that returns its next line."""
+        """Start a command that goes on; yields a function that returns its next line.
+
+        The function's attribute `process` is the command, for what is written to it.
+        """
         process = self._process(command)
         lines: queue.Queue[str] = queue.Queue()
 
@@ -130,8 +133,13 @@ class Kubectl:
 
         reader = threading.Thread(target=read)
         reader.start()
+
+        def line(timeout_s=TIMEOUT_S):
+            return lines.get(timeout=timeout_s)
+
+        line.process = process
         try:
-            yield lambda timeout_s=TIMEOUT_S: lines.get(timeout=timeout_s)
+            yield line
         finally:
             process.terminate()
             process.wait(TIMEOUT_S)
