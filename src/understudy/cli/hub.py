@@ -17,7 +17,7 @@ from understudy.aio import clocks
 from understudy.cli import serve, sessions
 from understudy.kube import objects
 from understudy.platform import errors, instrument, relaying
-from understudy.platform.bus import protocol as buses, standalone
+from understudy.platform.bus import nats, settings as bus_settings, standalone
 from understudy.platform.hub import servers, tokens
 
 TOKENS = click.option(
@@ -57,6 +57,18 @@ TOKENS = click.option(
 )
 @click.option("--heartbeat", callback=sessions.duration, default="10s", show_default=True,
               help="How often agent and hub say that they are there.")  # fmt: skip
+@click.option(
+    "--nats",
+    "nats_urls",
+    multiple=True,
+    envvar="UNDERSTUDY_HUB_NATS",
+    help="URL of a NATS server that this hub's replicas share, nats://host:4222; may be repeated.",
+)
+@click.option(
+    "--nats-credentials",
+    type=click.Path(dir_okay=False, exists=True),
+    help="NATS credentials file.",
+)
 @click.option("--audit-log", default="-", show_default=True, help="File to append to; - is stderr.")
 @click.pass_context
 def hub(
@@ -69,6 +81,8 @@ def hub(
     tls_cert: Path | None,
     tls_key: Path | None,
     heartbeat: float,
+    nats_urls: tuple[str, ...],
+    nats_credentials: str | None,
     audit_log: str,
 ) -> None:
     """Run a hub: agents connect to it, callers reach their clusters through it.
@@ -85,13 +99,19 @@ def hub(
         settings = servers.Settings(
             host=host, port=port, tokens=tokens_file, heartbeat_s=heartbeat, tls=tls
         )
+        shared = None
+        if nats_urls:
+            shared = bus_settings.NatsSettings(
+                servers=nats_urls, credentials=nats_credentials or ""
+            )
         with _audit(audit_log) as audit:
-            serve.run(_hub(settings, audit, tls_dir))
-    except errors.InvalidRequestError as error:
+            serve.run(_hub(settings, audit, tls_dir, shared))
+    except (errors.InvalidRequestError, errors.UnavailableError) as error:
         raise click.ClickException(error.message) from error
-    except (OSError, ssl.SSLError) as error:
-        what = f"cannot listen on {host}:{port}" if error.errno else "TLS"
-        raise click.ClickException(f"{what}: {error.strerror or error}") from error
+    except OSError as error:
+        raise click.ClickException(
+            f"cannot listen on {host}:{port}: {error.strerror or error}"
+        ) from error
 
 
 def _tls(
@@ -107,7 +127,12 @@ def _tls(
     if cert is None:
         return None
     made = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    made.load_cert_chain(cert, key)
+    try:
+        made.load_cert_chain(cert, key)
+    except (OSError, ssl.SSLError) as error:
+        raise click.ClickException(
+            f"--tls-cert {cert} and --tls-key {key} cannot be used: {error}"
+        ) from error
     return made
 
 
@@ -126,19 +151,32 @@ def _audit(target: str) -> Iterator[Callable[[objects.Object], None]]:
         yield write_to(sys.stderr.buffer)
         return
     path = Path(target)
-    path.touch(mode=0o600)
-    with path.open("ab") as file:
+    try:
+        path.touch(mode=0o600)
+        file = path.open("ab")
+    except OSError as error:
+        raise click.ClickException(f"--audit-log {target}: {error.strerror}") from error
+    with file:
         yield write_to(file)
 
 
 async def _hub(
-    settings: servers.Settings, audit: Callable[[objects.Object], None], tls_dir: Path | None
+    settings: servers.Settings,
+    audit: Callable[[objects.Object], None],
+    tls_dir: Path | None,
+    shared: bus_settings.NatsSettings | None,
 ) -> None:
     registry = prometheus_client.CollectorRegistry()
-    bus: buses.MessageBus = standalone.StandaloneMessageBus(metrics=instrument.BusMetrics(registry))
+    metrics = instrument.BusMetrics(registry)
+    bus: nats.NatsMessageBus | standalone.StandaloneMessageBus
+    if shared is not None:
+        bus = nats.NatsMessageBus(shared, metrics=metrics)
+        await bus.open()
+    else:
+        bus = standalone.StandaloneMessageBus(metrics=metrics)
     made = servers.Hub(bus, settings, audit=audit, registry=registry)
-    await made.start()
     try:
+        await made.start()
         click.echo(f"listening on {made.url}")
         if tls_dir is not None:
             click.echo(f"CA: {tls_dir / 'ca.crt'}")
