@@ -17,7 +17,7 @@ import httptools
 
 from understudy.kapi.http import logs, protocol, responses
 from understudy.kapi.views import view as views
-from understudy.kube import objects, statuses
+from understudy.kube import objects, selectors, statuses
 
 _HOP_BY_HOP: Final = frozenset({
     b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"te", b"trailer",
@@ -86,20 +86,20 @@ def backend(view: views.View, service: objects.Object, port: str) -> tuple[objec
         raise statuses.ServiceUnavailableError(
             f'no service port "{port}" found for service "{name}"'
         )
-    for each in view.each("endpointslices.discovery.k8s.io", namespace):
-        if objects.labels_of(each).get("kubernetes.io/service-name") != name:
-            continue
-        numbers = [
-            one["port"] for one in each.get("ports") or ()
-            if (one.get("name") or "") == (found[0].get("name") or "")
-        ]  # fmt: skip
-        for endpoint in each.get("endpoints") or ():
-            target = endpoint.get("targetRef") or {}
-            is_ready = (endpoint.get("conditions") or {}).get("ready", True)
-            pod = view.find("pods", namespace, target.get("name", "")) if is_ready else None
-            if numbers and pod is not None:
-                return pod, int(numbers[0])
+    selector = (service.get("spec") or {}).get("selector") or {}
+    chosen = selectors.from_labels(selector)
+    for pod in view.each("pods", namespace) if selector else ():
+        if chosen.matches(objects.labels_of(pod)) and _is_ready(pod):
+            wanted = found[0].get("targetPort") or found[0]["port"]
+            return pod, pod_port(pod, str(wanted))
     raise statuses.ServiceUnavailableError(f'no endpoints available for service "{name}"')
+
+
+def _is_ready(pod: objects.Object) -> bool:
+    return any(
+        one.get("type") == "Ready" and one.get("status") == "True"
+        for one in (pod.get("status") or {}).get("conditions") or ()
+    )
 
 
 async def forward(
