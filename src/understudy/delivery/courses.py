@@ -109,6 +109,7 @@ async def deliver(
             [f"the manifests hold no object, and {len(tracker.entries)} objects of {owner} would "
              "be deleted: give --allow-empty if that is meant"]
         )  # fmt: skip
+    least = _greatest(tracker) + 1
     missing = await _missing_namespace(means, owner, wanted)
     if means.verify is not None:
         await means.verify(())
@@ -125,7 +126,9 @@ async def deliver(
             tracker = await store.save(dataclasses.replace(tracker, fence=tracker.fence + 1))
         if means.lock is not None and means.verify is not None:
             await means.verify({outcome.ref for outcome in course.done})
-        await _run(course, application, means, store, tracker, rollback_of)
+        if missing is None:
+            least = _greatest(tracker) + 1
+        await _run(course, application, means, store, tracker, rollback_of, least)
     return course
 
 
@@ -136,6 +139,7 @@ async def _run(
     store: trackers.TrackerStore,
     tracker: trackers.Tracker,
     rollback_of: str,
+    least: int,
 ) -> None:
     """Write the revision, dispatch it and mark what became of it."""
     owner = application.owner
@@ -143,7 +147,7 @@ async def _run(
     course.previous = await _latest(history)
     given = list(course.wanted.values())
     revision, course.is_new = await history.make(given, means.ids, rollback_of=rollback_of)
-    number = max(revision.number, _greatest(tracker) + 1) if course.is_new else revision.number
+    number = max(revision.number, least) if course.is_new else revision.number
     revision = dataclasses.replace(revision, number=number)
     course.revision = revision
     if course.is_new:

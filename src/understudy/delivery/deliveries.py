@@ -614,7 +614,12 @@ def _uncontrolled(done: Sequence[outcomes.Outcome]) -> list[str]:
         and ordering.is_custom(outcome.ref)
         and not outcome.ref.group.endswith("knative.dev")
     }
-    return [
+    told = [
+        f"the server behind {outcome.ref} is not asked"
+        for outcome in done
+        if outcome.op.is_change and outcome.ref.kind == "APIService"
+    ]
+    return told + [
         f"what controllers make of objects of kind {kind} ({group}) is not known"
         for kind, group in sorted(kinds)
     ]

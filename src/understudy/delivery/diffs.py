@@ -127,13 +127,13 @@ def told(path: Path) -> str:
     return text
 
 
-def shown(value: objects.Json) -> str:
+def shown(value: objects.Json, characters_max: int = SHOWN_CHARACTERS_MAX) -> str:
     """Return a value as one line for people, long ones cut."""
     text = value if isinstance(value, str) else orjson.dumps(value).decode()
     if "\n" in text:
         text = f"{len(text.splitlines())} lines"
-    if len(text) > SHOWN_CHARACTERS_MAX:
-        return f"{text[: SHOWN_CHARACTERS_MAX - 3]}..."
+    if len(text) > characters_max:
+        return f"{text[: characters_max - 3]}..."
     return text or '""'
 
 

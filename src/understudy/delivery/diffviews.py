@@ -1,64 +1,80 @@
 """The changed fields of a plan as text for people.
 
-Objects that change alike are told once. Of long values both stand on lines of their own, of texts
-of several lines only the lines that differ. A definition's schema is told by the path of the field
-that it describes.
+What several objects have in common is told once. Of long values both stand on lines of their own,
+of texts of several lines only the lines that differ. A definition's schema is told by the path of
+the field that it describes.
 """
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from understudy.delivery import diffs, outcomes, plans
+from understudy.delivery import diffs, outcomes, plans, refs
 from understudy.kube import objects
 
 Paint = Callable[[str, str], str]
 
 ALIKE_MIN = 3
-"""From so many objects that change alike on, they are told together."""
-FIELDS_MAX = 25
-LINES_MAX = 20
+"""From so many objects on, a field that changes alike in them is told once."""
+FIELDS_MAX = 15
+LINES_MAX = 12
+TEXT_CHARACTERS_MAX = 160
 LINE_CHARACTERS_MAX = 110
 _NAMED_MAX = 4
 _SCHEMA = re.compile(r"^spec\.versions\[(?P<version>[^\]]+)\]\.schema\.openAPIV3Schema\b")
 _LEAF = re.compile(r"\['(?P<quoted>[^']+)'\]$|(?P<plain>[^.]+)$")
 
-_Alike = tuple[outcomes.Op, tuple[diffs.FieldDiff, ...]]
+_Field = tuple[outcomes.Op, str]
 
 
 def changes(operations: Sequence[plans.Operation], paint: Paint) -> Iterator[str]:
     """Yield the lines about every operation that has differences, a blank line after each."""
-    groups: dict[str, list[plans.Operation]] = {}
+    members: dict[_Field, list[plans.Operation]] = {}
     for operation in operations:
-        if operation.diffs:
-            groups.setdefault(repr((operation.op, operation.diffs)), []).append(operation)
+        for diff in _said(operation):
+            members.setdefault((operation.op, repr(diff)), []).append(operation)
+    shared = {field for field, alike in members.items() if len(alike) >= ALIKE_MIN}
+    blocks: dict[tuple[outcomes.Op, tuple[refs.Ref, ...]], list[diffs.FieldDiff]] = {}
     for operation in operations:
-        members = groups.pop(repr((operation.op, operation.diffs)), [])
-        if len(members) >= ALIKE_MIN:
-            yield paint(
-                f"@@ {operation.op} {len(members)} objects alike: {_names(members)} @@", "cyan"
-            )
-            yield from _fields(operation, paint)
-            yield ""
-            continue
-        for member in members:
-            ref = member.ref
-            place = f" namespace: {ref.namespace}" if ref.namespace else ""
-            what = f"{ref.kind.lower()}/{ref.name} ({member.api_version}){place}"
-            yield paint(f"@@ {member.op} {what} @@", "cyan")
-            yield from _fields(member, paint)
-            yield ""
+        alone = []
+        for diff in _said(operation):
+            field = (operation.op, repr(diff))
+            if field not in shared:
+                alone.append(diff)
+            elif members[field][0] is operation:
+                alike = (operation.op, tuple(member.ref for member in members[field]))
+                blocks.setdefault(alike, []).append(diff)
+        if alone:
+            blocks[operation.op, (operation.ref,)] = alone
+    versions = {operation.ref: operation.api_version for operation in operations}
+    for (op, concerned), found in blocks.items():
+        yield paint(f"@@ {op} {_named(concerned, versions)} @@", "cyan")
+        for diff in found[:FIELDS_MAX]:
+            yield from _field(diff, paint)
+        if len(found) > FIELDS_MAX:
+            yield f"  and {len(found) - FIELDS_MAX} more fields; -o json tells them all"
+        yield ""
 
 
-def _names(members: Sequence[plans.Operation]) -> str:
+def _said(operation: plans.Operation) -> list[diffs.FieldDiff]:
+    return [diff for diff in operation.diffs if not _is_noise(operation, diff)]
+
+
+def _named(concerned: Sequence[refs.Ref], versions: Mapping[refs.Ref, str]) -> str:
+    """Name one object as kapp does, several by their names, many by their kinds."""
+    if len(concerned) == 1:
+        ref = concerned[0]
+        place = f" namespace: {ref.namespace}" if ref.namespace else ""
+        return f"{ref.kind.lower()}/{ref.name} ({versions[ref]}){place}"
     kinds: dict[str, int] = {}
-    for member in members:
-        kinds[member.ref.kind] = kinds.get(member.ref.kind, 0) + 1
-    if len(members) <= _NAMED_MAX:
-        return ", ".join(str(member.ref) for member in members)
-    return ", ".join(f"{number} {kind}" for kind, number in kinds.items())
+    for ref in concerned:
+        kinds[ref.kind] = kinds.get(ref.kind, 0) + 1
+    listed = [str(ref) for ref in concerned]
+    if len(concerned) > _NAMED_MAX:
+        listed = [outcomes.number(count, kind) for kind, count in kinds.items()]
+    return f"{len(concerned)} objects alike: {', '.join(listed)}"
 
 
 def reasons(operation: plans.Operation) -> str:
@@ -72,14 +88,6 @@ def leaf(path: str) -> str:
     """Return the last step of a path: `image`, `env[PATH]`, `app.kubernetes.io/version`."""
     match = _LEAF.search(path)
     return (match["quoted"] or match["plain"]) if match is not None else path
-
-
-def _fields(operation: plans.Operation, paint: Paint) -> Iterator[str]:
-    told = [diff for diff in operation.diffs if not _is_noise(operation, diff)]
-    for diff in told[:FIELDS_MAX]:
-        yield from _field(diff, paint)
-    if len(told) > FIELDS_MAX:
-        yield f"  and {len(told) - FIELDS_MAX} more fields; -o json tells them all"
 
 
 def _is_noise(operation: plans.Operation, diff: diffs.FieldDiff) -> bool:
@@ -101,7 +109,7 @@ def _field(diff: diffs.FieldDiff, paint: Paint) -> Iterator[str]:
         yield paint(f"  ~ {path}:", "yellow") + note
         yield from _lines(str(diff.before), str(diff.after), paint)
     else:
-        old, new = diffs.shown(diff.before), diffs.shown(diff.after)
+        old, new = (diffs.shown(value, TEXT_CHARACTERS_MAX) for value in (diff.before, diff.after))
         line = f"  ~ {path}: {old} -> {new}"
         if len(line) <= LINE_CHARACTERS_MAX:
             yield paint(line, "yellow") + note
@@ -131,7 +139,10 @@ def _lines(before: str, after: str, paint: Paint) -> Iterator[str]:
     )
     for line in found[:LINES_MAX]:
         colour = {"+": "green", "-": "red"}.get(line[:1], "dim")
-        yield paint(f"      {line[0]} {line[1:]}".rstrip(), colour)
+        text = line[1:]
+        if len(text) > TEXT_CHARACTERS_MAX:
+            text = f"{text[: TEXT_CHARACTERS_MAX - 3]}..."
+        yield paint(f"      {line[0]} {text}".rstrip(), colour)
     if len(found) > LINES_MAX:
         yield f"      and {len(found) - LINES_MAX} more lines"
 

@@ -7,6 +7,7 @@ what `copy_live` reads, which takes only the rights to get and list.
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -296,7 +297,9 @@ class StageWaiter:
     ) -> dict[refs.Ref, health.Health]:
         await self.settle()
         found = await self._read(waited)
-        return waiting.assess_all(found, waited, self._stage.clock.now())
+        # Nothing more happens: what is given a moment has had it.
+        at_rest = self._stage.clock.now() + dt.timedelta(seconds=health.UNKNOWN_KIND_GRACE_S)
+        return waiting.assess_all(found, waited, at_rest)
 
     async def wait_gone(
         self, waited: Sequence[targets.Target], uids: set[str], tell: outcomes.Tell

@@ -113,6 +113,10 @@ def assess(obj: objects.Object, facts: Facts) -> Health:
     return rule(obj, facts) if rule is not None else _custom(obj, facts)
 
 
+def _ending(count: int) -> str:
+    return f"{count} replica{' is' if count == 1 else 's are'} pending termination"
+
+
 def is_always_current(group: str, kind: str) -> bool:
     """Whether objects of a kind are what they are for as soon as they exist."""
     return _RULES.get((group, kind)) is _always
@@ -197,7 +201,7 @@ def _deployment(obj: objects.Object, facts: Facts) -> Health:
     if wanted > updated:
         return _progress("LessUpdated", f"{updated} of {wanted} replicas are updated")
     if replicas > wanted:
-        return _progress("ExtraPods", f"{replicas - wanted} replicas are pending termination")
+        return _progress("ExtraPods", _ending(replicas - wanted))
     if updated > available:
         return _progress("LessAvailable", f"{available} of {updated} replicas are available")
     if wanted > ready:
@@ -235,7 +239,7 @@ def _replica_set(obj: objects.Object, facts: Facts) -> Health:
             return _progress("LessReplicas", f"{have} of {wanted} replicas are {word}")
     replicas = _number(obj, "status", "replicas")
     if replicas > wanted:
-        return _progress("ExtraPods", f"{replicas - wanted} replicas are pending termination")
+        return _progress("ExtraPods", _ending(replicas - wanted))
     return CURRENT
 
 
@@ -249,7 +253,7 @@ def _stateful_set(obj: objects.Object, _facts: Facts) -> Health:
     if wanted > ready:
         return _progress("LessReady", f"{ready} of {wanted} replicas are ready")
     if replicas > wanted:
-        return _progress("ExtraPods", f"{replicas - wanted} replicas are pending termination")
+        return _progress("ExtraPods", _ending(replicas - wanted))
     if objects.lookup(obj, ("spec", "updateStrategy", "type")) == "OnDelete":
         # Differs: kstatus calls OnDelete current at once, even with no replica ready.
         old = max(0, wanted - updated) if updated or not _same_revision(obj) else 0

@@ -29,7 +29,7 @@ def test_objects_that_change_alike_are_told_once() -> None:
         "",
     ]
     assert told(*(operation(name, label) for name in "abcde"))[0] == (
-        "@@ change 5 objects alike: 5 ConfigMap @@"
+        "@@ change 5 objects alike: 5 ConfigMaps @@"
     )
 
 
@@ -63,7 +63,7 @@ def test_a_schema_is_told_by_the_field_that_it_describes() -> None:
 
 def test_too_many_fields_are_counted() -> None:
     lines = told(operation("a", *(changed(f"data.k{n}") for n in range(30))))
-    assert lines[-2] == "  and 5 more fields; -o json tells them all"
+    assert lines[-2] == "  and 15 more fields; -o json tells them all"
 
 
 def test_what_only_says_that_an_object_is_another_is_left_out() -> None:
