@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+
+import pytest
 
 SLEEP = ("sleep", "1000")
 
@@ -133,6 +136,47 @@ async def test_a_claim_keeps_its_files_from_pod_to_pod(machine):
     assert (machine.directory / "volumes" / volume / "file").read_text() == "kept\n"
     machine.view.delete("persistentvolumeclaims", "data", "default")
     await machine.until(lambda: not (machine.directory / "volumes" / volume).exists(), "removal")
+
+
+async def test_volumes_are_at_their_very_paths_where_the_system_allows_it(machine):
+    if not machine.runtime.pods.can_mount:
+        pytest.skip("this system gives processes no mounts of their own")
+    machine.create("configmaps", {"metadata": {"name": "c"}, "data": {"key": "value\n"}})
+    script = (
+        "cat /etc/understudy-test/key /understudy-test/deep/key /etc/understudy-test.txt"
+        " && echo mine > /understudy-test/data/file && pwd && ls /etc/hostname /bin/sh > /dev/null"
+        " && ! touch /understudy-test/deep/new 2> /dev/null"
+    )
+    volumes = [{"name": "c", "configMap": {"name": "c"}}, {"name": "d", "emptyDir": {}}]
+    mounts = [
+        {"name": "c", "mountPath": "/etc/understudy-test"},
+        {"name": "c", "mountPath": "/understudy-test/deep", "readOnly": True},
+        {"name": "c", "mountPath": "/etc/understudy-test.txt", "subPath": "key"},
+        {"name": "d", "mountPath": "/understudy-test/data"},
+    ]
+    machine.pod(
+        "paths", "sh", "-c", script, pod={"restartPolicy": "Never", "volumes": volumes},
+        volumeMounts=mounts, workingDir="/understudy-test/data",
+        terminationMessagePolicy="FallbackToLogsOnError",
+    )  # fmt: skip
+    pod = await machine.phase("paths", "Succeeded")
+    kept = machine.directory / "pods" / pod["metadata"]["uid"]
+    said = [line.split(" F ")[1] for line in (kept / "app" / "0.log").read_text().splitlines()]
+    assert said == ["value", "value", "value", "/understudy-test/data"]
+    assert (kept / "volumes" / "d" / "file").read_text() == "mine\n"
+    assert not Path("/understudy-test").exists()  # noqa: ASYNC240
+    assert not Path("/etc/understudy-test").exists()  # noqa: ASYNC240
+
+
+async def test_a_command_sees_the_volumes_of_its_container(machine):
+    if not machine.runtime.pods.can_mount:
+        pytest.skip("this system gives processes no mounts of their own")
+    machine.pod(
+        "held", *SLEEP, pod={"volumes": [{"name": "d", "emptyDir": {}}]},
+        volumeMounts=[{"name": "d", "mountPath": "/understudy-test"}],
+        readinessProbe={"exec": {"command": ["test", "-d", "/understudy-test"]}},
+    )  # fmt: skip
+    await machine.ready("held")
 
 
 async def test_a_working_directory_in_a_volume_is_found_there(machine):

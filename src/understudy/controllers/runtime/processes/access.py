@@ -31,6 +31,11 @@ class PodAccess:
         self._workers = found
         self._open: set[sessions.CommandSession] = set()
 
+    @property
+    def can_mount(self) -> bool:
+        """Whether volumes are at the very paths that containers name."""
+        return self._host.can_mount
+
     def log(
         self, pod: objects.Object, container: str, options: kubelets.LogOptions
     ) -> AsyncGenerator[bytes, None]:

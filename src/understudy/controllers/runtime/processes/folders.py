@@ -5,6 +5,7 @@
 <directory>/pods/<uid>/<container>/last-message  terminationMessagePath
 <directory>/pods/<uid>/volumes/<name>            volumes that end with the pod
 <directory>/volumes/<name>                       PersistentVolumes
+<directory>/empty                                nothing; hidden where a root is made anew
 """
 
 from __future__ import annotations
@@ -29,6 +30,11 @@ class Folders:
         self.top = directory or Path(tempfile.mkdtemp(prefix="understudy-pods-"))
         self.top.mkdir(parents=True, exist_ok=True)
         self.top.chmod(0o711)
+
+    @property
+    def empty(self) -> Path:
+        """A directory that nobody needs, made if need be."""
+        return _made(self.top / "empty")
 
     def pod(self, uid: str) -> Path:
         """Return where a pod's files are."""

@@ -21,6 +21,7 @@ class Host:
     Attributes:
         inherited: What processes get of the server's environment.
         allocatable: What the node has.
+        can_mount: Volumes are shown at the very paths that containers name.
         drained: Waits until a pod that is to end has answered what was asked of it.
     """
 
@@ -33,6 +34,7 @@ class Host:
     folders: folders.Folders
     inherited: Mapping[str, str]
     allocatable: Mapping[str, str]
+    can_mount: bool = False
     drained: Drained | None = None
 
     def now_s(self) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -22,8 +23,9 @@ def launch_for(
     container: objects.Object,
     around: environments.Surroundings,
     kept: folders.Folders,
+    mounts: Sequence[tuple[str, str, bool]] = (),
 ) -> supervisors.Launch:
-    """Return what to start.
+    """Return what to start, with `mounts` at their paths.
 
     Raises:
         ContainerConfigError: Something that the environment refers to is not there.
@@ -44,7 +46,9 @@ def launch_for(
     return supervisors.Launch(
         argv=argv,
         env=variables,
-        cwd=str(_directory(pod, container, kept)),
+        cwd=str(_directory(pod, container, kept, is_mounted=bool(mounts))),
+        mounts=mounts,
+        empty=str(kept.empty),
         uid=uid,
         gid=gid,
         nice=0 if requests.get("cpu") else NICE_UNASKED,
@@ -52,7 +56,9 @@ def launch_for(
     )
 
 
-def _directory(pod: objects.Object, container: objects.Object, kept: folders.Folders) -> Path:
+def _directory(
+    pod: objects.Object, container: objects.Object, kept: folders.Folders, *, is_mounted: bool
+) -> Path:
     """Return where to start: a mounted directory, one of this machine, or the container's root."""
     root = kept.root(objects.uid_of(pod), str(container["name"]))
     wanted = str(container.get("workingDir") or "")
@@ -60,7 +66,7 @@ def _directory(pod: objects.Object, container: objects.Object, kept: folders.Fol
         return root
     mounted = volumes.beneath(root, wanted)
     if mounted.is_dir():
-        return mounted
+        return Path(wanted) if is_mounted else mounted
     if Path(wanted).is_absolute() and Path(wanted).is_dir():
         return Path(wanted)
     raise CreateContainerError(

@@ -104,6 +104,7 @@ class ProcessRuntime:
                 folders=self._folders,
                 inherited=self._inherited,
                 allocatable=nodes.sizes(self._folders.top),
+                can_mount=supervisors.can_mount(self._folders.empty),
                 drained=self._drained,
             )
         )

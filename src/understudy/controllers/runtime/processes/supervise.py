@@ -7,10 +7,12 @@ dicts in `marshal`'s form, as both ends are the same interpreter. The first is t
 
     argv, env, cwd    what to run
     stdio             three file descriptors; -1: nothing to read; where to write: the log
-    log               path, bytes_max, files_max; null where stdio leads elsewhere
+    log               path, bytes_max, files_max; None where stdio leads elsewhere
     output            a descriptor whose output goes to the log (a terminal's other end), or -1
     tty               whether standard input is a terminal, to be the controlling one
-    uid, gid          whom to become, or null
+    mounts            what to show where: path, target, whether read-only; empty where not possible
+    empty             a directory that may be hidden from the process
+    uid, gid          whom to become, or None
     nice              added to the priority
     memory_bytes      what the process and its children may use together; 0 without bound
 
@@ -338,6 +340,8 @@ def execute(launch: dict[str, object], stdio: list[int], failing: int, parent: i
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)
         if launch["nice"]:
             os.nice(int(launch["nice"]))  # type: ignore[call-overload]
+        where = "mounts"
+        show_mounts(launch["mounts"], str(launch["empty"]))  # type: ignore[arg-type]
         where = "user"
         become(launch["uid"], launch["gid"])
         die_with_parent(parent)  # last: who changes user is forgotten
@@ -349,6 +353,16 @@ def execute(launch: dict[str, object], stdio: list[int], failing: int, parent: i
         os.write(failing, b"%s %d" % (where.encode(), error.errno or 0))
     finally:
         os._exit(127)
+
+
+def show_mounts(mounts: list[tuple[str, str, bool]], empty: str) -> None:
+    """Show volumes at their paths, to this process alone."""
+    if mounts:
+        import mounting  # type: ignore[import-not-found]  # noqa: PLC0415 (beside this file)
+
+        tree = mounting.Tree(empty)
+        for path, target, read_only in mounts:
+            tree.mount(path, target, read_only=read_only)
 
 
 def become(uid: object, gid: object) -> None:
@@ -370,6 +384,8 @@ def why_not_started(launch: dict[str, object], error: OSError) -> str:
             f"cannot run as user {launch['uid']}, group {launch['gid']}: "
             f"{(error.strerror or '').lower()}"
         )
+    if error.filename == "mounts":
+        return f"cannot show volumes at their paths: {(error.strerror or '').lower()}"
     if isinstance(error, FileNotFoundError) and "/" not in program:
         return f'exec: "{program}": executable file not found in $PATH'
     return f'exec: "{program}": {(error.strerror or "").lower()}'

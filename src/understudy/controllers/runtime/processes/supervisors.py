@@ -19,6 +19,7 @@ from understudy.controllers.runtime.processes import supervise
 REAP_S: Final = 0.005
 """Between the end of the supervisor's socket and its own end lies the time the kernel takes."""
 READ_BYTES: Final = 64 * 1024
+TRY_S: Final = 10.0
 _DIRECTORY: Final = str(Path(supervise.__file__).parent)
 _PROGRAM: Final = f"import sys; sys.path.append({_DIRECTORY!r}); import supervise; supervise.main()"
 """Imported, not run as a script: so it is compiled once for all."""
@@ -38,6 +39,8 @@ class Launch:
     """What to run, and as what.
 
     Attributes:
+        mounts: What to show at which path, and whether read-only (Linux, where it is possible).
+        empty: A directory that may be hidden from it.
         uid: Whom to become; None: the server's own user.
         memory_bytes: What it may use with all its children; 0 without bound.
     """
@@ -45,6 +48,8 @@ class Launch:
     argv: Sequence[str]
     env: dict[str, str]
     cwd: str
+    mounts: Sequence[tuple[str, str, bool]] = ()
+    empty: str = "/"
     uid: int | None = None
     gid: int | None = None
     nice: int = 0
@@ -84,6 +89,20 @@ class Ended:
     def exit_code(self) -> int:
         """The code as shells and kubelets tell it: 128 + n after signal n."""
         return self.code if self.code >= 0 else 128 - self.code
+
+
+def can_mount(empty: Path) -> bool:
+    """Say whether processes may have mounts of their own; asks by trying, in a process."""
+    program = (
+        f"import sys; sys.path.append({_DIRECTORY!r}); import mounting; "
+        f"sys.exit(not mounting.is_possible({str(empty)!r}))"
+    )
+    tried = subprocess.run(  # noqa: S603 (our own program)
+        [sys.executable, "-I", "-S", "-c", program],
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        env={}, check=False, timeout=TRY_S,
+    )  # fmt: skip
+    return tried.returncode == 0
 
 
 class Process:
@@ -206,6 +225,8 @@ def _encoded(launch: Launch, given: Stdio, log: LogFile | None) -> bytes:
         "stdio": [given.stdin, given.stdout, given.stderr],
         "output": given.output,
         "tty": given.tty,
+        "mounts": list(launch.mounts),
+        "empty": launch.empty,
         "uid": launch.uid,
         "gid": launch.gid,
         "nice": launch.nice,

@@ -1,9 +1,10 @@
 """Volumes of pods that run as processes, and where their containers find them.
 
-There is no chroot: a process sees this machine's files. Each volume is a directory of the runtime;
-each mount is a link at its mountPath below the container's root (`UNDERSTUDY_ROOT`), and
-`UNDERSTUDY_MOUNT_<VOLUME>` names it. So `$(UNDERSTUDY_ROOT)/etc/app/config.yaml` in a command is
-what `/etc/app/config.yaml` is in an image. `readOnly` cannot be enforced.
+A process sees this machine's files. Each volume is a directory of the runtime; each mount is a link
+at its mountPath below the container's root (`UNDERSTUDY_ROOT`), and `UNDERSTUDY_MOUNT_<VOLUME>`
+names it. So `$(UNDERSTUDY_ROOT)/etc/app/config.yaml` in a command is what `/etc/app/config.yaml` is
+in an image, everywhere. Where the system allows it (`mounting`), the volume is also at
+`/etc/app` itself, for this process alone, and `readOnly` holds.
 
 Files of ConfigMaps, Secrets and the downward API are written as kubelets write them: a directory
 beside, then one link is turned, so that readers see all of the old or all of the new.
@@ -42,6 +43,19 @@ class MountError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Exposed:
+    """Where a container finds its volumes.
+
+    Attributes:
+        variables: Names of the environment that tell.
+        mounts: Each mountPath, what is there, and whether it is read-only; outer ones first.
+    """
+
+    variables: dict[str, str]
+    mounts: list[tuple[str, str, bool]]
+
+
+@dataclass(frozen=True, slots=True)
 class File:
     """A file of a volume: its path in it, what it holds, its permissions."""
 
@@ -73,8 +87,8 @@ def mount(host: hosts.Host, pod: objects.Object) -> None:
             raise MountError(name, str(error)) from error
 
 
-def expose(host: hosts.Host, pod: objects.Object, container: objects.Object) -> dict[str, str]:
-    """Link a container's mounts below its root; return the variables that tell where they are.
+def expose(host: hosts.Host, pod: objects.Object, container: objects.Object) -> Exposed:
+    """Link a container's mounts below its root, and say where they are.
 
     Raises:
         MountError: A path that cannot be a mount.
@@ -83,6 +97,7 @@ def expose(host: hosts.Host, pod: objects.Object, container: objects.Object) -> 
     volumes = {str(one["name"]): one for one in (pod.get("spec") or {}).get("volumes") or ()}
     told = {f"{environments.OWN}ROOT": str(root)}
     mounts = container.get("volumeMounts") or ()
+    wanted: list[tuple[str, str, bool]] = []
     for one in sorted(mounts, key=lambda mount: len(Path(mount["mountPath"]).parts)):
         name = str(one["name"])
         place = beneath(root, str(one["mountPath"]))
@@ -91,11 +106,12 @@ def expose(host: hosts.Host, pod: objects.Object, container: objects.Object) -> 
             if one.get("subPath"):
                 target = _sub_path(target, str(one["subPath"]))
             _link(place, target, root)
+            wanted.append((f"/{place.relative_to(root)}", str(target), bool(one.get("readOnly"))))
         except (OSError, ValueError) as error:
             raise MountError(name, str(error)) from error
         variable = f"{environments.OWN}MOUNT_{name.upper().replace('-', '_')}"
         told.setdefault(variable, str(place))
-    return told
+    return Exposed(told, wanted)
 
 
 def beneath(root: Path, path: str) -> Path:

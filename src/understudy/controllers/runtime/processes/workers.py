@@ -270,10 +270,10 @@ class PodWorker:
 
     def _launch(self, one: containers.Container) -> supervisors.Launch:
         host, pod = self.host, self.pod
-        roots = volumes.expose(host, pod, one.spec)
+        exposed = volumes.expose(host, pod, one.spec)
         namespace = objects.namespace_of(pod)
         message = host.folders.message(self.uid, one.name)
-        own = {**roots, f"{environments.OWN}TERMINATION_LOG": str(message)}
+        own = {**exposed.variables, f"{environments.OWN}TERMINATION_LOG": str(message)}
         seen = objects.copy(pod)
         # The kubelet knows the pod's address before the API does.
         seen.setdefault("status", {}).update(
@@ -287,7 +287,8 @@ class PodWorker:
             allocatable=host.allocatable,
             find=lambda ref, name: host.cluster.peek(ref, namespace, name),
         )
-        return launches.launch_for(seen, one.spec, around, host.folders)
+        mounts = exposed.mounts if host.can_mount else ()
+        return launches.launch_for(seen, one.spec, around, host.folders, mounts)
 
     def _refuse(
         self, one: containers.Container, reason: str, message: str, waits: list[float]
