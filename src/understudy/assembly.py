@@ -171,9 +171,10 @@ async def start_apps(
     try:
         await front.start()
     except OSError as error:
+        why = os.strerror(error.errno).lower() if error.errno else str(error)
         raise settings.SettingsError(
-            f"gateway-port {gateway.port}: cannot listen there"
-            f" ({error.strerror or error}); choose another, or 0 for any"
+            f"gateway-port {gateway.port}: cannot listen there ({why});"
+            " choose another, or 0 for any"
         ) from error
     try:
         running_ = await start_controllers(
