@@ -3,41 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Iterator
+import contextlib
+import itertools
+import logging
+from collections.abc import Collection, Container, Iterable
 from dataclasses import dataclass, field
 from importlib import metadata as packages
-from typing import Literal
 
 import yaml
 
+from understudy.aio import clocks, tasks
 from understudy.client import errors as client_errors, protocol as clients
-from understudy.kube import objects, statuses
-from understudy.platform import errors, matching, records, relaying
+from understudy.delivery import marks
+from understudy.kube import health, objects, statuses
+from understudy.platform import errors, exports, matching, records, relaying, workloads
 
-WORKLOADS = (
-    "deployments.apps",
-    "statefulsets.apps",
-    "daemonsets.apps",
-    "replicasets.apps",
-    "replicationcontrollers",
-    "cronjobs.batch",
-    "jobs.batch",
-    "pods",
-)
-"""What runs containers. Those that another workload owns are part of it, not services."""
 FIELD_MANAGER = "understudy-platform"
-_ADDON = "addonmanager.kubernetes.io/mode"
-_CLUSTER_SERVICE = "kubernetes.io/cluster-service"
-_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
-_SERVER_METADATA = (
-    "uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp",
-    "deletionGracePeriodSeconds", "managedFields", "selfLink",
-)  # fmt: skip
-_NOT_EXPORTED = frozenset(
-    ["events", "endpoints", "endpointslices", "leases", "componentstatuses", "apiservices"]
-)
 _READ_ONLY = "the agent of this cluster was told to change nothing (--read-only)"
-_SYSTEM = frozenset(["kube-system", "kube-public", "kube-node-lease"])
+_log = logging.getLogger(__name__)
+_FAILURES = (statuses.ApiError, client_errors.TransportError)
+_GONE_S = (0.05, 1.0)
+"""Shortest and longest wait between two looks at an object that is being deleted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,12 +56,23 @@ class KubernetesPlatform:
         settings: Settings | None = None,
         *,
         relay: relaying.Relay | None = None,
+        clock: clocks.Clock | None = None,
     ) -> None:
         self._client = client
         self._relay = relay
         self._settings = settings or Settings()
         self._syncing = asyncio.Lock()
         self._kept: dict[str, records.SyncResult | errors.SyncError] = {}
+        self._clock = clock or clocks.SystemClock()
+        self._background = tasks.TaskSet(_failed)
+
+    async def close(self) -> None:
+        """Stop what is being applied without anybody waiting for it."""
+        await self._background.stop()
+
+    def _check_writable(self) -> None:
+        if self._settings.read_only:
+            raise errors.InvalidRequestError(_READ_ONLY)
 
     # ------------------------------------------------------------------ services
 
@@ -85,17 +82,34 @@ class KubernetesPlatform:
         try:
             if namespace:
                 await self._client.get("namespaces", namespace)
-            fronts = (await self._client.list("services", namespace=namespace)).items
-            workloads: list[objects.Object] = []
-            for resource in WORKLOADS:
-                workloads += (await self._client.list(resource, namespace=namespace)).items
-        except (statuses.ApiError, client_errors.TransportError) as error:
+            lists = {
+                resource: await self._listed(resource, namespace)
+                for resource in ("services", *workloads.WORKLOADS)
+            }
+        except _FAILURES as error:
             raise _translated(error) from error
-        found = [_service(one, fronts) for one in workloads if _is_service(one)]
-        found += matching.alone([one for one in fronts if not _is_own(one)], workloads)
+        hidden = [resource for resource, listed in lists.items() if listed is None]
+        fronts, *found = [listed or [] for listed in lists.values()]
+        every = [workload for listed in found for workload in listed]
+        facts = health.Facts(now=self._clock.now())
+        services = [workloads.service_of(one, fronts, facts) for one in every if _is_service(one)]
+        own = [one for one in fronts if not exports.is_own(one, "Service")]
+        services += matching.alone(own, every, hidden)
         return sorted(
-            (service for service in found if service.id not in ignored), key=lambda one: one.id
+            (service for service in services if service.id not in ignored), key=lambda one: one.id
         )
+
+    async def _listed(self, resource: str, namespace: str) -> list[objects.Object] | None:
+        """Return the objects of a resource; none where it is not served, None where it is hidden.
+
+        Who may not list one kind still sees the others.
+        """
+        try:
+            return (await self._client.list(resource, namespace=namespace)).items
+        except statuses.NotFoundError:
+            return []
+        except statuses.ForbiddenError:
+            return None
 
     async def some_services(self, ids: Collection[str]) -> list[records.Service]:
         wanted = [records.ServiceId.parse(text) for text in ids]
@@ -112,25 +126,35 @@ class KubernetesPlatform:
     # ------------------------------------------------------------------ changes
 
     async def apply(self, definitions: Iterable[records.ServiceDefinition]) -> None:
-        actions: list[records.SyncAction] = []
+        self._check_writable()
+        actions: dict[bool, list[records.SyncAction]] = {False: [], True: []}
         failed: dict[str, errors.PlatformError] = {}
         for one in definitions:
             try:
-                matching.check(one, list(_documents(one.definition)))
+                matching.check(one, _documents(one.definition))
             except errors.PlatformError as error:
                 failed[one.service_id] = error
             else:
-                actions.append(records.SyncAction(resource_id=one.service_id, apply=one.definition))
+                made = records.SyncAction(resource_id=one.service_id, apply=one.definition)
+                actions[one.asynchronous].append(made)
         try:
-            await self.sync(records.SyncDef(actions=tuple(actions)))
+            await self.sync(records.SyncDef(actions=tuple(actions[False])))
         except errors.SyncError as error:
             failed |= error.errors
+        if actions[True]:
+            self._background.start("apply", self._apply_later(tuple(actions[True])))
         if failed:
             raise errors.ApplyError.of(failed)
 
+    async def _apply_later(self, actions: tuple[records.SyncAction, ...]) -> None:
+        """Apply what nobody waits for, such as the agent itself; what fails is logged."""
+        try:
+            await self.sync(records.SyncDef(actions=actions))
+        except errors.PlatformError as error:
+            _log.warning("what was applied without waiting failed: %s", error)
+
     async def sync(self, definition: records.SyncDef) -> records.SyncResult:
-        if self._settings.read_only:
-            raise errors.InvalidRequestError(_READ_ONLY)
+        self._check_writable()
         async with self._syncing:
             kept = self._kept.get(definition.request_id) if definition.request_id else None
             if kept is None:
@@ -151,7 +175,7 @@ class KubernetesPlatform:
         for action in definition.actions:
             error = await self._act(action, results)
             if error is not None:
-                failed[action.resource_id] = error
+                failed[_free(failed, action.resource_id)] = error
         if not failed:
             return records.SyncResult(results=tuple(results))
         made = errors.SyncError.of(failed)
@@ -162,39 +186,23 @@ class KubernetesPlatform:
     async def _act(
         self, action: records.SyncAction, results: list[records.ResourceResult]
     ) -> errors.PlatformError | None:
-        """Delete, then apply; what fails ends this action, not the others."""
-        for step, text in (("delete", action.delete), ("apply", action.apply)):
-            if not text:
-                continue
-            shown = ""
-            try:
-                for obj in _documents(text):
-                    shown = _shown(obj)
-                    async with asyncio.timeout(self._settings.object_timeout_s):
-                        operation = (
-                            await self._delete(obj) if step == "delete" else await self._apply(obj)
-                        )
-                    results.append(
-                        records.ResourceResult(
-                            resource_id=action.resource_id, object=shown, operation=operation
-                        )
-                    )
-            except (
-                statuses.ApiError,
-                client_errors.TransportError,
-                errors.PlatformError,
-                TimeoutError,
-            ) as error:
-                told = _translated(error)
-                results.append(
-                    records.ResourceResult(
-                        resource_id=action.resource_id,
-                        object=shown,
-                        operation="failed",
-                        message=told.message,
-                    )
-                )
-                return told
+        """Delete, then apply; what fails ends this action, not the others.
+
+        An action that cannot be read is not begun.
+        """
+        shown = ""
+        try:
+            steps = [(self._delete, obj) for obj in _documents(action.delete)]
+            steps += [(self._apply, obj) for obj in _documents(action.apply)]
+            for step, obj in steps:
+                shown = _shown(obj)
+                async with asyncio.timeout(self._settings.object_timeout_s):
+                    operation = await step(obj)
+                results.append(_result(action, shown, operation))
+        except (*_FAILURES, errors.PlatformError, TimeoutError) as error:
+            told = _translated(error)
+            results.append(_result(action, shown, "failed", told.message))
+            return told
         return None
 
     async def _resource(self, obj: objects.Object) -> clients.ApiResource:
@@ -206,61 +214,103 @@ class KubernetesPlatform:
             raise errors.ClusterError(f"{_shown(obj)}: the cluster serves no {kind} of {version}")
         return found
 
-    async def _apply(self, obj: objects.Object) -> Literal["created", "changed", "unchanged"]:
+    async def _apply(self, obj: objects.Object) -> records.Operation:
         resource = await self._resource(obj)
-        namespace = _namespace(resource, obj)
-        name = objects.name_of(obj)
-        before = ""
-        try:
-            live = await self._client.get(resource.name, name, namespace=namespace)
-            before = str(live["metadata"].get("resourceVersion"))
-        except statuses.NotFoundError:
-            pass
+        live = await self._live(resource, obj)
+        if live is not None and objects.metadata(live).get("deletionTimestamp"):
+            # Applied now, it would go with the old one.
+            await self._wait_until_gone(resource, live)
+            live = None
+        if live is not None:
+            _check_ours(live, obj)
         applied = await self._client.apply(
-            resource.name, obj, field_manager=FIELD_MANAGER, namespace=namespace, force=True
+            resource.name,
+            obj,
+            field_manager=FIELD_MANAGER,
+            namespace=_namespace(resource, obj),
+            force=True,
         )
-        if not before:
+        if live is None:
             return "created"
-        return "unchanged" if applied["metadata"].get("resourceVersion") == before else "changed"
+        before, after = (objects.metadata(one).get("resourceVersion") for one in (live, applied))
+        return "unchanged" if before == after else "changed"
 
-    async def _delete(self, obj: objects.Object) -> Literal["deleted", "unchanged"]:
+    async def _delete(self, obj: objects.Object) -> records.Operation:
         resource = await self._resource(obj)
-        try:
+        live = await self._live(resource, obj)
+        if live is None:
+            return "unchanged"
+        _check_ours(live, obj)
+        with contextlib.suppress(statuses.NotFoundError):
             await self._client.delete(
                 resource.name,
                 objects.name_of(obj),
                 namespace=_namespace(resource, obj),
                 propagation_policy="Background",
+                uid=objects.uid_of(live),
+            )
+        return "deleted"
+
+    async def _live(
+        self, resource: clients.ApiResource, obj: objects.Object
+    ) -> objects.Object | None:
+        try:
+            return await self._client.get(
+                resource.name, objects.name_of(obj), namespace=_namespace(resource, obj)
             )
         except statuses.NotFoundError:
-            return "unchanged"
-        return "deleted"
+            return None
+
+    async def _wait_until_gone(
+        self, resource: clients.ApiResource, deleted: objects.Object
+    ) -> None:
+        wait_s, longest_s = _GONE_S
+        try:
+            # A little less than the object has, to be able to say what it waits for.
+            async with asyncio.timeout(0.9 * self._settings.object_timeout_s):
+                while True:
+                    live = await self._live(resource, deleted)
+                    if live is None or objects.uid_of(live) != objects.uid_of(deleted):
+                        return
+                    deleted = live
+                    await self._clock.sleep(wait_s)
+                    wait_s = min(2 * wait_s, longest_s)
+        except TimeoutError:
+            finalizers = ", ".join(objects.metadata(deleted).get("finalizers") or ())
+            waiting = f", waiting for its finalizers {finalizers}" if finalizers else ""
+            raise errors.DeadlineError(
+                f"{_shown(deleted)} is still being deleted{waiting}"
+            ) from None
 
     # ------------------------------------------------------------------ the rest
 
     async def export(self) -> str:
+        found: list[objects.Object] = []
+        left_out: list[str] = []
         try:
             discovery = await self._client.discover()
-            found: list[objects.Object] = []
-            for resource in _exported(discovery, secrets=self._settings.export_secrets):
+            for resource in exports.exported(discovery, secrets=self._settings.export_secrets):
                 try:
                     listing = await self._client.list(resource.name)
-                except (statuses.ForbiddenError, statuses.NotFoundError):
+                except statuses.ForbiddenError:
+                    left_out.append(f"{resource.plural}.{resource.group}".rstrip("."))
                     continue
+                except (statuses.NotFoundError, statuses.MethodNotAllowedError):
+                    continue
+                kind = {"apiVersion": resource.api_version, "kind": resource.kind}
                 found += [
-                    cleaned(item) | {"apiVersion": resource.api_version, "kind": resource.kind}
+                    exports.cleaned(item | kind)
                     for item in listing.items
-                    if not objects.metadata(item).get("ownerReferences") and not _is_system(item)
+                    if not exports.is_own(item, resource.kind)
                 ]
-        except (statuses.ApiError, client_errors.TransportError) as error:
+        except _FAILURES as error:
             raise _translated(error) from error
-        found.sort(key=_export_order)
-        return "".join(f"---\n{yaml.safe_dump(obj, sort_keys=True)}" for obj in found)
+        return exports.render(found, (f"{one} may not be listed" for one in left_out))
 
     async def ping(self) -> None:
         try:
             await self._client.version()
-        except (statuses.ApiError, client_errors.TransportError) as error:
+        except _FAILURES as error:
             raise _translated(error) from error
 
     async def version(self) -> str:
@@ -277,6 +327,10 @@ class KubernetesPlatform:
             return await relaying.carry(self._relay, request)
         except client_errors.TransportError as error:
             raise _translated(error) from error
+
+
+def _failed(name: str, error: BaseException) -> None:
+    _log.error("%s ended: %s", name, error, exc_info=error)
 
 
 def _translated(error: Exception) -> errors.PlatformError:
@@ -296,17 +350,19 @@ def _translated(error: Exception) -> errors.PlatformError:
     return errors.UnavailableError(f"the API server cannot be reached: {error}")
 
 
-def _documents(text: str) -> Iterator[objects.Object]:
+def _documents(text: str) -> list[objects.Object]:
+    found = []
     try:
         for document in yaml.load_all(text, Loader=_Loader):
             if document is None:
                 continue
             if not isinstance(document, dict) or not document.get("kind"):
                 raise errors.InvalidRequestError("a manifest must be an object with a kind")
-            yield document
+            found.append(document)
     except yaml.YAMLError as error:
         line = str(error).replace("\n", " ")
         raise errors.InvalidRequestError(f"a manifest is not YAML: {line}") from error
+    return found
 
 
 _Loader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -322,166 +378,30 @@ def _shown(obj: objects.Object) -> str:
     return f"{obj.get('kind')} {place}{objects.name_of(obj)}"
 
 
-def _is_system(obj: objects.Object) -> bool:
-    """Say whether an object is the cluster's own: an add-on, or made by the API server."""
-    labels = objects.labels_of(obj)
-    if labels.get(_CLUSTER_SERVICE) == "true" or labels.get(_ADDON) in {
-        "EnsureExists",
-        "Reconcile",
-    }:
-        return True
-    if labels.get("kubernetes.io/bootstrapping") or objects.namespace_of(obj) in _SYSTEM:
-        return True
-    automatic = ("apf.kubernetes.io/autoupdate-spec", "rbac.authorization.kubernetes.io/autoupdate")
-    return any(name in objects.annotations_of(obj) for name in automatic)
-
-
-def _is_own(front: objects.Object) -> bool:
-    """Say whether a Service is the cluster's own: the API server's address has no pods."""
-    api = objects.namespace_of(front) == "default" and objects.name_of(front) == "kubernetes"
-    return api or _is_system(front)
-
-
 def _is_service(workload: objects.Object) -> bool:
     owners = objects.metadata(workload).get("ownerReferences") or ()
-    return not any(owner.get("controller") for owner in owners) and not _is_system(workload)
+    return not any(owner.get("controller") for owner in owners) and not exports.is_system(workload)
 
 
-def _service(workload: objects.Object, fronts: list[objects.Object]) -> records.Service:
-    meta, template = workload["metadata"], matching.template_of(workload)
-    labels = objects.labels_of(template)
-    front = next((one for one in fronts if matching.selects(one, meta["namespace"], labels)), None)
-    identity = records.ServiceId(meta["namespace"], str(workload["kind"]).lower(), meta["name"])
-    rollout = rollout_of(workload)
-    return records.Service(
-        id=str(identity),
-        ip=objects.lookup(front, ("spec", "clusterIP"), "") if front else "",
-        metadata={
-            "created_at": meta.get("creationTimestamp") or "",
-            "resource_version": meta.get("resourceVersion") or "",
-            "uid": meta.get("uid") or "",
-        },
-        status=status_of(workload, rollout),
-        containers=_containers(template),
-        rollout=rollout,
-        labels=dict(objects.labels_of(workload)),
-    )
-
-
-def _containers(template: objects.Object) -> records.ContainersOrExcuse:
-    spec = template.get("spec") or {}
-    found = [
-        records.Container(name=one.get("name") or "", image=one.get("image") or "", init=init)
-        for init, key in ((True, "initContainers"), (False, "containers"))
-        for one in spec.get(key) or ()
-    ]
-    if not found:
-        return records.ContainersOrExcuse(excuse="its template has no containers")
-    return records.ContainersOrExcuse(containers=tuple(found))
-
-
-def rollout_of(workload: objects.Object) -> records.Rollout:
-    """Return how far a workload has come; kinds count their pods under different names."""
-    spec, status = workload.get("spec") or {}, workload.get("status") or {}
-    kind = workload.get("kind")
-    messages = tuple(
-        str(condition.get("message"))
-        for condition in status.get("conditions") or ()
-        if (condition.get("type"), condition.get("status"))
-        in {("Progressing", "False"), ("ReplicaFailure", "True"), ("Failed", "True")}
-    )
-    if kind == "DaemonSet":
-        desired = status.get("desiredNumberScheduled") or 0
-        updated = status.get("updatedNumberScheduled") or 0
-        return records.Rollout(
-            desired=desired,
-            updated=updated,
-            ready=status.get("numberReady") or 0,
-            available=status.get("numberAvailable") or 0,
-            outdated=(status.get("currentNumberScheduled") or 0) - updated,
-            messages=messages,
+def _check_ours(live: objects.Object, wanted: objects.Object) -> None:
+    """See that no application owns an object: what is changed beside it, it changes back."""
+    owner = objects.annotations_of(live).get(marks.APPLICATION)
+    if owner and objects.annotations_of(wanted).get(marks.APPLICATION) != owner:
+        raise errors.ClusterError(
+            f"{_shown(live)} belongs to application {owner}",
+            help="Deliver it with that application.",
         )
-    if kind in {"Pod", "CronJob", "Job"}:
-        return records.Rollout(messages=messages)
-    desired = 1 if spec.get("replicas") is None else int(spec["replicas"])
-    total, ready = status.get("replicas") or 0, status.get("readyReplicas") or 0
-    updated = status.get("updatedReplicas") or 0
-    if kind in {"ReplicaSet", "ReplicationController"}:
-        updated = total
-    if kind == "StatefulSet":
-        partition = objects.lookup(spec, ("updateStrategy", "rollingUpdate", "partition")) or 0
-        desired = max(0, desired - int(partition))
-    return records.Rollout(
-        desired=desired,
-        updated=updated,
-        ready=ready,
-        available=status.get("availableReplicas") or (ready if kind == "StatefulSet" else 0),
-        outdated=max(0, total - updated),
-        messages=messages,
-    )
 
 
-def status_of(workload: objects.Object, rollout: records.Rollout) -> str:
-    """Return a workload's state in one word."""
-    meta, status = workload["metadata"], workload.get("status") or {}
-    kind = workload.get("kind")
-    if kind == "Pod":
-        phases = {"Running": "ready", "Succeeded": "ready", "Failed": "error"}
-        return phases.get(str(status.get("phase")), "updating")
-    if kind == "CronJob":
-        return "ready"
-    if kind == "Job":
-        done = {c.get("type") for c in status.get("conditions") or () if c.get("status") == "True"}
-        return "error" if "Failed" in done else "ready" if "Complete" in done else "updating"
-    if int(status.get("observedGeneration") or 0) < int(meta.get("generation") or 0):
-        return "started"
-    if rollout.messages:
-        return "error"
-    done_all = rollout.updated >= rollout.desired and rollout.available >= rollout.desired
-    return "ready" if done_all and not rollout.outdated else "updating"
+def _free(taken: Container[str], name: str) -> str:
+    """Return a name that is not taken: `web`, `web (2)`, ..."""
+    numbered = (f"{name} ({number})" for number in itertools.count(2))
+    return next(one for one in itertools.chain([name], numbered) if one not in taken)
 
 
-def cleaned(obj: objects.Object) -> objects.Object:
-    """Return an object as somebody would have written it: without what the server adds."""
-    out = objects.copy(obj)
-    out.pop("status", None)
-    meta = out["metadata"]
-    for key in _SERVER_METADATA:
-        meta.pop(key, None)
-    annotations = {k: v for k, v in (meta.get("annotations") or {}).items() if k != _LAST_APPLIED}
-    annotations.pop("deployment.kubernetes.io/revision", None)
-    meta.pop("annotations", None)
-    if annotations:
-        meta["annotations"] = annotations
-    if out.get("kind") == "Service":
-        for key in ("clusterIP", "clusterIPs"):
-            if objects.lookup(out, ("spec", key)) not in ("None", ["None"]):
-                out["spec"].pop(key, None)
-    return dict(out)
-
-
-def _exported(discovery: clients.Discovery, *, secrets: bool) -> list[clients.ApiResource]:
-    seen: set[tuple[str, str]] = set()
-    out: list[clients.ApiResource] = []
-    for resource in discovery.resources:
-        key = (resource.group, resource.plural)
-        if key in seen or "list" not in resource.verbs or "create" not in resource.verbs:
-            continue
-        seen.add(key)
-        if resource.plural in _NOT_EXPORTED or (resource.plural == "secrets" and not secrets):
-            continue
-        out.append(resource)
-    return out
-
-
-_FIRST = {"Namespace": 0, "CustomResourceDefinition": 1}
-
-
-def _export_order(obj: objects.Object) -> tuple[int, str, str, str, str]:
-    return (
-        _FIRST.get(str(obj["kind"]), 2),
-        objects.namespace_of(obj),
-        str(obj["apiVersion"]),
-        str(obj["kind"]),
-        objects.name_of(obj),
+def _result(
+    action: records.SyncAction, shown: str, operation: records.Operation, message: str = ""
+) -> records.ResourceResult:
+    return records.ResourceResult(
+        resource_id=action.resource_id, object=shown, operation=operation, message=message
     )

@@ -15,6 +15,8 @@ from understudy.kube import objects, selectors
 from understudy.platform import errors, records
 
 _CONTAINERS = ("initContainers", "containers")
+_KINDS = {("serving.knative.dev", "Service"): "kservice"}
+"""What a kind is called in ids where its own name means something else."""
 
 
 def selects(front: objects.Object, namespace: str, labels: Mapping[str, str]) -> bool:
@@ -25,6 +27,23 @@ def selects(front: objects.Object, namespace: str, labels: Mapping[str, str]) ->
         and objects.namespace_of(front) == namespace
         and selectors.from_labels(selector).matches(dict(labels))
     )
+
+
+def kind_of(workload: objects.Object) -> str:
+    """Return a workload's kind as ids have it, in lower case."""
+    group = str(workload.get("apiVersion") or "").rpartition("/")[0]
+    kind = str(workload.get("kind") or "")
+    return _KINDS.get((group, kind), kind.lower())
+
+
+def told_of(obj: objects.Object) -> dict[str, str]:
+    """Return what a service's metadata says of its object."""
+    meta = objects.metadata(obj)
+    return {
+        "created_at": str(meta.get("creationTimestamp") or ""),
+        "resource_version": str(meta.get("resourceVersion") or ""),
+        "uid": str(meta.get("uid") or ""),
+    }
 
 
 def template_of(workload: objects.Object) -> objects.Object:
@@ -40,25 +59,25 @@ def template_of(workload: objects.Object) -> objects.Object:
 
 
 def alone(
-    fronts: Iterable[objects.Object], workloads: Sequence[objects.Object]
+    fronts: Iterable[objects.Object],
+    workloads: Sequence[objects.Object],
+    hidden: Sequence[str] = (),
 ) -> list[records.Service]:
-    """Return the Services that front no workload, each with its excuse."""
+    """Return the Services that front no workload, each with its excuse.
+
+    `hidden` are the resources that could not be listed: the workload may be one of them.
+    """
     found = []
     for front in fronts:
-        excuse = _excuse(front, workloads)
+        excuse = _excuse(front, workloads, hidden)
         if excuse is None:
             continue
-        meta = objects.metadata(front)
         identity = records.ServiceId(objects.namespace_of(front), "service", objects.name_of(front))
         found.append(
             records.Service(
                 id=str(identity),
                 ip=str(objects.lookup(front, ("spec", "clusterIP")) or ""),
-                metadata={
-                    "created_at": str(meta.get("creationTimestamp") or ""),
-                    "resource_version": str(meta.get("resourceVersion") or ""),
-                    "uid": str(meta.get("uid") or ""),
-                },
+                metadata=told_of(front),
                 containers=records.ContainersOrExcuse(excuse=excuse.message, code=excuse.code),
                 labels=dict(objects.labels_of(front)),
             )
@@ -67,7 +86,7 @@ def alone(
 
 
 def _excuse(
-    front: objects.Object, workloads: Sequence[objects.Object]
+    front: objects.Object, workloads: Sequence[objects.Object], hidden: Sequence[str]
 ) -> errors.PlatformError | None:
     name = f"service {objects.name_of(front)}"
     spec = front.get("spec") or {}
@@ -84,6 +103,10 @@ def _excuse(
         labels = objects.labels_of(template_of(workload))
         if objects.namespace_of(workload) == namespace and selects(front, namespace, labels):
             return None
+    if hidden:
+        return errors.MatchError(
+            f"{name} selects no workload that is seen; {', '.join(hidden)} may not be listed"
+        )
     return errors.MatchError(f"{name} selects no workload: no pod template has its labels")
 
 
@@ -103,7 +126,7 @@ def check(definition: records.ServiceDefinition, found: Sequence[objects.Object]
         if objects.name_of(obj) == wanted.name
         and (objects.namespace_of(obj) or "default") == wanted.namespace
     ]
-    same = [obj for obj in named if str(obj.get("kind") or "").lower() == wanted.kind]
+    same = [obj for obj in named if kind_of(obj) == wanted.kind]
     if len(same) > 1:
         raise errors.MultipleMatchingError(
             f"{definition.service_id}: its definition holds {len(same)} objects of that name"

@@ -13,7 +13,7 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, TypeVar, cast
+from typing import Literal, TypeAlias, TypeVar, cast
 
 from understudy.kube import objects
 from understudy.platform import errors
@@ -112,11 +112,12 @@ class Service:
     """A workload as a deliverer sees it.
 
     Attributes:
-        id: `namespace:kind/name`; a Service that fronts no workload is of kind `service`, and
-            has an excuse for its containers.
+        id: `namespace:kind/name`, where Knative's Services are of kind `kservice`; a Service that
+            fronts no workload is of kind `service`, and has an excuse for its containers.
         ip: Cluster IP of the Service that selects it, empty where there is none.
         metadata: created_at, resource_version, uid.
-        status: `started`, `updating`, `ready`, `error` or `unknown`.
+        status: `started` (its controller has not looked yet), `updating`, `ready`, `error` or
+            `unknown`.
     """
 
     id: str
@@ -166,13 +167,16 @@ class SyncDef:
     request_id: str = ""
 
 
+Operation: TypeAlias = Literal["created", "changed", "unchanged", "deleted", "failed", "skipped"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResourceResult:
     """What became of one object of one action."""
 
     resource_id: str
     object: str
-    operation: Literal["created", "changed", "unchanged", "deleted", "failed", "skipped"]
+    operation: Operation
     message: str = ""
 
 
