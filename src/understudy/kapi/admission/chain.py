@@ -8,7 +8,7 @@ written down in one place, `kapi.admission.default_chain`, so that policies and 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -70,6 +70,43 @@ class Attributes:
     is_again: bool = False
     notes: dict[str, object] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Rounds:
+    """Who has changed an object in the first round, and who is to look again in the second.
+
+    Attributes:
+        willing: Those asked before who want to look again after a change.
+        due: Those of them since whose look something changed.
+        seen: The object as the plugin left it.
+    """
+
+    willing: set[Hashable] = field(default_factory=set)
+    due: set[Hashable] = field(default_factory=set)
+    seen: objects.Object | None = None
+
+    @classmethod
+    def of(cls, attributes: Attributes, name: str) -> Rounds:
+        """Return what a plugin noted about a write; in the second round, what changed since."""
+        kept = attributes.notes.setdefault(name, cls())
+        assert isinstance(kept, cls), "nobody else keeps notes under a plugin's name"
+        if attributes.is_again and kept.seen != attributes.obj:
+            kept.changed()
+        return kept
+
+    def changed(self) -> None:
+        """Let those look again who were asked before."""
+        self.due |= self.willing
+        self.willing = set()
+
+    def passes_over(self, attributes: Attributes, who: Hashable) -> bool:
+        """Say whether somebody is not to look again."""
+        return attributes.is_again and who not in self.due
+
+    def end(self, attributes: Attributes) -> None:
+        """Remember how the plugin leaves the object."""
+        self.seen = objects.copy(attributes.obj)
 
 
 class Plugin(Protocol):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from understudy.kapi.admission import (
+    bindings,
     chain,
     defaults,
     limits,
+    mutations,
     pods,
     podsecurity,
     policies,
@@ -15,7 +17,7 @@ from understudy.kapi.admission import (
 
 
 def default_chain(
-    *, service_accounts: bool = False, authorize: policies.Authorize = policies.allow_all
+    *, service_accounts: bool = False, authorize: bindings.Authorize = bindings.allow_all
 ) -> chain.Chain:
     """Return the plugins in the order in which every write passes them.
 
@@ -36,6 +38,7 @@ def default_chain(
         defaults.StorageObjectInUseProtection(),
         pods.RuntimeClass(),
         defaults.DefaultIngressClass(),
+        mutations.MutatingAdmissionPolicy(authorize),
         webhooks.MutatingWebhooks(authorize),
         policies.ValidatingAdmissionPolicy(authorize),
         webhooks.ValidatingWebhooks(authorize),

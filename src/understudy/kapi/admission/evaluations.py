@@ -52,6 +52,40 @@ def shown(
     return converted
 
 
+def sent(
+    obj: objects.Object | None, attributes: chain.Attributes, matched: catalogue.Resource
+) -> objects.Object | None:
+    """Return a copy of an object as the version that a rule matched writes it."""
+    found = shown(obj, attributes.resource, matched)
+    if found is None:
+        return None
+    copied: objects.Object = objects.copy(found)
+    return {"kind": matched.kind, "apiVersion": matched.api_version} | copied
+
+
+def put_back(
+    obj: objects.Object, attributes: chain.Attributes, matched: catalogue.Resource
+) -> bool:
+    """Let an object that was changed in the version of `sent` take the request's place.
+
+    What is new in it gets its defaults. Says whether anything changed.
+    """
+    resource, mine = attributes.resource, attributes.obj
+    assert mine is not None, "only an object can be changed"
+    if obj.get("apiVersion") != mine.get("apiVersion"):
+        if matched.to_storage is not None:
+            obj = matched.to_storage(obj)
+        if resource.custom and resource.from_storage is not None:
+            obj = resource.from_storage(obj)
+    resource.strategy.default(obj)
+    if "kind" not in mine:
+        obj = {key: value for key, value in obj.items() if key not in ("kind", "apiVersion")}
+    changed: bool = obj != mine
+    mine.clear()
+    mine.update(obj)
+    return changed
+
+
 def variables_for(
     attributes: chain.Attributes, matched: catalogue.Resource, ask: authorizing.Ask
 ) -> dict[str, objects.Json]:

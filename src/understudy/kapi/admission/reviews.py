@@ -43,19 +43,9 @@ def content(attributes: chain.Attributes, matched: catalogue.Resource) -> object
         if not out[key]:
             del out[key]
     out["userInfo"] = {key: value for key, value in out["userInfo"].items() if value}
-    out["object"] = _sent(attributes.obj, attributes, matched)
-    out["oldObject"] = _sent(attributes.old, attributes, matched)
+    out["object"] = evaluations.sent(attributes.obj, attributes, matched)
+    out["oldObject"] = evaluations.sent(attributes.old, attributes, matched)
     return out
-
-
-def _sent(
-    obj: objects.Object | None, attributes: chain.Attributes, matched: catalogue.Resource
-) -> objects.Object | None:
-    shown = evaluations.shown(obj, attributes.resource, matched)
-    if shown is None:
-        return None
-    sent: objects.Object = objects.copy(shown)
-    return {"kind": matched.kind, "apiVersion": matched.api_version} | sent
 
 
 def verdict(call: calls.Call, answer: calls.Answer, *, mutating: bool) -> Verdict:
@@ -142,7 +132,7 @@ def internal(text: str) -> statuses.InternalError:
 def patched(
     name: str, given: Verdict, attributes: chain.Attributes, matched: catalogue.Resource
 ) -> objects.Object | None:
-    """Return the object as a webhook's patch makes it, None where it patches nothing.
+    """Return the object, in the matched version, as a patch makes it; None if it patches nothing.
 
     Raises:
         UnusableError: The patch is none. InternalError: it does not apply, or not to an object.
@@ -163,7 +153,7 @@ def patched(
         )
     if given.patch_type != "JSONPatch":
         raise UnusableError(f'unsupported patch type "{given.patch_type}"')
-    before = _sent(attributes.obj, attributes, matched)
+    before = evaluations.sent(attributes.obj, attributes, matched)
     assert before is not None, "an object stays one"
     try:
         after = patches.apply(patches.JSON_PATCH, before, operations, matched.schema)
@@ -176,21 +166,4 @@ def patched(
         )
     except statuses.ApiError as error:
         raise internal(str(error.__cause__ or error.message)) from None
-    return _taken_back(after, attributes, matched)
-
-
-def _taken_back(
-    obj: objects.Object, attributes: chain.Attributes, matched: catalogue.Resource
-) -> objects.Object:
-    """Return an object in the version in which verbs change it, with defaults for what is new."""
-    resource = attributes.resource
-    assert attributes.obj is not None, "an object was patched"
-    if obj.get("apiVersion") != attributes.obj.get("apiVersion"):
-        if matched.to_storage is not None:
-            obj = matched.to_storage(obj)
-        if resource.custom and resource.from_storage is not None:
-            obj = resource.from_storage(obj)
-    resource.strategy.default(obj)
-    if "kind" in attributes.obj:
-        return obj
-    return {key: value for key, value in obj.items() if key not in ("kind", "apiVersion")}
+    return after

@@ -8,11 +8,9 @@ Source: k8s.io/apiserver 0.36 `admission/plugin/webhook/{generic,mutating,valida
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
-from understudy.kapi.admission import chain, evaluations, matching, policies, reviews
+from understudy.kapi.admission import bindings, chain, evaluations, matching, reviews
 from understudy.kapi.resources import calls, catalogue, policies as expressions, webhooks
 from understudy.kube import objects, statuses
 from understudy.kube.cel import types
@@ -40,7 +38,7 @@ class _Hook:
         )
 
     def match(
-        self, attributes: chain.Attributes, authorize: policies.Authorize
+        self, attributes: chain.Attributes, authorize: bindings.Authorize
     ) -> catalogue.Resource | None:
         """Return the resource in the version to send, None where the webhook is not concerned.
 
@@ -50,11 +48,8 @@ class _Hook:
         matched = self._criteria.match(attributes)
         if matched is None or not self._conditions:
             return matched
-        frame = evaluations.variables_for(
-            attributes,
-            matched,
-            lambda question: authorize(attributes.reader, attributes.user, question),
-        )
+        ask = bindings.asking(authorize, attributes)
+        frame = evaluations.variables_for(attributes, matched, ask)
         try:
             return matched if self._conditions.hold(frame) else None
         except (evaluations.FailedError, evaluations.BudgetError) as error:
@@ -116,29 +111,12 @@ def _concerned(attributes: chain.Attributes, resource: str) -> bool:
     )
 
 
-@dataclass(slots=True)
-class _Invocations:
-    """Who was asked already, and who is to be asked again.
-
-    `seen` is the object as the last of them left it: whatever else changed it since concerns them.
-    """
-
-    reinvocable: set[str] = field(default_factory=set)
-    due: set[str] = field(default_factory=set)
-    seen: objects.Object | None = None
-
-    def changed(self) -> None:
-        """Ask those again that were asked before a change."""
-        self.due |= self.reinvocable
-        self.reinvocable = set()
-
-
 class MutatingWebhooks:
     """Lets webhooks change what is written, each seeing what those before it made of it."""
 
     name = "MutatingAdmissionWebhook"
 
-    def __init__(self, authorize: policies.Authorize = policies.allow_all) -> None:
+    def __init__(self, authorize: bindings.Authorize = bindings.allow_all) -> None:
         self._authorize = authorize
 
     def handles(self, attributes: chain.Attributes) -> bool:
@@ -152,20 +130,17 @@ class MutatingWebhooks:
             WaitingError: An answer is lacking.
             ApiError: A webhook refuses, or cannot be reached and is needed.
         """
-        kept = attributes.notes.setdefault(self.name, _Invocations())
-        assert isinstance(kept, _Invocations), "nobody else keeps notes under this name"
-        if attributes.is_again and kept.seen != attributes.obj:
-            kept.changed()
+        rounds = chain.Rounds.of(attributes, self.name)
         for hook in _hooks(attributes.reader, MUTATING):
             matched = hook.match(attributes, self._authorize)
-            if matched is None or (attributes.is_again and hook.asker not in kept.due):
+            if matched is None or rounds.passes_over(attributes, hook.asker):
                 continue
             if self._ask(hook, attributes, matched):
-                kept.changed()
+                rounds.changed()
                 attributes.again = True
             if hook.may_be_reinvoked:
-                kept.reinvocable.add(hook.asker)
-        kept.seen = copy.deepcopy(attributes.obj)
+                rounds.willing.add(hook.asker)
+        rounds.end(attributes)
 
     def validate(self, attributes: chain.Attributes) -> None:
         """Refuse nothing: whoever changes may refuse at once."""
@@ -184,14 +159,7 @@ class MutatingWebhooks:
             if hook.fails_open:
                 return False
             raise hook.failed(error) from None
-        if patched is None:
-            return False
-        obj = attributes.obj
-        assert obj is not None, "only an object can be patched"
-        changed = patched != obj
-        obj.clear()
-        obj.update(patched)
-        return changed
+        return patched is not None and evaluations.put_back(patched, attributes, matched)
 
 
 class ValidatingWebhooks:
@@ -199,7 +167,7 @@ class ValidatingWebhooks:
 
     name = "ValidatingAdmissionWebhook"
 
-    def __init__(self, authorize: policies.Authorize = policies.allow_all) -> None:
+    def __init__(self, authorize: bindings.Authorize = bindings.allow_all) -> None:
         self._authorize = authorize
 
     def handles(self, attributes: chain.Attributes) -> bool:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from understudy.kapi import settings
-from understudy.kapi.admission import policies
+from understudy.kapi.admission import bindings
 from understudy.kapi.http import protocol, tokens
 from understudy.kapi.resources import strategies
 from understudy.kapi.views import view as views
@@ -330,7 +330,7 @@ class KnownUsers:
         raise unauthorized()
 
 
-def for_policies(authorizer: Authorizer) -> policies.Authorize:
+def for_policies(authorizer: Authorizer) -> bindings.Authorize:
     """Let an authorizer answer what the expressions of admission policies ask."""
 
     def answer(

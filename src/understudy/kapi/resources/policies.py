@@ -18,7 +18,7 @@ import functools
 from collections.abc import Iterable, Mapping
 
 from understudy.kube import objects
-from understudy.kube.cel import errors, programs, types
+from understudy.kube.cel import errors, functions, programs, types
 
 _TEXTS = types.list_of(types.STRING)
 _LABELS = types.map_of(types.STRING, types.STRING)
@@ -89,6 +89,26 @@ _ALWAYS = {
     "object": types.DYN, "oldObject": types.DYN, "namespaceObject": NAMESPACE, "request": REQUEST,
 }  # fmt: skip
 
+WANTED = {
+    "ApplyConfiguration": types.OBJECT,
+    "JSONPatch": types.list_of(types.JSON_PATCH),
+}
+"""What a mutation's expression must make, by patchType."""
+MUTATIONS = {"ApplyConfiguration": "applyConfiguration", "JSONPatch": "jsonPatch"}
+"""Where a mutation's expression stands, by patchType."""
+_ESCAPE = "string_jsonpatch_escapeKey_string"
+
+
+@functools.cache
+def _patch_functions() -> functions.Functions:
+    return functions.extended(f"{_ESCAPE}: jsonpatch.escapeKey(string) -> string")
+
+
+def _escaped(key: str) -> str:
+    """Return a key as a step of a JSON pointer."""
+    return key.replace("~", "~0").replace("/", "~1")
+
+
 Variables = Mapping[str, types.Type]
 
 
@@ -99,14 +119,17 @@ def compile(  # noqa: A001 (what it does)
     params: bool = False,
     authorizer: bool = True,
     variables: Variables | None = None,
+    patches: bool = False,
 ) -> programs.Program:
     """Compile an expression whose value must be of one of the types wanted; of any if none is.
+
+    With `patches` it may make `Object{...}` and `JSONPatch{...}`.
 
     Raises:
         PolicyError: It does not parse, its types do not fit, or its value is of another type.
     """
     names = tuple(variables.items()) if variables is not None else None
-    return _compile(expression, tuple(wanted), params, authorizer, names)
+    return _compile(expression, tuple(wanted), params, authorizer, names, patches)
 
 
 @functools.lru_cache(maxsize=2048)
@@ -116,6 +139,7 @@ def _compile(
     params: bool,
     authorizer: bool,
     variables: tuple[tuple[str, types.Type], ...] | None,
+    patches: bool,
 ) -> programs.Program:
     known: dict[str, types.Type] = dict(_ALWAYS)
     if params:
@@ -126,7 +150,15 @@ def _compile(
         fields = {name: types.Field(type=kind, name=name) for name, kind in variables}
         known["variables"] = types.object_type(types.VARIABLES, fields)
     try:
-        program = programs.compile(expression, programs.Environment(variables=known))
+        program = programs.compile(
+            expression,
+            programs.Environment(
+                variables=known,
+                patches=patches,
+                functions=_patch_functions() if patches else None,
+                library={_ESCAPE: _escaped} if patches else {},
+            ),
+        )
     except errors.CompileError as error:
         raise PolicyError(f"{error.stage}: {error}") from None
     if wanted and not any(types.same(program.result, kind) for kind in wanted):

@@ -45,7 +45,8 @@ def fixed(expr: syntax.Expr) -> int:
         case syntax.ListExpr():
             return ranges.LIST_BASE + sum(map(fixed, expr.elements))
         case syntax.MapExpr():
-            return ranges.MAP_BASE + sum(map(fixed, syntax.children(expr)))
+            base = ranges.STRUCT_BASE if expr.type_name else ranges.MAP_BASE
+            return base + sum(map(fixed, syntax.children(expr)))
         case syntax.Comprehension():
             parts = (expr.iterated, expr.init, expr.result)
             return sum(map(fixed, parts))

@@ -56,13 +56,15 @@ def check(
     parsed: parsing.Parsed,
     variables: Mapping[str, types.Type],
     known: functions.Functions,
+    *,
+    patches: bool = False,
 ) -> Checked:
-    """Give every node its type.
+    """Give every node its type. With `patches`, what patches are written in may be made.
 
     Raises:
         CompileError: Something is undeclared, or types do not fit; all complaints at once.
     """
-    checker = _Checker(parsed, variables, known)
+    checker = _Checker(parsed, variables, known, patches=patches)
     checker.check(parsed.root)
     if checker.issues:
         raise errors.compile_error(parsed.source, checker.issues)
@@ -81,8 +83,11 @@ class _Checker:
         parsed: parsing.Parsed,
         variables: Mapping[str, types.Type],
         known: functions.Functions,
+        *,
+        patches: bool,
     ) -> None:
         self.parsed = parsed
+        self.patches = patches
         self.functions = known
         self.variables = variables
         self.scopes: list[dict[str, types.Type]] = []
@@ -299,8 +304,7 @@ class _Checker:
 
     def _map(self, expr: syntax.MapExpr) -> None:
         if expr.type_name:
-            self._undeclared(expr, expr.type_name)
-            self.set_type(expr, types.ERROR)
+            self._made(expr)
             return
         keys: types.Type | None = None
         values: types.Type | None = None
@@ -311,6 +315,26 @@ class _Checker:
             found = self._unwrapped(entry.value) if entry.optional else self.type_of(entry.value)
             values = self._join(values, found)
         self.set_type(expr, types.map_of(keys or self.fresh(), values or self.fresh()))
+
+    def _made(self, expr: syntax.MapExpr) -> None:
+        made = types.made(expr.type_name) if self.patches else None
+        if made is None:
+            self._undeclared(expr, expr.type_name)
+        for entry in expr.entries:
+            self.set_type(entry.key, types.STRING)
+            self.check(entry.value)
+            name = str(entry.key.value) if isinstance(entry.key, syntax.Literal) else ""
+            known = made.fields.get(name) if made is not None else None
+            found = self._unwrapped(entry.value) if entry.optional else self.type_of(entry.value)
+            if made is not None and made.fields and known is None:
+                self.report(entry.key, f"undefined field '{name}'")
+            elif known is not None and not self.fits(known.type, found):
+                self.report(
+                    entry.key,
+                    f"expected type of field '{name}' is '{known.type}' but provided type is "
+                    f"'{self.mapping.substitute(found)}'",
+                )
+        self.set_type(expr, made or types.ERROR)
 
     def _comprehension(self, expr: syntax.Comprehension) -> None:
         self.check(expr.iterated)

@@ -139,10 +139,15 @@ class _Estimator:
         least = ranges.UNBOUNDED if expr.entries else 0
         total, key, value = ZERO, Range(least, 0), Range(least, 0)
         for entry in expr.entries:
-            total += self.cost(entry.key)
+            if not expr.type_name:
+                total += self.cost(entry.key)
             total += self.cost(entry.value)
+            if expr.type_name:
+                continue
             key = key.union(self._size_or_unknown(entry.key))
             value = value.union(self._size_or_unknown(entry.value))
+        if expr.type_name:
+            return total + Range(ranges.STRUCT_BASE, ranges.STRUCT_BASE)
         self.entries[expr.id] = Entries("map", key, value)
         return total + Range(ranges.MAP_BASE, ranges.MAP_BASE)
 

@@ -333,6 +333,8 @@ class _Compiler:
             for entry in expr.entries
         ]
 
+        made = expr.type_name
+
         def make(frame: Frame) -> objects.Json:
             out: objects.Object = {}
             for key, value, optional in entries:
@@ -344,7 +346,7 @@ class _Compiler:
                 if name in out:
                     raise errors.EvaluationError(f"Failed with repeated key [{name}]")
                 out[name] = found
-            return out
+            return values.Made(made, out) if made else out
 
         return make
 

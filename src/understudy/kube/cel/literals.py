@@ -21,7 +21,7 @@ def issues(parsed: parsing.Parsed, known: Types) -> Iterator[errors.Issue]:
                 yield from _argument(parsed, expr)
             case syntax.ListExpr() if not in_format:
                 yield from _list(parsed, expr, known)
-            case syntax.MapExpr() if not in_format:
+            case syntax.MapExpr() if not in_format and not expr.type_name:
                 yield from _map(parsed, expr, known)
 
 

@@ -31,12 +31,14 @@ class Environment:
     Attributes:
         variables: Name -> type.
         declared: Bounds of `self` and `oldSelf`, for cost estimates.
+        patches: Patches may be made: `Object{...}`, `JSONPatch{...}`.
         functions: Declarations beyond the standard ones, as in `functions`.
         library: Their implementations, by overload id.
     """
 
     variables: Mapping[str, types.Type]
     declared: declarations.Declaration | None = None
+    patches: bool = False
     functions: functions.Functions | None = None
     library: Mapping[str, standard.Function] = field(default_factory=dict)
 
@@ -88,7 +90,7 @@ def compile(source: str, environment: Environment) -> Program:  # noqa: A001 (wh
     """
     parsed = parsing.parse(source)
     known = environment.functions or functions.standard()
-    checked = checking.check(parsed, environment.variables, known)
+    checked = checking.check(parsed, environment.variables, known, patches=environment.patches)
     if problem := literals.pattern_problem(parsed):
         raise errors.ProgramError(problem)
     return Program(source, checked, environment)

@@ -133,6 +133,27 @@ def object_type(name: str, fields: dict[str, Field]) -> Type:
     return Type("object", name, fields=fields, deep=deep)
 
 
+OBJECT = Type("object", "Object")
+JSON_PATCH = object_type(
+    "JSONPatch",
+    {name: Field(type=STRING, name=name) for name in ("op", "path", "from")}
+    | {"value": Field(type=DYN, name="value")},
+)
+
+
+def made(name: str) -> Type | None:
+    """Return the type that `name{...}` makes where patches may be written, None if it is none.
+
+    `Object` is a part of the object in question, `Object.spec` of its spec, and so on; nothing is
+    known of their fields.
+    """
+    if name == JSON_PATCH.name:
+        return JSON_PATCH
+    if name == OBJECT.name:
+        return OBJECT
+    return Type("object", name) if name.startswith(f"{OBJECT.name}.") else None
+
+
 def field_of(target: Type, name: str) -> Field | None:
     """Return a field of an object type, also one that is a word of the language."""
     found = target.fields.get(name)

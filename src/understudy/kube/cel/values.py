@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from understudy.kube import objects, quantities
 from understudy.kube.cel import errors, times, types
@@ -63,6 +63,70 @@ class Optional:
 
 
 NONE = Optional(present=False)
+
+
+class Made:
+    """A value made by `Object.spec{...}`: the name of its type, and its fields."""
+
+    __slots__ = ("fields", "name")
+
+    def __init__(self, name: str, fields: dict[str, objects.Json]) -> None:
+        self.name = name
+        self.fields = fields
+
+    @property
+    def cel_type(self) -> str:
+        """The type's name."""
+        return self.name
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Made) and (self.name, self.fields) == (other.name, other.fields)
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+    def misnamed(self) -> list[str]:
+        """Return what is wrong with the names of types below, which are those of their fields."""
+        return list(_misnamed(self, self.name))
+
+
+def _misnamed(value: objects.Json, path: str) -> Iterator[str]:
+    if isinstance(value, Made):
+        if value.name != path:
+            yield (
+                f'unexpected type name "{value.name}", expected "{path}", which matches field name '
+                "path from root Object type"
+            )
+        for name, inner in value.fields.items():
+            yield from _misnamed(inner, f"{path}.{name}")
+    elif isinstance(value, (list, dict)):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _misnamed(inner, path)
+
+
+def plain(value: objects.Json) -> objects.Json:
+    """Return a value as JSON.
+
+    Raises:
+        EvaluationError: It has no such form.
+    """
+    match value:
+        case Made():
+            return {name: plain(inner) for name, inner in value.fields.items()}
+        case dict():
+            return {str(name): plain(inner) for name, inner in value.items()}
+        case list():
+            return [plain(inner) for inner in value]
+        case Uint():
+            return int(value)
+        case bytes():
+            return base64.b64encode(value).decode()
+        case times.Duration() | times.Timestamp():
+            return str(value)
+        case None | bool() | int() | float() | str():
+            return value
+        case _:
+            raise errors.EvaluationError(f"{value} could not marshal to JSON")
 
 
 class SetList(list[objects.Json]):

@@ -36,6 +36,10 @@ class DoesNotApplyError(Exception):
     """An operation cannot be carried out; what exactly failed is not told to clients."""
 
 
+class TestFailedError(DoesNotApplyError):
+    """A `test` found another value."""
+
+
 def apply(obj: objects.Object, patch: objects.Json) -> objects.Object:
     """Return the object after every operation.
 
@@ -181,7 +185,7 @@ def _test(draft: _Draft, path: str, value: objects.Json) -> None:
         holder, key = draft.container(path, write=False)
         found = read(holder, key)
     if not same(found, value):
-        raise DoesNotApplyError(f"testing value {path} failed")
+        raise TestFailedError(f"testing value {path} failed")
 
 
 def _transfer(draft: _Draft, operation: objects.Object, path: str, *, moved: bool) -> None:

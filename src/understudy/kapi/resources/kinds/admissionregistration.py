@@ -305,14 +305,7 @@ class MutatingAdmissionPolicy(AdmissionPolicy):
         if not spec.get("mutations"):
             text = "mutations must contain at least one item"
             out.append(causes.required("spec.mutations", text))
-        for index, one in enumerate(spec.get("mutations") or ()):
-            field = f"spec.mutations[{index}]"
-            kind = one.get("patchType")
-            out += rules.one_of(kind, f"{field}.patchType", ("ApplyConfiguration", "JSONPatch"))
-            key = {"ApplyConfiguration": "applyConfiguration", "JSONPatch": "jsonPatch"}.get(kind)
-            if key and one.get(key) is None:
-                text = f"must be specified when patchType is {kind}"
-                out.append(causes.required(f"{field}.{key}", text))
+        out += expressions.mutations()
         out += rules.one_of(
             spec.get("reinvocationPolicy"), "spec.reinvocationPolicy", ("IfNeeded", "Never")
         )

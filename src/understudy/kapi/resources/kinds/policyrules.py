@@ -120,6 +120,32 @@ class Expressions:
             if reason is not None and reason not in _REASONS:
                 yield causes.unsupported(f"{at}.reason", reason, _REASONS)
 
+    def mutations(self) -> Causes:
+        """Check how objects are changed."""
+        for index, one in enumerate(self._spec.get("mutations") or ()):
+            at, kind = f"{self._field}.mutations[{index}]", one.get("patchType")
+            wanted = policies.WANTED.get(str(kind))
+            if wanted is None:
+                if kind is None:
+                    yield causes.required(f"{at}.patchType")
+                else:
+                    yield causes.unsupported(f"{at}.patchType", kind, policies.WANTED)
+                continue
+            key = policies.MUTATIONS[str(kind)]
+            said = one.get(key)
+            if said is None:
+                text = f"must be specified when patchType is {kind}"
+                yield causes.required(f"{at}.{key}", text)
+            elif expression := str(said.get("expression") or "").strip():
+                where = f"{at}.{key}.expression"
+                yield from self._compiled(expression, (wanted,), where, patches=True)
+            else:
+                yield causes.required(f"{at}.{key}.expression")
+            for other in policies.MUTATIONS.values():
+                if other != key and one.get(other) is not None:
+                    text = f"must not be specified when patchType is {kind}"
+                    yield causes.invalid(f"{at}.{other}", f"{{{other}}}", text)
+
     def _message(self, one: objects.Object, at: str) -> Causes:
         expression, where = str(one.get("messageExpression") or ""), f"{at}.messageExpression"
         if expression and not expression.strip():
@@ -166,8 +192,16 @@ class Expressions:
                 yield causes.duplicate(f"{at}.key", key)
             seen.add(key)
 
-    def _compiled(self, expression: str, wanted: tuple[types.Type, ...], at: str) -> Causes:
+    def _compiled(
+        self, expression: str, wanted: tuple[types.Type, ...], at: str, *, patches: bool = False
+    ) -> Causes:
         try:
-            policies.compile(expression, wanted, params=self._params, variables=self._known)
+            policies.compile(
+                expression,
+                wanted,
+                params=self._params,
+                variables=self._known,
+                patches=patches,
+            )
         except policies.PolicyError as error:
             yield causes.invalid(at, expression, str(error))
