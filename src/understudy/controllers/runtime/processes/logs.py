@@ -19,6 +19,8 @@ from understudy.aio import clocks
 from understudy.kapi import kubelets
 
 CHUNK_BYTES: Final = 64 * 1024
+OPEN_TRIES: Final = 100
+"""Far more often than a log can be rotated while it is opened."""
 _STAMP_BYTES: Final = len("2026-01-01T00:00:00.000000000Z")
 _TEXT_AT: Final = _STAMP_BYTES + len(" F ")
 
@@ -131,16 +133,41 @@ class _Reader:
 
 
 def _open(path: Path) -> list[io.BufferedReader]:
-    """Open the files of a log, the oldest first; none where it was never written."""
+    """Open the files of a log, the oldest first; none where it was never written.
+
+    Files may get new numbers meanwhile: then it is done again, so that none is missed.
+    """
+    found: list[io.BufferedReader] = []
+    for _ in range(OPEN_TRIES):
+        names = _names(path)
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                found.append(name.open("rb"))
+        if [os.fstat(file.fileno()).st_ino for file in found] == _inodes(_names(path)):
+            break
+        for file in found:
+            file.close()
+        found = []
+    return found
+
+
+def _names(path: Path) -> list[Path]:
+    """Return the paths of a log's files, the oldest first."""
     numbers = sorted(
         (int(old.suffix[1:]) for old in path.parent.glob(f"{path.name}.*")
          if old.suffix[1:].isdigit()),
         reverse=True,
     )  # fmt: skip
-    found: list[io.BufferedReader] = []
-    for name in [*(f"{path.name}.{number}" for number in numbers), path.name]:
+    return [
+        path.with_name(name) for name in (*(f"{path.name}.{one}" for one in numbers), path.name)
+    ]
+
+
+def _inodes(paths: list[Path]) -> list[int]:
+    found: list[int] = []
+    for path in paths:
         with contextlib.suppress(FileNotFoundError):
-            found.append((path.parent / name).open("rb"))
+            found.append(path.stat().st_ino)
     return found
 
 

@@ -81,36 +81,52 @@ class Log:
         while len(self.rest) >= LINE_BYTES_MAX:
             out.append(b"%s P %s\n" % (stamp, self.rest[:LINE_BYTES_MAX]))
             self.rest = self.rest[LINE_BYTES_MAX:]
-        self.write(b"".join(out))
+        self.write(out)
         if self.is_terminal:
             self.finish()
 
     def finish(self) -> None:
         """Write the line that has no end."""
         if self.rest:
-            self.write(b"%s P %s\n" % (self.stamp(), self.rest))
+            self.write([b"%s P %s\n" % (self.stamp(), self.rest)])
             self.rest = b""
 
-    def write(self, data: bytes) -> None:
-        """Write, and begin a new file when this one is full; a full disk loses lines."""
+    def write(self, lines: list[bytes]) -> None:
+        """Write lines, into a new file whenever one is full."""
+        fitting: list[bytes] = []
+        size = self.size
+        for line in lines:
+            fitting.append(line)
+            size += len(line)
+            if size >= self.bytes_max:
+                self.append(b"".join(fitting))
+                self.rotate()
+                fitting, size = [], 0
+        self.append(b"".join(fitting))
+
+    def append(self, data: bytes) -> None:
+        """Write at the end of the present file; a full disk loses lines."""
         with contextlib.suppress(OSError):
             while data:
                 written = os.write(self.file, data)
                 self.size += written
                 data = data[written:]
-            if self.size >= self.bytes_max:
-                self.rotate()
 
     def rotate(self) -> None:
-        """Number the files anew: the oldest goes, the present one becomes the first of the old."""
+        """Number the files anew: the oldest goes, the present one becomes the first of the old.
+
+        Where that fails the present file goes on growing; the process matters more.
+        """
         for number in range(self.files_max - 1, 0, -1):
             older = f"{self.path}.{number - 1}" if number > 1 else self.path
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(OSError):
                 os.replace(older, f"{self.path}.{number}")  # noqa: PTH105 (pathlib is slow to load)
-        if self.files_max <= 1:
-            os.unlink(self.path)  # noqa: PTH108
-        os.close(self.file)
-        self.file = self.open()
+        with contextlib.suppress(OSError):
+            if self.files_max <= 1:
+                os.unlink(self.path)  # noqa: PTH108
+            fresh = self.open()
+            os.close(self.file)
+            self.file = fresh
         self.size = 0
 
     def stamp(self) -> bytes:
