@@ -136,6 +136,8 @@ _EVERYWHERE = (
     "namespaces", "customresourcedefinitions.apiextensions.k8s.io", "nodes",
     "validatingadmissionpolicies.admissionregistration.k8s.io",
     "validatingadmissionpolicybindings.admissionregistration.k8s.io",
+    "mutatingadmissionpolicies.admissionregistration.k8s.io",
+    "mutatingadmissionpolicybindings.admissionregistration.k8s.io",
     "validatingwebhookconfigurations.admissionregistration.k8s.io",
     "mutatingwebhookconfigurations.admissionregistration.k8s.io",
     "priorityclasses.scheduling.k8s.io", "runtimeclasses.node.k8s.io",
