@@ -59,9 +59,20 @@ def agent(
     settings = agents.Settings(
         hub=hub,
         instance=instance,
-        token=lambda: places.read_token(token_file) if token_file is not None else "",
+        token=lambda: _token(token_file),
     )
     serve.run(_agent(client, settings, place, read_only=read_only))
+
+
+def _token(path: Path | None) -> str:
+    """Return the agent's token; empty where the hub needs none."""
+    if path is None:
+        return ""
+    try:
+        return places.read_token(path)
+    except click.UsageError as error:
+        # It was there at the start: it is being replaced, or will be.
+        raise errors.UnavailableError(error.message) from error
 
 
 async def _agent(

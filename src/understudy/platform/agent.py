@@ -27,6 +27,8 @@ from understudy.platform import errors, links, protocol, records
 from understudy.platform.bus import serving, wire
 
 _log = logging.getLogger(__name__)
+DESCRIBE_S = 3.0
+"""How long a cluster may take to say what it is, before its agent connects without that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +38,8 @@ class Settings:
     Attributes:
         hub: Base URL of the hub, `https://hub.example`.
         instance: The name under which the cluster is known there.
-        token: The agent's; read anew at each connection, so that it can be replaced.
+        token: The agent's; asked for at each connection, so that it can be replaced. It raises
+            UnavailableError where there is none just now.
         connect_timeout_s: For TCP, TLS and the handshake together.
         retry_first_s: About the first wait before connecting again.
         retry_max_s: The longest one; a hub that restarts is found again within a minute.
@@ -165,8 +168,8 @@ class Agent:
             aiohttp raises where there was no connection.
         """
         async with contextlib.AsyncExitStack() as stack:
+            cluster = await self._described()
             async with asyncio.timeout(self._settings.connect_timeout_s):
-                cluster = await self._describe() if self._describe is not None else {}
                 socket = await stack.enter_async_context(
                     session.ws_connect(
                         f"{self._settings.hub.rstrip('/')}/v1/agents/{self._settings.instance}",
@@ -184,6 +187,15 @@ class Agent:
                 )
                 link, welcome = await links.greet(socket, hello, self._clock)
             return await self._serve(link, welcome)
+
+    async def _described(self) -> dict[str, str]:
+        """Return what is known of the cluster; one that does not answer keeps nobody waiting."""
+        if self._describe is None:
+            return {}
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DESCRIBE_S):
+                return await self._describe()
+        return {}
 
     def _headers(self) -> dict[str, str]:
         token = self._settings.token()

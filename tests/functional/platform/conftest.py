@@ -45,10 +45,11 @@ class World:
         self._stack.push_async_callback(made.stop)
         return made
 
-    async def agent(self, platform, url, instance="prod-eu", *, wait=True, **settings):
-        made = agent.Agent(
-            platform, agent.Settings(hub=url, instance=instance, **(QUICK | settings))
-        )
+    async def agent(
+        self, platform, url, instance="prod-eu", *, wait=True, describe=None, **settings
+    ):
+        chosen = agent.Settings(hub=url, instance=instance, **(QUICK | settings))
+        made = agent.Agent(platform, chosen, describe=describe)
         running = self._group.create_task(made.run())
 
         async def stop():

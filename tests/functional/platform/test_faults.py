@@ -4,8 +4,11 @@ import asyncio
 
 import pytest
 
-from understudy.platform import errors, records
+from understudy.client import http
+from understudy.kube import statuses
+from understudy.platform import agent as agents, errors, records
 from understudy.platform.bus import standalone
+from understudy.platform.hub import clients, tokens
 from understudy.testing import mocks
 
 
@@ -203,3 +206,56 @@ async def test_an_agent_that_is_stopped_finishes_what_it_has_begun(world):
     await world.until(lambda: _is_lost(client))
     (told,) = await client.instances()
     assert told["reason"].endswith("left in order")
+
+
+async def test_a_client_rides_over_the_moment_in_which_an_agent_is_away(world):
+    hub = await world.hub(heartbeat_s=5.0)
+    cable, url = await world.cable(hub.url)
+    mock = mocks.MockPlatform()
+    mock.on_call_api.answer = records.ApiAnswer(status=200, body='{"gitVersion": "v1"}')
+    agent = await world.agent(mock, url)
+    async with http.HttpClient(clients.Place(url=hub.url).access("prod-eu")) as client:
+        await cable.sever()
+        await world.until(lambda: not agent.connected.is_set())
+        async with asyncio.TaskGroup() as group:
+            asked = group.create_task(client.version())
+            await world.until(lambda: world.audit)
+            assert world.audit[-1]["result"] == "unavailable"
+            await cable.mend()
+        assert asked.result() == {"gitVersion": "v1"}
+        agent.stop()
+        await world.until(lambda: "stopped" in agent.state)
+        world.audit.clear()
+        with pytest.raises(statuses.ServiceUnavailableError):
+            await client.version()
+        assert len(world.audit) == 1, "who has left is not waited for"
+
+
+async def test_an_agent_connects_although_its_cluster_does_not_answer(world, monkeypatch):
+    monkeypatch.setattr(agents, "DESCRIBE_S", 0.05)
+    hub = await world.hub()
+
+    async def silent():
+        await asyncio.Event().wait()
+
+    await world.agent(mocks.MockPlatform(), hub.url, describe=silent)
+    client = await world.client(hub.url)
+    (told,) = await client.instances()
+    assert (told["state"], told["cluster"]) == ("connected", {})
+
+
+async def test_an_agent_waits_for_a_token_that_is_not_there_just_now(world, tmp_path):
+    file = tokens.TokenFile(tmp_path / "tokens.json")
+    found = []
+
+    def token():
+        if not found:
+            raise errors.UnavailableError("token file t: No such file or directory")
+        return found[0]
+
+    file.add_agent("prod-eu")
+    hub = await world.hub(tokens=file.path)
+    agent = await world.agent(mocks.MockPlatform(), hub.url, wait=False, token=token)
+    await world.until(lambda: "No such file" in agent.state)
+    found.append(file.add_agent("prod-eu"))
+    await world.until(agent.connected.is_set)

@@ -177,6 +177,7 @@ class HubClient:
                 self._place.url.rstrip("/") + path,
                 data=None if body is None else io.BytesIO(body),
                 headers=headers,
+                allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(total=timeout_s, sock_connect=CONNECT_S),
             ) as answer:
                 content = await answer.read()
