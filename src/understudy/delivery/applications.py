@@ -92,7 +92,11 @@ class Records:
         record = {
             "apiVersion": marks.API_VERSION,
             "kind": "Application",
-            "metadata": {"name": self._owner.application, "namespace": self._owner.namespace},
+            "metadata": {
+                "name": self._owner.application,
+                "namespace": self._owner.namespace,
+                "labels": {marks.APPLICATION: self._owner.application},
+            },
             "spec": {"revision": revision.name},
         }
         await self._client.apply(

@@ -46,20 +46,27 @@ def changes(operations: Sequence[plans.Operation], paint: Paint) -> Iterator[str
             elif members[field][0] is operation:
                 alike = (operation.op, tuple(member.ref for member in members[field]))
                 blocks.setdefault(alike, []).append(diff)
-        if alone:
+        if alone or (operation.diffs and not _said(operation)):
             blocks[operation.op, (operation.ref,)] = alone
     versions = {operation.ref: operation.api_version for operation in operations}
+    silent = {
+        operation.ref: sum(_describes(diff) for diff in operation.diffs) for operation in operations
+    }
     for (op, concerned), found in blocks.items():
         yield paint(f"@@ {op} {_named(concerned, versions)} @@", "cyan")
         for diff in found[:FIELDS_MAX]:
             yield from _field(diff, paint)
         if len(found) > FIELDS_MAX:
             yield f"  and {len(found) - FIELDS_MAX} more fields; -o json tells them all"
+        if described := sum(silent.get(ref, 0) for ref in concerned if len(concerned) == 1):
+            yield f"  and {outcomes.number(described, 'description')}"
         yield ""
 
 
 def _said(operation: plans.Operation) -> list[diffs.FieldDiff]:
-    return [diff for diff in operation.diffs if not _is_noise(operation, diff)]
+    return [
+        diff for diff in operation.diffs if not _is_noise(operation, diff) and not _describes(diff)
+    ]
 
 
 def _named(concerned: Sequence[refs.Ref], versions: Mapping[refs.Ref, str]) -> str:
@@ -96,6 +103,11 @@ def _is_noise(operation: plans.Operation, diff: diffs.FieldDiff) -> bool:
     return anew and "controller-uid" in diff.path
 
 
+def _describes(diff: diffs.FieldDiff) -> bool:
+    """Whether only the description of a field in a schema differs."""
+    return diff.path.endswith(".description") and _SCHEMA.match(diff.path) is not None
+
+
 def _field(diff: diffs.FieldDiff, paint: Paint) -> Iterator[str]:
     note = "" if diff.cause is diffs.Cause.YOU else f"  # {diff.cause}"
     if diff.cause is diffs.Cause.DRIFT and diff.manager:
@@ -105,6 +117,9 @@ def _field(diff: diffs.FieldDiff, paint: Paint) -> Iterator[str]:
         yield paint(f"  + {path}: {diffs.shown(diff.after)}", "green") + note
     elif diff.after is None:
         yield paint(f"  - {path}: {diffs.shown(diff.before)}", "red") + note
+    elif isinstance(diff.before, list) and isinstance(diff.after, list):
+        yield paint(f"  ~ {path}:", "yellow") + note
+        yield from _items(diff.before, diff.after, paint)
     elif _has_lines(diff.before) or _has_lines(diff.after):
         yield paint(f"  ~ {path}:", "yellow") + note
         yield from _lines(str(diff.before), str(diff.after), paint)
@@ -145,6 +160,18 @@ def _lines(before: str, after: str, paint: Paint) -> Iterator[str]:
         yield paint(f"      {line[0]} {text}".rstrip(), colour)
     if len(found) > LINES_MAX:
         yield f"      and {len(found) - LINES_MAX} more lines"
+
+
+def _items(before: list[objects.Json], after: list[objects.Json], paint: Paint) -> Iterator[str]:
+    """Yield the items that only one list has; of the same items, that their order is new."""
+    gone = [("-", "red", item) for item in before if item not in after]
+    new = [("+", "green", item) for item in after if item not in before]
+    for sign, colour, item in [*gone, *new][:LINES_MAX]:
+        yield paint(f"      {sign} {diffs.shown(item, TEXT_CHARACTERS_MAX)}", colour)
+    if len(gone) + len(new) > LINES_MAX:
+        yield f"      and {len(gone) + len(new) - LINES_MAX} more"
+    if not gone and not new:
+        yield "      in another order"
 
 
 def _hunks(lines: Iterable[str]) -> Iterator[str]:

@@ -58,7 +58,13 @@ def test_long_values_stand_below_each_other() -> None:
 
 def test_a_schema_is_told_by_the_field_that_it_describes() -> None:
     path = "spec.versions[v1].schema.openAPIV3Schema.properties.spec.properties.size.maximum"
-    assert told(operation("a", changed(path)))[1] == "  ~ schema of v1: spec.size.maximum: 1 -> 2"
+    said = changed(path.replace("maximum", "description"))
+    assert told(operation("a", changed(path), said, said))[1:] == [
+        "  ~ schema of v1: spec.size.maximum: 1 -> 2",
+        "  and 2 descriptions",
+        "",
+    ]
+    assert told(operation("a", said))[1:] == ["  and 1 description", ""]
 
 
 def test_too_many_fields_are_counted() -> None:
@@ -80,3 +86,12 @@ def test_a_field_is_named_by_its_last_step() -> None:
     assert diffviews.leaf("data") == "data"
     same = (changed("spec.a.image"), changed("spec.b.image"), changed("spec.c.port"))
     assert diffviews.reasons(operation("a", *same)) == "image, port"
+
+
+def test_of_a_list_the_items_that_differ_are_told() -> None:
+    verbs = changed("rules[0].verbs", ["get", "list"], ["get", "watch"])
+    order = changed("spec.args", ["a", "b"], ["b", "a"])
+    assert told(operation("a", verbs, order))[1:-1] == [
+        "  ~ rules[0].verbs:", "      - list", "      + watch",
+        "  ~ spec.args:", "      in another order",
+    ]  # fmt: skip

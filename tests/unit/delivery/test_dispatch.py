@@ -578,3 +578,15 @@ async def test_a_job_is_waited_for_last_as_it_may_need_what_comes_later(
         if news.ref is not None and news.type in ("done", "healthy")
     }
     assert at["done", "once"] < at["done", "b"] < at["healthy", "once"]
+
+
+async def test_the_namespace_of_the_records_goes_with_the_application(cluster: c.Cluster) -> None:
+    owner = targets.Owner("shop", "mine")
+    made = await cluster.deliver(c.namespace("mine"), c.config("a", "mine"), owner=owner)
+    assert made.plan.revision == "shop-v1"
+    assert cluster.find("applicationrevisions.core.understudy.dev", "shop-v1", "mine")
+    plan = await cluster.deliveries().plan_removal(owner, c.options())
+    assert {(o.ref.kind, str(o.op)) for o in plan.operations} == {
+        ("Namespace", "delete"), ("ConfigMap", "delete"),
+    }  # fmt: skip
+    assert [effect.text for effect in plan.effects if effect.type == "hangs"] == []
