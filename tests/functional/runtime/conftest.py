@@ -23,7 +23,7 @@ WAIT_S = 20.0
 class Machine:
     """A view whose pods run here."""
 
-    def __init__(self, directory: Path, **chosen) -> None:
+    def __init__(self, directory: Path | None, **chosen) -> None:
         self.view = views.new_view(clock=clocks.SystemClock())
         self.directory = directory
         self.failures: list[BaseException] = []
@@ -142,8 +142,8 @@ async def make_machine(tmp_path):
     """Start machines with settings of the test's choice."""
     async with contextlib.AsyncExitStack() as stack:
 
-        async def make(**chosen) -> Machine:
-            found = Machine(tmp_path, **chosen)
+        async def make(directory: Path | None = tmp_path, **chosen) -> Machine:
+            found = Machine(directory, **chosen)
             await found.start()
             stack.push_async_callback(found.stop)
             return found

@@ -254,6 +254,35 @@ async def test_a_pod_beyond_its_deadline_fails(machine):
     await machine.until(lambda: "terminated" in machine.state("late")["state"], "its end")
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")
+async def test_as_root_a_container_is_whom_it_asks_to_be(make_machine):
+    machine = await make_machine(directory=None)
+    machine.pod(
+        "nobody", "sh", "-c", "test $(id -u):$(id -g) = 65534:65533 && echo x > own/file",
+        pod={"restartPolicy": "Never", "volumes": [{"name": "v", "emptyDir": {}}]},
+        volumeMounts=[{"name": "v", "mountPath": "/own"}],
+        securityContext={"runAsUser": 65534, "runAsGroup": 65533, "runAsNonRoot": True},
+    )  # fmt: skip
+    machine.pod("root", *SLEEP, securityContext={"runAsNonRoot": True})
+    await machine.phase("nobody", "Succeeded")
+    await machine.until(lambda: "Failed" in machine.reasons("root"), "the refusal")
+    assert "container has runAsNonRoot" in machine.messages("root", "Failed")[0]
+
+
+async def test_a_container_stopped_while_it_starts_is_stopped(machine):
+    for number in range(5):
+        machine.pod(f"brief-{number}", *SLEEP)
+    await machine.until(
+        lambda: all(machine.get(f"brief-{number}")["spec"].get("nodeName") for number in range(5)),
+        "the nodes",
+    )
+    for number in range(5):
+        machine.view.delete("pods", f"brief-{number}", "default")
+    for number in range(5):
+        await machine.gone(f"brief-{number}")
+    assert not [worker for worker in machine.runtime.workers() if worker.is_alive]
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is watched on Linux only")
 async def test_a_container_beyond_its_memory_is_killed(machine):
     hungry = "import time; kept = bytearray(300 << 20); time.sleep(1000)"

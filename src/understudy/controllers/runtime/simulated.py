@@ -31,6 +31,7 @@ HEALTH: Final = (
     ("PIDPressure", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
     ("Ready", "KubeletReady", "kubelet is posting ready status"),
 )
+NO_INFO: Final[Mapping[str, str]] = {}
 SIZES: Final = {"cpu": "8", "memory": "16Gi", "pods": "110", "ephemeral-storage": "100Gi"}
 
 
@@ -78,8 +79,10 @@ class SimulatedNodes:
         names = [entry.name for entry in self.cluster.entries("nodes")]
         self.describe(name, f"192.168.0.{names.index(name) + 1}", SIZES)
 
-    def describe(self, name: str, address: str, sizes: Mapping[str, str]) -> None:
-        """Report a node ready, with its address and what it has."""
+    def describe(
+        self, name: str, address: str, sizes: Mapping[str, str], info: Mapping[str, str] = NO_INFO
+    ) -> None:
+        """Report a node ready, with its address, what it has, and more `info` about it."""
         stamp = self.cluster.stamp()
         conditions = [
             {
@@ -96,7 +99,7 @@ class SimulatedNodes:
             "capacity": dict(sizes),
             "allocatable": dict(sizes),
             "conditions": conditions,
-            "nodeInfo": {"kubeletVersion": "v1.36.0"},
+            "nodeInfo": {"kubeletVersion": "v1.36.0", **info},
             "addresses": [
                 {"type": "InternalIP", "address": address},
                 {"type": "Hostname", "address": name},

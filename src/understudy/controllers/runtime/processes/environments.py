@@ -7,7 +7,7 @@ Beside what the pod says, a process finds:
     UNDERSTUDY_ROOT         the directory under which its volumes are mounted
     UNDERSTUDY_MOUNT_DATA   where the volume `data` is mounted
     UNDERSTUDY_TERMINATION_LOG   the file for a last message (terminationMessagePath)
-    HOSTNAME                the pod's name
+    HOSTNAME                the pod's name, or its spec.hostname
     PATH, HOME, LANG, ...   the server's own, nothing else of its environment
 
 Source: pkg/kubelet/kubelet_pods.go makeEnvironmentVariables; third_party/forked/golang/expansion.
@@ -67,7 +67,8 @@ def environment(
     Raises:
         ContainerConfigError: Something referred to is not there.
     """
-    found = {**around.base, "HOSTNAME": objects.name_of(pod)}
+    hostname = (pod.get("spec") or {}).get("hostname") or objects.name_of(pod)
+    found = {**around.base, "HOSTNAME": str(hostname)}
     first = next((int(one["containerPort"]) for one in container.get("ports") or ()), 0)
     if first in around.ports:
         found["PORT"] = str(around.ports[first])

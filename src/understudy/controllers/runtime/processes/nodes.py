@@ -29,15 +29,29 @@ class ProcessNode(simulated.SimulatedNodes):
     def prepare(self) -> None:
         """Make the node, or take it over from an earlier run; it is ready at once."""
         if self.cluster.entry("nodes", "", self._node) is None:
-            machine = platform.machine().lower()
             self.add(self._node, {
                 simulated.PROCESSES: "true",
                 "kubernetes.io/os": platform.system().lower(),
-                "kubernetes.io/arch": _ARCHITECTURES.get(machine, machine),
+                "kubernetes.io/arch": _architecture(),
             })  # fmt: skip
         else:
             self.renew(self._node, first=True)
-        self.describe(self._node, ports.LOOPBACK, self._sizes)
+        self.describe(self._node, ports.LOOPBACK, self._sizes, _info())
+
+
+def _architecture() -> str:
+    machine = platform.machine().lower()
+    return _ARCHITECTURES.get(machine, machine)
+
+
+def _info() -> dict[str, str]:
+    return {
+        "operatingSystem": platform.system().lower(),
+        "architecture": _architecture(),
+        "kernelVersion": platform.release(),
+        "osImage": f"{platform.system()} {platform.release()}",
+        "containerRuntimeVersion": f"process://{platform.python_version()}",
+    }
 
 
 def sizes(directory: Path) -> dict[str, str]:

@@ -22,6 +22,7 @@ from understudy.controllers.runtime.processes import (
     settings,
     storage,
     supervisors,
+    workers,
 )
 
 
@@ -56,6 +57,10 @@ class ProcessRuntime:
         assert self._access is not None, "the reactor has made the controllers"
         return self._access
 
+    def workers(self) -> list[workers.PodWorker]:
+        """Return the pods that are looked after here."""
+        return list(self._kubelet.workers.values()) if self._kubelet is not None else []
+
     def controllers(self) -> list[registry.Factory]:
         """Return what makes the runtime's controllers."""
         return [self._make_node, self._make_kubelet, self._make_storage]
@@ -65,7 +70,7 @@ class ProcessRuntime:
         await self._tasks.stop()
         if self._access is not None:
             await self._access.close()
-        found = self._kubelet.workers.values() if self._kubelet is not None else ()
+        found = self.workers()
         processes = [process for worker in found for process in worker.processes()]
         for process in processes:
             process.signal(signal.SIGTERM)

@@ -141,6 +141,7 @@ class Supervisor:
 
     def __init__(self) -> None:
         self.received = b""
+        self.orders: list[dict[str, object]] = []
         self.child = 0
         self.log: Log | None = None
         self.output = -1
@@ -166,6 +167,7 @@ class Supervisor:
             return
         self.memory_bytes = int(launch["memory_bytes"])  # type: ignore[call-overload]
         self.tell({"started": self.child})
+        self.carry_out()
         self.serve(woken)
 
     def serve(self, woken: int) -> None:
@@ -204,6 +206,7 @@ class Supervisor:
             self.received += data
             messages, self.received = unpacked(self.received)
             if messages:
+                self.orders = messages[1:]
                 return messages[0]
 
     def obey(self) -> bool:
@@ -214,13 +217,18 @@ class Supervisor:
             return False
         if not data:
             return False
-        orders, self.received = unpacked(self.received + data)
-        for order in orders:
+        self.orders, self.received = unpacked(self.received + data)
+        self.carry_out()
+        return True
+
+    def carry_out(self) -> None:
+        """Send the signals that were ordered."""
+        for order in self.orders:
             if "kill" in order:
                 kill(self.child, signal.SIGKILL, group=True)
             else:
                 kill(self.child, int(order["signal"]))  # type: ignore[call-overload]
-        return True
+        self.orders = []
 
     def tell(self, report: dict[str, object]) -> None:
         """Report; a server that is gone is noticed elsewhere."""
