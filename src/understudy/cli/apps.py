@@ -29,8 +29,8 @@ from understudy.apps import (
     records,
     settings,
 )
-from understudy.cli import applogs, appviews, sources
-from understudy.client import connections, errors as client_errors, protocol
+from understudy.cli import applogs, appviews, places, sources
+from understudy.client import errors as client_errors, protocol
 from understudy.kube import objects, records as codec, yamltext
 
 T = TypeVar("T")
@@ -47,8 +47,7 @@ _PARTS_MAX = 3
 class Where:
     """Which cluster and namespace, and the project and domain that names are looked up in."""
 
-    kubeconfig: str | None
-    context: str | None
+    cluster: places.Cluster
     namespace: str | None
     project: str
     domain: str
@@ -75,8 +74,7 @@ class NotReadyError(Exception):
 
 
 @click.group()
-@click.option("--kubeconfig", help="Path of the kubeconfig file.")
-@click.option("--context", "context_name", help="Context of the kubeconfig.")
+@places.on_cluster
 @click.option("-n", "--namespace", help="Where apps live; by default the context's namespace.")
 @click.option("--project", default="default", show_default=True, help="Project of the app.")
 @click.option("--domain", default="development", show_default=True, help="Domain of the app.")
@@ -91,9 +89,8 @@ class NotReadyError(Exception):
 @click.pass_context
 def app(
     context: click.Context,
+    cluster: places.Cluster,
     /,
-    kubeconfig: str | None,
-    context_name: str | None,
     namespace: str | None,
     project: str,
     domain: str,
@@ -101,8 +98,7 @@ def app(
 ) -> None:
     """Deploy and look after web apps."""
     context.obj = Where(
-        kubeconfig=kubeconfig,
-        context=context_name,
+        cluster=cluster,
         namespace=namespace,
         project=project,
         domain=domain,
@@ -123,7 +119,7 @@ def _connected(
     """Do something with the cluster and a client of its apps, as `_run` does."""
 
     async def body() -> T:
-        access = connections.connect(kubeconfig=where.kubeconfig, context=where.context)
+        access = where.cluster.connect()
         try:
             config = settings.AppSettings(
                 namespace=where.namespace or access.access.namespace,

@@ -75,7 +75,7 @@ def plan(
             return await session.deliveries.plan_between(owner, start, end, options)
         return await session.deliveries.plan(owner, read(owner), options)
 
-    if where.is_fleet:
+    if where.cluster.is_fleet:
         if out is not None:
             raise click.UsageError("--out saves the plan of one instance")
         fleets.plan(where, name, rehearse, exit_zero=exit_zero)
@@ -410,7 +410,7 @@ def drift(
     async def rehearse(session: sessions.Session) -> plans.Plan:
         return await session.deliveries.drift(session.owner(name), options)
 
-    if where.is_fleet:
+    if where.cluster.is_fleet:
         fleets.plan(where, name, rehearse, kind="Drift")
 
     async def work(session: sessions.Session) -> int:

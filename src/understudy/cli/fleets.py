@@ -71,7 +71,7 @@ def rollout(
     Raises:
         UsageError: It is said how, and there is only one.
     """
-    if where.is_fleet:
+    if where.cluster.is_fleet:
         return fleets.RolloutSettings(
             batch_size=batch_size or 1,
             stop_on_failure=stop_on_failure,
@@ -107,10 +107,11 @@ async def instances(where: sessions.Where) -> tuple[list[str], list[str]]:
     Raises:
         PlatformError: The hub cannot be asked, or has no such instance.
     """
-    assert where.hub is not None, "a fleet is reached through a hub"
-    assert where.instance is not None, "a fleet has a pattern"
-    patterns = where.instance.split(",")
-    async with clients.HubClient(where.hub) as hub:
+    cluster = where.cluster
+    assert cluster.hub is not None, "a fleet is reached through a hub"
+    assert cluster.instance is not None, "a fleet has a pattern"
+    patterns = cluster.instance.split(",")
+    async with clients.HubClient(cluster.hub) as hub:
         known = {one["instance"]: one["state"] for one in await hub.instances()}
     meant = [name for name in known if any(fnmatch.fnmatchcase(name, p) for p in patterns)]
     found = [name for name in meant if known[name] == "connected"]
@@ -118,9 +119,14 @@ async def instances(where: sessions.Where) -> tuple[list[str], list[str]]:
     if not found and not lost:
         there = ", ".join(known) or "none at all"
         raise platform_errors.NotFoundError(
-            f"no agent of {where.instance!r} has connected to {where.hub.url}; it knows {there}"
+            f"no agent of {cluster.instance!r} has connected to {cluster.hub.url}; it knows {there}"
         )
     return found, lost
+
+
+def _at(where: sessions.Where, name: str) -> sessions.Where:
+    """Return one instance of a fleet."""
+    return dataclasses.replace(where, cluster=dataclasses.replace(where.cluster, instance=name))
 
 
 # ---------------------------------------------------------------------- planning
@@ -154,7 +160,7 @@ async def _planned(where: sessions.Where, rehearse: Rehearse) -> dict[str, Plann
     free = asyncio.Semaphore(PLANNED_AT_ONCE)
 
     async def one(name: str) -> None:
-        async with free, sessions.opened(dataclasses.replace(where, instance=name)) as session:
+        async with free, sessions.opened(_at(where, name)) as session:
             try:
                 found[name] = await rehearse(session)
             except errors.ManifestError as error:
@@ -363,8 +369,7 @@ class _Site:
     async def _on(
         self, name: str, work: Callable[[sessions.Session], Awaitable[fleets.Result]]
     ) -> fleets.Result:
-        where = dataclasses.replace(self._where, instance=name)
-        async with sessions.opened(where) as session:
+        async with sessions.opened(_at(self._where, name)) as session:
             session.label = name
             try:
                 return await work(session)

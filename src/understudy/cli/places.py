@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import ParamSpec
+from typing import Concatenate, ParamSpec
 
 import click
 
 from understudy.client import connections, http
+from understudy.kube import objects
 from understudy.platform import errors
 from understudy.platform.hub import clients
 
@@ -74,17 +78,74 @@ def read_token(path: Path) -> str:
     return token
 
 
-def connect(
-    kubeconfig: str | None, context: str | None, instance: str | None, hub: clients.Place | None
-) -> http.HttpClient:
-    """Return a client for the cluster that the options name.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """A cluster, or a fleet of them, as the command line names it.
 
-    Raises:
-        KubeconfigError: There is none. UsageError: No instance can have that name.
+    Attributes:
+        instance: Name of a cluster that is reached through the hub, or a pattern; None for the
+            kubeconfig's.
     """
-    if instance is None or hub is None:
-        return connections.connect(kubeconfig=kubeconfig, context=context)
-    try:
-        return http.HttpClient(hub.access(instance))
-    except errors.InvalidRequestError as error:
-        raise click.UsageError(f"--instance: {error.message}") from error
+
+    kubeconfig: str | None = None
+    context: str | None = None
+    instance: str | None = None
+    hub: clients.Place | None = None
+
+    @property
+    def is_fleet(self) -> bool:
+        """Whether `instance` is a pattern."""
+        return self.instance is not None and any(sign in self.instance for sign in "*?[,")
+
+    def connect(self) -> http.HttpClient:
+        """Return a client for the cluster.
+
+        Raises:
+            KubeconfigError: There is none. UsageError: It is a fleet, or no instance can have that
+            name.
+        """
+        if self.instance is None or self.hub is None:
+            return connections.connect(kubeconfig=self.kubeconfig, context=self.context)
+        if self.is_fleet:
+            raise click.UsageError(
+                f"--instance {self.instance!r}: this command works on one instance; plan, deliver "
+                "and drift take several"
+            )
+        try:
+            return http.HttpClient(self.hub.access(self.instance))
+        except errors.InvalidRequestError as error:
+            raise click.UsageError(f"--instance: {error.message}") from error
+
+
+def on_cluster(command: Callable[Concatenate[Cluster, P], None]) -> Callable[P, None]:
+    """Add the options that say which cluster, and give what they say as the first argument."""
+    added = (
+        click.option("--kubeconfig", help="Path of the kubeconfig file."),
+        click.option("--context", "context_name", help="Its context; by default the current one."),
+        click.option("--instance", help="A cluster that is reached through the hub, by its name."),
+        hub_options,
+    )
+
+    @functools.wraps(command)
+    def run_there(*arguments: P.args, **given: P.kwargs) -> None:
+        command(_taken(given), *arguments, **given)
+
+    wrapped: Callable[P, None] = run_there
+    for option in reversed(added):
+        wrapped = option(wrapped)
+    return wrapped
+
+
+def _taken(given: dict[str, objects.Json]) -> Cluster:
+    """Take the cluster out of what was given on the command line."""
+    hub = [given.pop(name) for name in ("hub", "hub_token_file", "hub_ca")]
+    named = Cluster(
+        kubeconfig=given.pop("kubeconfig"),
+        context=given.pop("context_name"),
+        instance=given.pop("instance"),
+    )
+    if named.instance is None:
+        return named
+    if named.kubeconfig or named.context:
+        raise click.UsageError("give either --instance or --kubeconfig and --context")
+    return dataclasses.replace(named, hub=place(*hub))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import datetime as dt
 import functools
 import gc
@@ -39,7 +38,6 @@ from understudy.delivery import (
 )
 from understudy.kube import objects, statuses, times
 from understudy.platform import errors as platform_errors
-from understudy.platform.hub import clients
 
 ERROR = 1
 GC_THRESHOLDS = (50_000, 20, 100)
@@ -49,23 +47,11 @@ default, costs a quarter of the time of a rehearsal and finds nothing."""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Where:
-    """Which cluster, which namespace, which form of output.
+    """Which cluster, which namespace, which form of output."""
 
-    Attributes:
-        instance: Name of a cluster that is reached through the hub; None for the kubeconfig's.
-    """
-
-    kubeconfig: str | None = None
-    context: str | None = None
+    cluster: places.Cluster
     namespace: str | None = None
     output: str = "text"
-    instance: str | None = None
-    hub: clients.Place | None = None
-
-    @property
-    def is_fleet(self) -> bool:
-        """Whether `instance` is a pattern."""
-        return self.instance is not None and any(sign in self.instance for sign in "*?[,")
 
 
 def duration(_context: click.Context, _parameter: click.Parameter, value: str) -> float:
@@ -82,11 +68,7 @@ P = ParamSpec("P")
 def target(command: Callable[Concatenate[Where, P], None]) -> Callable[P, None]:
     """Add kubectl's options for the target, the hub's, and the form of output."""
     added = (
-        click.option("--kubeconfig", help="Path of the kubeconfig file."),
-        click.option("--context", help="Context of the kubeconfig; by default its current one."),
         click.option("-n", "--namespace", help="Of the application; by default the context's."),
-        click.option("--instance", help="A cluster that is reached through the hub, by its name."),
-        places.hub_options,
         click.option(
             "-o",
             "--output",
@@ -98,27 +80,16 @@ def target(command: Callable[Concatenate[Where, P], None]) -> Callable[P, None]:
     )
 
     @functools.wraps(command)
-    def run_there(*arguments: P.args, **given: P.kwargs) -> None:
-        command(_where(given), *arguments, **given)
+    def run_there(cluster: places.Cluster, /, *arguments: P.args, **given: P.kwargs) -> None:
+        options: dict[str, objects.Json] = given
+        namespace, output = options.pop("namespace"), options.pop("output")
+        where = Where(cluster=cluster, namespace=namespace, output=output)
+        command(where, *arguments, **given)
 
-    wrapped: Callable[P, None] = run_there
+    wrapped: Callable[Concatenate[places.Cluster, P], None] = run_there
     for option in reversed(added):
         wrapped = option(wrapped)
-    return wrapped
-
-
-def _where(given: dict[str, objects.Json]) -> Where:
-    """Take the target out of what was given on the command line."""
-    hub = [given.pop(name) for name in ("hub", "hub_token_file", "hub_ca")]
-    where = Where(
-        **{name: given.pop(name) for name in ("kubeconfig", "context", "namespace", "output")},
-        instance=given.pop("instance"),
-    )
-    if where.instance is None:
-        return where
-    if where.kubeconfig or where.context:
-        raise click.UsageError("give either --instance or --kubeconfig and --context")
-    return dataclasses.replace(where, hub=places.place(*hub))
+    return places.on_cluster(wrapped)
 
 
 FILES = click.option(
@@ -208,15 +179,10 @@ class Session:
     label = ""
 
     def __init__(self, where: Where) -> None:
-        if where.is_fleet:
-            raise click.UsageError(
-                f"--instance {where.instance!r}: this command works on one instance; plan, deliver "
-                "and drift take several"
-            )
         self.where = where
         self.clock = clocks.SystemClock()
         self._phase = ""
-        self.client = places.connect(where.kubeconfig, where.context, where.instance, where.hub)
+        self.client = where.cluster.connect()
         self.deliveries = deliveries.Deliveries(
             self.client,
             _loaded_stage,

@@ -15,13 +15,11 @@ from typing import TypeVar
 
 import click
 
-from understudy.client import connections, errors as client_errors
+from understudy.cli import places
+from understudy.client import errors as client_errors
 from understudy.platform import errors, kubernetes, records
 
 T = TypeVar("T")
-
-kubeconfig_option = click.option("--kubeconfig", help="Path of the kubeconfig file.")
-context_option = click.option("--context", help="Context of the kubeconfig.")
 
 
 @click.command("export")
@@ -33,12 +31,11 @@ context_option = click.option("--context", help="Context of the kubeconfig.")
     help="Write here (0600) instead of to standard output.",
 )
 @click.option("--secrets", is_flag=True, help="Secrets too, in clear.")
-@kubeconfig_option
-@context_option
-def export(target: Path | None, secrets: bool, kubeconfig: str | None, context: str | None) -> None:
+@places.on_cluster
+def export(cluster: places.Cluster, /, target: Path | None, secrets: bool) -> None:
     """Write a cluster's objects as manifests."""
     settings = kubernetes.Settings(export_secrets=secrets)
-    text = _run(kubeconfig, context, settings, lambda platform: platform.export())
+    text = _run(cluster, settings, lambda platform: platform.export())
     if target is None:
         click.echo(text, nl=False)
         return
@@ -54,9 +51,8 @@ def export(target: Path | None, secrets: bool, kubeconfig: str | None, context: 
 
 @click.command("import")
 @click.option("-f", "--filename", "source", required=True, help="A file, or - for standard input.")
-@kubeconfig_option
-@context_option
-def import_(source: str, kubeconfig: str | None, context: str | None) -> None:
+@places.on_cluster
+def import_(cluster: places.Cluster, /, source: str) -> None:
     """Apply the manifests of a file; every object that is refused is named, the rest is there."""
     try:
         text = sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8")
@@ -69,9 +65,7 @@ def import_(source: str, kubeconfig: str | None, context: str | None) -> None:
         for number, part in enumerate(documents, 1)
     )
     definition = records.SyncDef(actions=actions)
-    result = _run(
-        kubeconfig, context, kubernetes.Settings(), lambda platform: platform.sync(definition)
-    )
+    result = _run(cluster, kubernetes.Settings(), lambda platform: platform.sync(definition))
     counts: dict[str, int] = {}
     for one in result.results:
         counts[one.operation] = counts.get(one.operation, 0) + 1
@@ -80,13 +74,12 @@ def import_(source: str, kubeconfig: str | None, context: str | None) -> None:
 
 
 def _run(
-    kubeconfig: str | None,
-    context: str | None,
+    cluster: places.Cluster,
     settings: kubernetes.Settings,
     work: Callable[[kubernetes.KubernetesPlatform], Awaitable[T]],
 ) -> T:
     async def body() -> T:
-        client = connections.connect(kubeconfig=kubeconfig, context=context)
+        client = cluster.connect()
         try:
             return await work(kubernetes.KubernetesPlatform(client, settings))
         finally:
