@@ -140,3 +140,19 @@ async def test_a_stopped_app_is_not_woken_and_starts_again():
         await live.ready("web-p-d")
         assert (await live.get(host))[0] == 200
         await made.close()
+
+
+async def test_settings_changed_in_the_cluster_count_at_once():
+    async with living(revision_of, stable_window_s=60.0) as live:
+        live.deploy()
+        await live.ready()
+        network = live.view.get("configmaps", "config-domain", "knative-serving")
+        live.view.update("configmaps", network | {"data": {"apps.example": ""}}, "knative-serving")
+        url = f"http://hello.default.apps.example:{live.gateway.port}"
+        await until(lambda: live.find(KSERVICES, "hello")["status"]["url"] == url)
+        assert await live.get("hello.default.apps.example") == (200, "hello-00001")
+
+        scaler = live.view.get("configmaps", "config-autoscaler", "knative-serving")
+        scaler["data"]["stable-window"] = "1s"
+        live.view.update("configmaps", scaler, "knative-serving")
+        await until(lambda: not live.pods())

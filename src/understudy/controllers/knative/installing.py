@@ -12,6 +12,7 @@ from understudy.controllers.knative import (
     collection,
     configmaps,
     configurations,
+    configuring,
     crds,
     gateways,
     labels,
@@ -46,6 +47,7 @@ def install(view: views.View, config: KnativeSettings | None = None) -> None:
 def controllers(config: KnativeSettings, world: worlds.World) -> list[registry.Factory]:
     """Return what makes Knative's controllers, for `running.start(more=...)` and `settle`."""
     return [
+        lambda shared: configuring.Settings(shared, config),
         # Before Services: a Configuration edited by hand leaves a Revision, then is reverted.
         lambda shared: configurations.Configurations(shared, config),
         lambda shared: services.Services(shared, config),

@@ -8,7 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from understudy.controllers import changes, clusters, reactor, recorders
-from understudy.controllers.knative import conditions, meta, reconciling, watchlists
+from understudy.controllers.knative import (
+    conditions,
+    configuring,
+    meta,
+    reconciling,
+    watchlists,
+)
 from understudy.controllers.knative.settings import KnativeSettings
 from understudy.kube import identities, objects
 from understudy.kube.knative import keys
@@ -31,6 +37,7 @@ class DomainMappings:
         meta.SERVICES,
         meta.INGRESSES,
         meta.CLAIMS,
+        configuring.CONFIG_MAPS,
     )
 
     recalled: Sequence[str] = (keys.DOMAIN_MAPPINGS,)
@@ -46,6 +53,10 @@ class DomainMappings:
         match change.ref:
             case keys.DOMAIN_MAPPINGS:
                 queue.add((namespace, name))
+            case configuring.CONFIG_MAPS:
+                if configuring.is_about(change):
+                    for entry in self._cluster.entries(keys.DOMAIN_MAPPINGS):
+                        queue.add((entry.namespace, entry.name))
             case meta.CLAIMS:
                 owner = str(objects.lookup(change.object, ("spec", "namespace")) or "")
                 queue.add((owner, name))

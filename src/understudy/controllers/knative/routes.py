@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from understudy.controllers import changes, clusters, reactor, recorders
 from understudy.controllers.knative import (
     conditions,
+    configuring,
     hosts,
     ingresses,
     labels,
@@ -42,6 +43,7 @@ class Routes:
         keys.REVISIONS,
         meta.INGRESSES,
         meta.SERVICES,
+        configuring.CONFIG_MAPS,
     )
 
     recalled: Sequence[str] = (keys.ROUTES,)
@@ -61,6 +63,10 @@ class Routes:
                 self._watchlist.tell("Configuration", namespace, name, queue)
             case keys.REVISIONS:
                 self._watchlist.tell("Revision", namespace, name, queue)
+            case configuring.CONFIG_MAPS:
+                if configuring.is_about(change):
+                    for entry in self._cluster.entries(keys.ROUTES):
+                        queue.add((entry.namespace, entry.name))
             case _:
                 owner = meta.controller_of(change.object)
                 if owner is not None and owner.get("kind") == "Route":

@@ -7,9 +7,12 @@ from dataclasses import dataclass, field
 from understudy.kube.knative import limits
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class KnativeSettings:
-    """Settings of the control plane; the defaults are Knative's own unless said otherwise."""
+    """Settings of the control plane; the defaults are Knative's own unless said otherwise.
+
+    Shared by the controllers of a view; only `configuring` changes them, when the ConfigMaps do.
+    """
 
     domain: str = "localhost"
     """Domain of public names (`config-domain`). Ours: every name under it is this machine."""
