@@ -242,6 +242,37 @@ async def test_a_webhook_may_not_change_who_owns_fields(world):
 
 
 @pytest.mark.parametrize(
+    ("path", "code", "text"),
+    [
+        ("/metadata/namespace", 400, "the namespace of the provided object does not match"),
+        ("/metadata/labels", 422, 'metadata.labels: Invalid value: "no way"'),
+    ],
+)
+async def test_what_a_webhook_makes_must_be_valid_too(world, path, code, text):
+    world.mutating("m")
+    value = {"a": "no way"} if path.endswith("labels") else "kube-system"
+    world.hooks["m"] = lambda request: patch(add(path, value))
+    error = await world.refused()
+    assert error.code == code
+    assert text in error.message
+
+
+async def test_a_webhook_cannot_rename_what_is_there(world):
+    await world.create(data={"a": "1"})
+    world.mutating("m")
+    world.hooks["m"] = lambda request: patch(add("/metadata/name", "other"))
+    with pytest.raises(statuses.InvalidError, match=r"metadata.name.*field is immutable"):
+        await world.client.patch("configmaps", "x", {"data": {"a": "2"}}, namespace="default")
+
+
+async def test_a_webhook_may_take_all_labels_away(world):
+    world.mutating("m")
+    world.hooks["m"] = lambda request: patch({"op": "remove", "path": "/metadata/labels"})
+    made = await world.create(metadata={"labels": {"a": "b"}})
+    assert "labels" not in made["metadata"]
+
+
+@pytest.mark.parametrize(
     ("response", "text"),
     [
         ({"patch": "W10="}, "webhook returned response.patch but not response.patchType"),

@@ -34,9 +34,9 @@ from understudy.kube import identities, objects, statuses
 
 CRDS = identities.GroupResource("apiextensions.k8s.io", "customresourcedefinitions")
 NAMESPACES = identities.GroupResource("", "namespaces")
-WEBHOOKS = tuple(
-    identities.GroupResource("admissionregistration.k8s.io", f"{kind}webhookconfigurations")
-    for kind in ("mutating", "validating")
+MUTATING = identities.GroupResource("admissionregistration.k8s.io", "mutatingwebhookconfigurations")
+VALIDATING = identities.GroupResource(
+    "admissionregistration.k8s.io", "validatingwebhookconfigurations"
 )
 _CATALOGUES_MAX = 32
 T = TypeVar("T")
@@ -203,7 +203,8 @@ class View:
         """Return what a request needs to wait for webhooks; None where it calls none."""
         if self.caller is None:
             return None
-        if resource.conversion is None and not any(self.store.tree(k).size for k in WEBHOOKS):
+        sizes = self.store.tree(MUTATING).size, self.store.tree(VALIDATING).size
+        if resource.conversion is None and sizes == (0, 0):
             return None
         return calls.Attempt(self.caller, self.now(), self.ids)
 

@@ -99,7 +99,8 @@ def _create(
     require_namespace(view, resource, namespace, called)
     owned = meta.get("managedFields")
     view.shared.chain.mutate(attributes)
-    meta = obj["metadata"]
+    meta = _metadata(obj)
+    settle_namespace(resource, obj, namespace)
     _keep_owners(meta, owned)
     _generate_name(view, resource, meta, context)
     name = str(meta.get("name") or "")
@@ -315,8 +316,8 @@ def replace(
         attempt=options.attempt,
     )
     view.shared.chain.mutate(attributes)
+    meta = _metadata(obj)
     names.restore_system_fields(obj, old)
-    meta = obj["metadata"]
     meta["resourceVersion"] = old_meta["resourceVersion"]
     strategy.prepare_update(obj, old, context)
     meta = obj["metadata"]
