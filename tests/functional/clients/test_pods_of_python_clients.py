@@ -101,6 +101,7 @@ def test_the_official_client_forwards_ports(core):
     assert "error forwarding port 9999 to pod p" in (forward.error(9999) or "")
     assert forward.error(8080) is None
     forward.close()
+    forward.websocket.close()  # which close() leaves open where the server ends first
 
 
 def test_the_official_client_reads_logs(core):
