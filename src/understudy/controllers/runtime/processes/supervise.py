@@ -29,6 +29,7 @@ supervisor itself be killed, Linux kills the process it holds.
 from __future__ import annotations
 
 import contextlib
+import errno
 import marshal
 import os
 import select
@@ -270,8 +271,8 @@ class Supervisor:
         os.close(failed)
         if number:
             os.waitpid(self.child, 0)
-            where, _, errno = number.partition(b" ")
-            raise OSError(int(errno), os.strerror(int(errno)), where.decode())
+            where, _, code = number.partition(b" ")
+            raise OSError(int(code), os.strerror(int(code)), where.decode())
 
     def reap(self) -> bool:
         """Take note of children that ended, adopted ones included; say whether others are left."""
@@ -372,11 +373,33 @@ def execute(launch: dict[str, object], stdio: list[int], failing: int, parent: i
         where = "cwd"
         os.chdir(str(launch["cwd"]))
         where = "argv"
-        os.execvpe(launch["argv"][0], launch["argv"], launch["env"])  # type: ignore[index,arg-type]  # noqa: S606 (that is what it is for)
+        run(launch["argv"], launch["env"])  # type: ignore[arg-type]
     except OSError as error:
         os.write(failing, b"%s %d" % (where.encode(), error.errno or 0))
     finally:
         os._exit(127)
+
+
+def run(argv: list[str], env: dict[str, str]) -> None:
+    """Become a program, looked for in the PATH it is given.
+
+    `os.execvpe` would import modules, which whoever we have become may not be able to read.
+
+    Raises:
+        OSError: There is none that can be executed.
+    """
+    name = argv[0]
+    paths = env.get("PATH", os.defpath).split(":")
+    denied: OSError | None = None
+    for place in [name] if "/" in name else [f"{path or '.'}/{name}" for path in paths]:
+        try:
+            os.execve(place, argv, env)  # noqa: S606 (that is what it is for)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            if "/" in name or os.path.isfile(place):  # noqa: PTH113
+                denied = error
+    raise denied or FileNotFoundError(errno.ENOENT, name)
 
 
 def show_mounts(mounts: list[tuple[str, str, bool]], empty: str) -> None:
