@@ -119,8 +119,8 @@ class Callers:
         if watch.caller.access < needed:
             raise _refusal(
                 "forbidden",
-                f"{watch.caller.name} has {watch.caller.access} access to {instance}, and this "
-                f"needs {needed}",
+                f"{watch.caller.name} has {watch.caller.access} access to {instance}, and "
+                f"{watch.shown} needs {needed}",
             )
         return instance
 

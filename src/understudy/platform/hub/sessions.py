@@ -108,7 +108,9 @@ class Session:
             self._send(request)
             return await future
         except asyncio.CancelledError:
-            self._send(wire.Cancel(id=request.id))
+            # Of a session that is over the request goes on: the agent is asked for it elsewhere.
+            if not self.over.done():
+                self._send(wire.Cancel(id=request.id))
             raise
         finally:
             del self._waiting[request.id]
