@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from understudy.aio import clocks, ids
@@ -183,9 +183,26 @@ async def start_apps(
     except BaseException:
         await front.stop()
         raise
+    _show_gateway(server, front)
     config = installing.read_config(server.base)
     host = hosts.public_domain("<app>", "<namespace>", config)
     return Live(running=running_, gateway=front, url=hosts.url(host, config, local=False))
+
+
+def _show_gateway(server: servers.Server, gateway: gateways.Gateway) -> None:
+    """Let `/metrics` tell of a gateway."""
+    show = server.metrics.show
+    for name, kind, about, value in (
+        ("requests_total", "counter", "Requests answered by apps.", "answered"),
+        ("refused_total", "counter", "Requests that no app answered.", "refused"),
+        ("requests", "gauge", "Requests in progress.", "present"),
+        ("waiting", "gauge", "Requests that wait for a replica.", "waiting"),
+    ):
+        show(f"understudy_gateway_{name}", kind, about, _reading(gateway, value))
+
+
+def _reading(gateway: gateways.Gateway, value: str) -> Callable[[], float]:
+    return lambda: float(getattr(gateway.statistics(), value))
 
 
 def _report(name: str, error: BaseException) -> None:

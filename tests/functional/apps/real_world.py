@@ -113,6 +113,11 @@ class Real:
         ) as response:
             return response.status, await response.json(content_type=None)
 
+    async def metrics(self) -> str:
+        headers = {"Authorization": f"Bearer {self.client.access.token}"}
+        async with self.session.get(f"{self.server.url}/metrics", headers=headers) as response:
+            return await response.text()
+
 
 @contextlib.asynccontextmanager
 async def running(directory: Path) -> AsyncIterator[Real]:

@@ -22,6 +22,7 @@ async def test_an_app_answers_under_its_url_and_its_log_tells(tmp_path):
         assert found.status.ingress.public_url == f"http://{host}:{port}"
         code, answer = await real.ask("hello", "/sam")
         assert (code, answer["message"]) == (200, "Ahoy, sam!")
+        assert "understudy_gateway_requests_total 1" in await real.metrics()
         lines = [line.text async for line in real.apps.logs(app.id, logs.LogQuery())]
         assert lines[0].startswith("Ahoy listens on port ")
         assert any("GET /sam" in line for line in lines)

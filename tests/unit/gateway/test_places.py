@@ -54,8 +54,13 @@ async def test_a_request_waits_for_the_first_pod(world):
     await until(lambda: world.needed == [("default", "app-1")])
     name = await world.pod("app-1", says("awake"), ready=False)
     assert not waiting.done(), "a pod that is not ready gets nothing"
+    assert (world.gateway.statistics().waiting, world.gateway.statistics().present) == (1, 1)
     world.set_ready(name, ready=True)
     assert (await waiting).text == "awake"
+    assert (await world.get("nowhere.test")).status == 404
+    assert world.gateway.statistics() == gateways.Statistics(
+        answered=1, refused=1, present=0, waiting=0
+    )
 
 
 async def test_waiting_has_an_end():

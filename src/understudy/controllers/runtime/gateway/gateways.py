@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from aiohttp import web
 from multidict import CIMultiDict
@@ -32,6 +33,23 @@ _log = logging.getLogger(__name__)
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statistics:
+    """What the gateway has done and is doing.
+
+    Attributes:
+        answered: Requests answered by apps.
+        refused: Requests that it answered itself.
+        present: Requests in progress, waiting ones included.
+        waiting: Requests that wait for a replica.
+    """
+
+    answered: int
+    refused: int
+    present: int
+    waiting: int
+
+
 class Gateway:
     """Leads requests to apps by their host. `start`, `follow` a view, and `stop` at the end."""
 
@@ -47,6 +65,8 @@ class Gateway:
         self._runner: web.ServerRunner | None = None
         self._tell: Callable[[str, str], None] = _nobody
         self._requests = 0
+        self._answered = 0
+        self._refused = 0
         self.port = 0
 
     # ------------------------------------------------------------------ life
@@ -124,16 +144,27 @@ class Gateway:
         if backend is not None:
             await backend.drained(name)
 
+    def statistics(self) -> Statistics:
+        """Return what it has done and is doing."""
+        return Statistics(
+            answered=self._answered,
+            refused=self._refused,
+            present=self._requests,
+            waiting=self._table.waiting if self._table is not None else 0,
+        )
+
     # ------------------------------------------------------------------ requests
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        if self._requests >= self._config.requests_max:
-            return answers.RefusedError(503, "too many requests are in progress").response()
         self._requests += 1
         try:
-            return await self._answer(request)
+            answer = await self._answer(request)
         except answers.RefusedError as refusal:
+            self._refused += 1
             return refusal.response()
+        else:
+            self._answered += 1
+            return answer
         finally:
             self._requests -= 1
 
@@ -159,6 +190,8 @@ class Gateway:
 
     def _lead(self, request: web.BaseRequest) -> tuple[backends.Backend, CIMultiDict[str]]:
         """Return the Revision that a request goes to, and the headers it goes there with."""
+        if self._requests > self._config.requests_max:
+            raise answers.RefusedError(503, "too many requests are in progress")
         host = _name(request.headers.get("Host", ""))
         table = self._table
         rule = table.public.find(host) if table else None

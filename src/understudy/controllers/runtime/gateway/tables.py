@@ -131,6 +131,11 @@ class Table:
         """Return what stands for a Revision, None if there is no such Revision."""
         return self._backends.get((namespace, revision))
 
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for a replica."""
+        return sum(backend.waiting for backend in self._backends.values())
+
     def on_need(self, tell: Callable[[str, str], None]) -> None:
         """Call `tell` with namespace and Revision when a request finds no pod."""
         self._tell = tell
