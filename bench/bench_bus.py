@@ -1,10 +1,10 @@
-"""What a bus costs: latency and throughput of calls to an agent, without a bus, over either one.
+"""What a bus costs: latency and throughput of calls to an agent, over either bus.
 
     .venv/bin/python bench/bench_bus.py [--seconds 1] [--rounds 5]
 
-The agent answers at once. Over NATS, agent and caller are on two buses of one process, joined by a
-real nats-server on loopback: what is measured includes both ends' work on one core. Prints medians
-of the rounds.
+The agent answers at once. The baseline is the NATS client's own request and reply. Over NATS,
+agent and caller are on two buses of one process, joined by a real nats-server on loopback: what is
+measured includes both ends' work on one core. Prints medians of the rounds.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ import contextlib
 import statistics
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+
+import nats as nats_py
+from nats.aio import msg as nats_messages
 
 from understudy.platform import protocol, records
 from understudy.platform.bus import nats, settings, standalone
@@ -47,12 +50,6 @@ class Agent(mocks.MockPlatform):
 
 
 @contextlib.asynccontextmanager
-async def directly(agent: Agent) -> AsyncIterator[protocol.Platform]:
-    """Call the agent itself."""
-    yield agent
-
-
-@contextlib.asynccontextmanager
 async def standalone_bus(agent: Agent) -> AsyncIterator[protocol.Platform]:
     """Call it over a bus within the process."""
     bus = standalone.StandaloneMessageBus()
@@ -73,6 +70,21 @@ async def nats_bus(agent: Agent) -> AsyncIterator[protocol.Platform]:
             yield await near.connect("prod-eu")
 
 
+async def baseline(seconds: float, rounds: int) -> None:
+    """Print what request and reply cost without a bus."""
+    async with brokers.NatsServer() as server:
+        near, far = await nats_py.connect(server.url), await nats_py.connect(server.url)
+
+        async def answer(message: nats_messages.Msg) -> None:
+            await message.respond(b"x")
+
+        await far.subscribe("x", cb=answer)
+        await far.flush()
+        await print_calls("NATS alone", "request", lambda: near.request("x", b"x"), seconds, rounds)
+        await near.close()
+        await far.close()
+
+
 async def one_after_another(call: Callable[[], Awaitable[object]], seconds: float) -> list[float]:
     """Return how long each call took."""
     took = []
@@ -91,6 +103,21 @@ async def at_once(call: Callable[[], Awaitable[object]], seconds: float) -> floa
     return sum(len(task.result()) for task in tasks) / (time.perf_counter() - start)
 
 
+async def print_calls(
+    name: str, what: str, call: Callable[[], Awaitable[object]], seconds: float, rounds: int
+) -> None:
+    """Print the latency of calls one after another, and how many there are at once."""
+    await call()
+    took = [await one_after_another(call, seconds) for _ in range(rounds)]
+    rates = [await at_once(call, seconds) for _ in range(rounds)]
+    p50 = statistics.median(statistics.median(one) for one in took)
+    p99 = statistics.median(statistics.quantiles(one, n=100)[98] for one in took)
+    print(
+        f"{name:12} {what:16} p50 {p50 * 1e6:7.0f} us   p99 {p99 * 1e6:7.0f} us   "
+        f"{CALLERS} callers: {statistics.median(rates):8.0f}/s"
+    )
+
+
 async def measure(
     name: str,
     reach: Callable[[Agent], contextlib.AbstractAsyncContextManager[protocol.Platform]],
@@ -104,15 +131,7 @@ async def measure(
             ("ping", platform.ping),
             ("call_api, 3 KB", lambda: platform.call_api(request)),
         ):
-            await call()
-            took = [await one_after_another(call, seconds) for _ in range(rounds)]
-            rates = [await at_once(call, seconds) for _ in range(rounds)]
-            p50 = statistics.median(statistics.median(one) for one in took)
-            p99 = statistics.median(statistics.quantiles(one, n=100)[98] for one in took)
-            print(
-                f"{name:12} {what:16} p50 {p50 * 1e6:7.0f} us   p99 {p99 * 1e6:7.0f} us   "
-                f"{CALLERS} callers: {statistics.median(rates):8.0f}/s"
-            )
+            await print_calls(name, what, call, seconds, rounds)
         spent = []
         for _ in range(rounds):
             start = time.perf_counter()
@@ -128,8 +147,8 @@ async def main() -> None:
     parser.add_argument("--seconds", type=float, default=1.0)
     parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args()
+    await baseline(given.seconds, given.rounds)
     for name, reach in (
-        ("no bus", directly),
         ("standalone", standalone_bus),
         (f"NATS ({AGENTS})", nats_bus),
     ):

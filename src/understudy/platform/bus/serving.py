@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from understudy.aio import clocks, tasks as task_sets
 from understudy.kube import objects
@@ -54,12 +54,6 @@ class _Known:
     weight: int = 0
 
 
-@dataclass(order=True, slots=True)
-class _Due:
-    expires_s: float
-    id: str = field(compare=False)
-
-
 class Desk:
     """Takes requests and has them carried out.
 
@@ -84,7 +78,8 @@ class Desk:
         self._known: dict[str, _Known] = {}
         # By id, the methods of those that are over and must not run again.
         self._over: dict[str, str] = {}
-        self._due: list[_Due] = []
+        # When each is to be forgotten; a heap of plain tuples, which cost the collector nothing.
+        self._due: list[tuple[float, str]] = []
         self._kept_bytes = 0
         self._unfinished = 0
         self._ended: errors.PlatformError | None = None
@@ -114,7 +109,7 @@ class Desk:
         expires_s = self._clock.monotonic() + request.deadline_s
         known = _Known(request.id, request.method, answer, expires_s)
         self._known[request.id] = known
-        heapq.heappush(self._due, _Due(known.expires_s, request.id))
+        heapq.heappush(self._due, (expires_s, request.id))
         self._unfinished += 1
         known.task = self._tasks.start(f"request {request.id}", self._run(known, request))
         return answer
@@ -203,8 +198,8 @@ class Desk:
 
     def _forget(self) -> None:
         now = self._clock.monotonic()
-        while self._due and self._due[0].expires_s < now:
-            identity = heapq.heappop(self._due).id
+        while self._due and self._due[0][0] < now:
+            _, identity = heapq.heappop(self._due)
             self._over.pop(identity, None)
             known = self._known.get(identity)
             if known is not None and known.expires_s < now and known.answer.done():
