@@ -113,6 +113,13 @@ async def test_a_container_that_cannot_start_says_why(machine, container, reason
     assert machine.get("refused")["status"]["phase"] in {"Pending", "Running"}
 
 
+async def test_a_program_that_is_none_fails_a_pod_that_runs_once(machine):
+    machine.pod("none", "no-such-program", pod={"restartPolicy": "Never"})
+    await machine.phase("none", "Failed")
+    ended = machine.state("none")["state"]["terminated"]
+    assert (ended["exitCode"], ended["reason"]) == (128, "StartError")
+
+
 async def test_what_was_missing_lets_the_pod_start_when_it_appears(machine):
     machine.pod(
         "waits", *SLEEP,

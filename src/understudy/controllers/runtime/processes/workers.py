@@ -342,7 +342,8 @@ class PodWorker:
                 "exitCode": START_ERROR_CODE, "reason": "StartError", "message": text,
                 "startedAt": NEVER, "finishedAt": stamp,
             }  # fmt: skip
-            one.waiting = {"reason": "RunContainerError", "message": text}
+            restarts = one.restarts_after_end(statuses.policy_of(self.pod))
+            one.waiting = {"reason": "RunContainerError", "message": text} if restarts else {}
             self._event("Warning", "Failed", f"Error: {text}", one)
             return
         reason = "Completed" if ended.code == 0 else "OOMKilled" if ended.oom else "Error"
