@@ -18,3 +18,11 @@ def test_the_testing_guide_runs(pytester):
     pytester.makepyfile("\n".join(blocks))
     pytester.makeini("[pytest]\nasyncio_mode = auto\n")
     pytester.runpytest_subprocess("-q").assert_outcomes(passed=12)
+
+
+def test_the_example_of_a_bus_runs(pytester):
+    text = (GUIDES / "clusters.md").read_text()
+    (block,) = re.findall(r"```python\n(import contextlib\n.*?)```", text, re.DOTALL)
+    pytester.makepyfile(block)
+    pytester.makeini("[pytest]\nasyncio_mode = auto\n")
+    pytester.runpytest_subprocess("-q").assert_outcomes(passed=1)
