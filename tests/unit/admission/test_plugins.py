@@ -1,11 +1,17 @@
 """What admission adds to objects and refuses, through a view."""
 
+import base64
+
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from understudy.kapi import views
 from understudy.kapi.admission import chains
 from understudy.kapi.views import options
 from understudy.kube import statuses
+from understudy.kube.cel import authorizing
 
 
 def pod(name="a", **spec):
@@ -182,3 +188,93 @@ def test_service_accounts_are_asked_for_only_where_wanted():
     view.create("serviceaccounts", {"metadata": {"name": "default"}}, "default")
     made = view.create("pods", pod(), "default").object()
     assert made["spec"]["serviceAccountName"] == "default"
+
+
+@pytest.mark.parametrize("name", ["default", "kube-public", "kube-system"])
+def test_some_namespaces_stay_whoever_asks(view, name):
+    with pytest.raises(statuses.ForbiddenError) as refused:
+        view.delete("namespaces", name)
+    assert refused.value.message == (
+        f'namespaces "{name}" is forbidden: this namespace may not be deleted'
+    )
+    view.delete("namespaces", "kube-node-lease")
+
+
+def claim(view, **spec):
+    view.create(
+        "storageclasses.storage.k8s.io",
+        {"metadata": {"name": "fast"}, "provisioner": "p", "allowVolumeExpansion": True},
+    )
+    view.create(
+        "storageclasses.storage.k8s.io", {"metadata": {"name": "fixed"}, "provisioner": "p"}
+    )
+    size = {"resources": {"requests": {"storage": "1Gi"}}, "accessModes": ["ReadWriteOnce"]}
+    view.create(
+        "persistentvolumeclaims", {"metadata": {"name": "c"}, "spec": size | spec}, "default"
+    )
+    bound = {"status": {"phase": "Bound"}}
+    view.patch("persistentvolumeclaims", "c", bound, "default", subresource="status")
+
+
+GROWN = {"spec": {"resources": {"requests": {"storage": "2Gi"}}}}
+
+
+def test_a_claim_grows_where_its_class_allows_it(view):
+    claim(view, storageClassName="fast")
+    view.patch("persistentvolumeclaims", "c", GROWN, "default")
+
+
+def test_a_claim_of_another_class_does_not(view):
+    claim(view, storageClassName="fixed")
+    with pytest.raises(statuses.ForbiddenError, match="only dynamically provisioned pvc can be"):
+        view.patch("persistentvolumeclaims", "c", GROWN, "default")
+
+
+def request(view, organization, signer="kubernetes.io/kube-apiserver-client", **more):
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.ORGANIZATION_NAME, organization)])
+    made = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, hashes.SHA256())
+    pem = made.public_bytes(serialization.Encoding.PEM)
+    spec = {
+        "request": base64.b64encode(pem).decode(),
+        "signerName": signer,
+        "usages": ["client auth"],
+    }
+    return view.create(
+        "certificatesigningrequests.certificates.k8s.io", {"metadata": {"name": "r"}, "spec": spec}
+    )
+
+
+def test_nobody_gets_a_certificate_as_a_master(view):
+    with pytest.raises(statuses.ForbiddenError, match="with system:masters group is not allowed"):
+        request(view, "system:masters")
+    request(view, "devs")
+
+
+@pytest.mark.parametrize(("may", "refused"), [("example.com/*", False), ("other.com/*", True)])
+def test_requests_are_approved_by_those_who_may_for_the_signer(may, refused):
+    def authorize(reader, user, question):
+        asked = (question.verb, question.resource, question.name)
+        return authorizing.Decision(allowed=asked == ("approve", "signers", may))
+
+    view = views.new_view(chain=chains.default_chain(authorize=authorize))
+    request(view, "devs", "example.com/a")
+    approved = {"status": {"conditions": [
+        {"type": "Approved", "status": "True", "reason": "Asked", "message": ""}
+    ]}}  # fmt: skip
+    arguments = ("certificatesigningrequests.certificates.k8s.io", "r", approved)
+    if refused:
+        with pytest.raises(statuses.ForbiddenError, match=r'approve .* signerName "example.com/a"'):
+            view.patch(*arguments, subresource="approval")
+    else:
+        view.patch(*arguments, subresource="approval")
+
+
+def test_a_pod_is_labelled_with_the_zone_of_its_node(view):
+    zone = {"topology.kubernetes.io/zone": "z1"}
+    view.create("nodes", {"metadata": {"name": "n", "labels": zone | {"other": "x"}}})
+    born = view.create("pods", pod("born", nodeName="n"), "default").object()
+    assert born["metadata"]["labels"] == zone
+    view.create("pods", pod("bound"), "default")
+    view.bind("bound", "n")
+    assert view.get("pods", "bound", "default")["metadata"]["labels"] == zone

@@ -136,3 +136,21 @@ def test_every_field_of_every_definition_has_its_go_facts():
 )
 def test_versions_are_ordered_as_kubernetes_prefers_them(better, worse):
     assert builtins.version_priority(better) > builtins.version_priority(worse)
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("deployments", "deployments.apps"),
+        ("deploy", "deployments.apps"),
+        ("Deployment", "deployments.apps"),
+        ("po", "pods"),
+        ("events", "events"),
+        ("hpa", "horizontalpodautoscalers.autoscaling"),
+        ("nonsense", None),
+        ("deploy.apps.example.com", None),
+    ],
+)
+def test_a_word_is_looked_up_as_kubectl_does(word, expected):
+    found = CATALOGUE.named(word)
+    assert (str(found.group_resource) if found else None) == expected

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from understudy.kapi.admission import (
     bindings,
+    certificates,
     chain,
     defaults,
+    lifecycles,
     limits,
     mutations,
     pods,
     podsecurity,
     policies,
     quotas,
+    resizing,
     webhooks,
 )
 
@@ -26,7 +29,7 @@ def default_chain(
     counted. With `service_accounts`, pods get the account `default`, which must
     exist. `authorize` answers what the expressions of policies ask the authorizer.
     """
-    plugins: list[chain.Plugin] = [limits.LimitRanger()]
+    plugins: list[chain.Plugin] = [lifecycles.NamespaceLifecycle(), limits.LimitRanger()]
     if service_accounts:
         plugins.append(pods.ServiceAccount())
     plugins += [
@@ -36,8 +39,12 @@ def default_chain(
         pods.DefaultTolerationSeconds(),
         defaults.DefaultStorageClass(),
         defaults.StorageObjectInUseProtection(),
+        resizing.PersistentVolumeClaimResize(),
         pods.RuntimeClass(),
+        certificates.CertificateApproval(authorize),
+        certificates.CertificateSubjectRestriction(),
         defaults.DefaultIngressClass(),
+        pods.PodTopologyLabels(),
         mutations.MutatingAdmissionPolicy(authorize),
         webhooks.MutatingWebhooks(authorize),
         policies.ValidatingAdmissionPolicy(authorize),

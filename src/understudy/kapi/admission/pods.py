@@ -1,6 +1,7 @@
-"""What admission adds to pods: tolerations, priority, runtime class, service account.
+"""What admission adds to pods: tolerations, priority, runtime class, account, where they are.
 
-Source: plugin/pkg/admission/{defaulttolerationseconds,priority,runtimeclass,serviceaccount} @1.36.
+Source: plugin/pkg/admission/{defaulttolerationseconds,podtopologylabels,priority,runtimeclass,
+serviceaccount} @1.36.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from understudy.kube import identities, objects, statuses
 
 PODS = identities.GroupResource("", "pods")
 PRIORITY_CLASSES = identities.GroupResource("scheduling.k8s.io", "priorityclasses")
+TOPOLOGY_LABELS = ("topology.kubernetes.io/zone", "topology.kubernetes.io/region")
 EVICTED_AFTER_S = 300
 """Seconds a pod stays on a node that is not ready (DefaultTolerationSeconds)."""
 _UNHEALTHY = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
@@ -40,6 +42,30 @@ def bounded_namespaces(reader: strategies.Reader, resource: str) -> frozenset[st
         lambda: frozenset(objects.namespace_of(one) for one in reader.each(resource)),
     )
     return found
+
+
+def topology_labels(reader: strategies.Reader, node: str) -> dict[str, str]:
+    """Return the labels that pods take over from their node: its zone and its region."""
+    found = objects.labels_of(reader.find("nodes", "", node) or {})
+    return {key: found[key] for key in TOPOLOGY_LABELS if key in found}
+
+
+class PodTopologyLabels:
+    """Labels a pod that is born on a node with where that is; binding does so for the others."""
+
+    name = "PodTopologyLabels"
+
+    def handles(self, attributes: chain.Attributes) -> bool:
+        return is_pod(attributes, "CREATE") and bool(_spec(attributes).get("nodeName"))
+
+    def mutate(self, attributes: chain.Attributes) -> None:
+        added = topology_labels(attributes.reader, _spec(attributes)["nodeName"])
+        pod = attributes.obj or {}
+        if added.keys() - objects.labels_of(pod).keys():
+            pod["metadata"]["labels"] = added | objects.labels_of(pod)
+
+    def validate(self, attributes: chain.Attributes) -> None:
+        """Nothing to refuse."""
 
 
 class DefaultTolerationSeconds:

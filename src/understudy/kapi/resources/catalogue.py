@@ -156,7 +156,11 @@ class Catalogue:
         return self._by_gvk.get((group, version, kind))
 
     def named(self, text: str) -> Resource | None:
-        """Return the resource of kubectl's notation (`pods`, `jobs.batch`, `jobs.v1.batch`)."""
+        """Return the resource of kubectl's notation: `pods`, `jobs.batch`, `jobs.v1.batch`.
+
+        A single word is looked up among core resources, then among the plurals, singulars, kinds
+        and short names of all others, in the order of the catalogue (`deployments`, `deploy`).
+        """
         known = self._by_text.get(text)
         if known is not None:
             return known
@@ -165,10 +169,24 @@ class Catalogue:
             found = self.find(group, version, plural)
         else:
             found = self._preferred.get((group, plural))
+            if found is None and not group:
+                found = self._by_word(plural)
         if found is not None:
             # At most a few notations for each resource: what is not found is not kept.
             self._by_text[text] = found
         return found
+
+    def _by_word(self, text: str) -> Resource | None:
+        word = text.lower()
+        return next(
+            (
+                resource
+                for resource in self._preferred.values()
+                if word in (resource.plural, resource.singular, resource.kind.lower())
+                or word in resource.short_names
+            ),
+            None,
+        )
 
     def siblings(self, resource: Resource) -> list[Resource]:
         """Return the resources through which the same objects are served, this one among them."""

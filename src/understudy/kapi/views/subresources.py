@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from understudy.kapi.admission import pods
 from understudy.kapi.resources import catalogue
 from understudy.kapi.store import entries
 from understudy.kapi.views import deletion, options as opts, ownership, results, writes
@@ -303,6 +304,8 @@ def _bind(
     if annotations:
         obj["metadata"]["annotations"] = objects.annotations_of(obj) | annotations
     labels = objects.labels_of(binding)
+    if kind:
+        labels = pods.topology_labels(view, target["name"]) | labels
     if labels:
         obj["metadata"]["labels"] = objects.labels_of(obj) | labels
     obj.get("status", {}).pop("nominatedNodeName", None)
