@@ -45,11 +45,11 @@ http.server.ThreadingHTTPServer(("127.0.0.1", port), Echo).serve_forever()
 
 
 @pytest.fixture(scope="module")
-def live_cluster(serving):
+def live_cluster(serving, until):
     """A server whose pods are processes; tokens are asked for, hence TLS for kubectl."""
     with serving(controllers="all", runtime="process", auth="rbac", tls=True) as found:
         yield found
-        assert found.server.api.pods.open == 0
+        until(lambda: found.server.api.pods.open == 0)
 
 
 def container(name, script, **more):

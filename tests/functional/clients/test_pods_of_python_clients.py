@@ -20,7 +20,7 @@ SERVER = "import http.server as h, os; h.test(h.SimpleHTTPRequestHandler, port=i
 
 
 @pytest.fixture(scope="module")
-def processes(serving):
+def processes(serving, until):
     """A server whose pods are processes, and one of them: `p`."""
     with serving(controllers="all", runtime="process", auth="rbac", tls=True) as found:
         app = {"name": "app", "image": "none",
@@ -31,7 +31,7 @@ def processes(serving):
         body = {"metadata": {"name": "p"}, "spec": {"containers": [app, web]}}
         found.on_loop(found.server.base.create, "pods", body, NAMESPACE)
         yield found
-        assert found.server.api.pods.open == 0
+        until(lambda: found.server.api.pods.open == 0)
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def core(ready):
 def test_the_official_client_runs_commands(core):
     def run(*command, **more):
         call = core.connect_get_namespaced_pod_exec
-        # Preloading, the client would leave its socket to the garbage collector.
+        # Preloading, and by its close(), the client leaves its socket to the garbage collector.
         options = {"stdout": True, "stderr": True, "stdin": False, "_preload_content": False}
         options |= more
         return kubernetes.stream.stream(
@@ -68,21 +68,21 @@ def test_the_official_client_runs_commands(core):
     greeting = run("echo", "hello")
     greeting.run_forever(timeout=30)
     assert (greeting.read_stdout(), greeting.returncode) == ("hello\n", 0)
-    greeting.close()
+    greeting.sock.shutdown()
     open_one = run("sh", "-c", "read a; echo got $a; echo err >&2; exit 3", stdin=True)
     open_one.write_stdin("word\n")
     open_one.run_forever(timeout=30)
     assert open_one.read_stdout() == "got word\n"
     assert open_one.read_stderr() == "err\n"
     assert open_one.returncode == 3
-    open_one.close()
+    open_one.sock.shutdown()
     counted = run("sh", "-c", "wc -c", stdin=True, binary=True)
     for _ in range(8):
         counted.write_stdin(os.urandom(100_000))
     counted.close_channel(0)
     counted.run_forever(timeout=30)
     assert int(counted.read_stdout()) == 800_000
-    counted.close()
+    counted.sock.shutdown()
 
 
 def test_the_official_client_forwards_ports(core):
@@ -101,7 +101,7 @@ def test_the_official_client_forwards_ports(core):
     assert "error forwarding port 9999 to pod p" in (forward.error(9999) or "")
     assert forward.error(8080) is None
     forward.close()
-    forward.websocket.close()  # which close() leaves open where the server ends first
+    forward.websocket.shutdown()  # which close() leaves open where the server ends first
 
 
 def test_the_official_client_reads_logs(core):
