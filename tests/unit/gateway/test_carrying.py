@@ -289,3 +289,40 @@ async def test_too_many_requests_at_once_are_refused(world):
     first.cancel()
     with pytest.raises(asyncio.CancelledError):
         await first
+
+
+@pytest.mark.parametrize(
+    ("target", "code", "told"),
+    [
+        (b"OPTIONS *", 400, b"'OPTIONS *' asks for no path of an app"),
+        (b"CONNECT app.test:443", 400, b"asks for no path of an app"),
+        (b"GET http://app.test/x?y=1", 200, b'"path": "/x?y=1"'),
+        (b"GET /%zz%f", 200, b'"path": "/%zz%f"'),
+        (b"PURGE /x", 200, b'"method": "PURGE"'),
+        (b"GET /\xc3\xa4", 400, b"Invalid char"),
+    ],
+)
+async def test_odd_targets_are_carried_or_refused(world, caplog, target, code, told):
+    await world.app(echo)
+    reader, writer = await asyncio.open_connection("127.0.0.1", world.gateway.port)
+    writer.write(target + b" HTTP/1.1\r\nHost: app.test\r\nConnection: close\r\n\r\n")
+    answer = await reader.read()
+    assert int(answer[9:12]) == code, answer
+    assert told in answer
+    assert not caplog.records, "a client's mistake is no news for the log"
+    writer.close()
+    await writer.wait_closed()
+
+
+async def test_half_a_handshake_is_refused(world):
+    async def handle(request):
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        await socket.receive()
+        return socket
+
+    await world.app(handle)
+    upgrade = {"Connection": "Upgrade", "Upgrade": "websocket"}
+    answer = await world.get(headers=upgrade)
+    assert answer.status == 400
+    assert (await world.get("nowhere.test")).status == 404

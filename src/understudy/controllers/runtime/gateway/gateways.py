@@ -30,6 +30,9 @@ from understudy.kube import objects
 from understudy.kube.knative import keys
 
 _log = logging.getLogger(__name__)
+_http_log = logging.getLogger(f"{__name__}.http")
+"""Where aiohttp complains of requests that are not HTTP; the client is told, that is enough."""
+_http_log.setLevel(logging.CRITICAL)
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -82,6 +85,7 @@ class Gateway:
             self._handle,
             handler_cancellation=True,
             access_log=None,
+            logger=_http_log,
             auto_decompress=False,
             keepalive_timeout=config.idle_s,
             max_line_size=config.header_bytes_max,
@@ -162,6 +166,14 @@ class Gateway:
         except answers.RefusedError as refusal:
             self._refused += 1
             return refusal.response()
+        except web.HTTPException:
+            raise  # aiohttp's own answers, for instance to half a WebSocket handshake
+        except Exception:  # noqa: BLE001 (the top of a task; told in the log)
+            self._refused += 1
+            _log.exception("could not carry %s %s", request.method, request.raw_path)
+            if proxying.STARTED in request:
+                return proxying.abort(request)
+            return web.Response(status=500, text="the gateway failed; its log says why\n")
         else:
             self._answered += 1
             return answer
@@ -192,6 +204,9 @@ class Gateway:
         """Return the Revision that a request goes to, and the headers it goes there with."""
         if self._requests > self._config.requests_max:
             raise answers.RefusedError(503, "too many requests are in progress")
+        if not request.rel_url.raw_path.startswith("/") or request.method == "CONNECT":
+            target = f"{request.method} {request.raw_path}"
+            raise answers.RefusedError(400, f"{target!r} asks for no path of an app")
         host = _name(request.headers.get("Host", ""))
         table = self._table
         rule = table.public.find(host) if table else None
