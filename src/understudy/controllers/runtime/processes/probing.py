@@ -154,48 +154,33 @@ async def watch(
 ) -> None:
     """Ask a probe in its rhythm; tell each failure, and each change of the verdict.
 
-    Ends with the startup probe's verdict and with the liveness probe's failure.
+    Until a first success it is also asked in between, ever more seldom; failures then are neither
+    counted nor told. Ends with the startup probe's verdict and the liveness probe's failure.
     """
+    # Differs: kubelets ask in the probe's rhythm alone, and first when hardly anything listens yet.
+    is_eager = probe.kind != "liveness" and "exec" not in probe.handler
     tally = probes.Tally(probe)
     await clock.sleep(probe.delay_s)
+    due_s = clock.monotonic() + (probe.period_s if is_eager else 0.0)
     while True:
-        begun_s = clock.monotonic()
+        asked_s = clock.monotonic()
         why = await ask(probe)
-        if why:
-            unhealthy(probe, why)
-        before = tally.verdict
-        verdict = tally.add(not why)
-        if not verdict and probe.kind != "liveness" and not (verdict is False and before is None):
-            verdict = await _eagerly(probe, ask, clock, tally, begun_s, eager_s)
-        if verdict is not None and verdict != before:
-            decided(probe, verdict)
-            if probe.kind == "startup" or (probe.kind == "liveness" and not verdict):
-                return
-            eager_s = probe.period_s
-        await clock.sleep(max(0.0, begun_s + probe.period_s - clock.monotonic()))
-
-
-async def _eagerly(
-    probe: probes.Probe,
-    ask: Callable[[probes.Probe], Awaitable[str]],
-    clock: clocks.Clock,
-    tally: probes.Tally,
-    begun_s: float,
-    eager_s: float,
-) -> bool | None:
-    """Look for a first success until the probe's next regular moment, ever more seldom.
-
-    Differs: kubelets only ask in the probe's rhythm; failures here are neither counted nor told.
-    """
-    while "exec" not in probe.handler:
-        left_s = begun_s + probe.period_s - clock.monotonic()
-        if eager_s >= left_s:
-            break
-        await clock.sleep(eager_s)
-        eager_s *= EAGER_FACTOR
-        if not await ask(probe):
-            return tally.add(True)
-    return tally.verdict
+        if not why or asked_s >= due_s:
+            if why:
+                unhealthy(probe, why)
+            before = tally.verdict
+            verdict = tally.add(not why)
+            if verdict is not None and verdict != before:
+                decided(probe, verdict)
+                if probe.kind == "startup" or (probe.kind == "liveness" and not verdict):
+                    return
+            is_eager = is_eager and bool(why)
+            due_s = asked_s + probe.period_s
+        pause_s = due_s - clock.monotonic()
+        if is_eager:
+            pause_s = min(pause_s, eager_s)
+            eager_s *= EAGER_FACTOR
+        await clock.sleep(max(0.0, pause_s))
 
 
 def port_of(mapping: Mapping[int, int], container: objects.Object, port: int | str | None) -> int:
