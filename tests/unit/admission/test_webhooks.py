@@ -32,6 +32,8 @@ class World:
         request = call.review["request"]
         self.asked.append((call.target.url.rpartition("/")[2], request))
         response = self.hooks[call.target.url.rpartition("/")[2]](request)
+        if isinstance(response, calls.Answer):
+            return response
         if isinstance(response, str):
             return calls.Answer(failure=response)
         response = {"uid": request["uid"], "allowed": True} | response
@@ -330,6 +332,14 @@ async def test_a_webhook_that_is_not_reached_refuses_unless_failures_are_ignored
     assert error.causes == [{"message": text}]
     world.hooks["w"] = allow
     assert await world.create()
+
+
+async def test_a_webhook_that_cannot_even_be_called_says_so(world):
+    world.validating("w")
+    world.hooks["w"] = lambda request: calls.Answer(failure="no CA", unsent=True)
+    assert (await world.refused()).message.endswith(
+        'failed calling webhook "w.example.com": could not get REST client: no CA'
+    )
 
 
 async def test_all_who_may_refuse_are_asked_at_once_and_the_first_counts(world):

@@ -118,6 +118,26 @@ async def test_a_webhook_of_an_unknown_authority_is_not_believed(authority, call
     )
 
 
+@pytest.mark.parametrize(
+    ("ca", "why"),
+    [
+        ("nonsense", "unable to parse bytes as PEM block"),
+        (
+            "-----BEGIN KEY-----\nAAAA\n-----END KEY-----\n",
+            "no valid certificate authority data seen",
+        ),
+        (
+            "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+            "failed to parse certificate: x509: malformed certificate",
+        ),
+    ],
+)
+async def test_a_ca_that_is_none_keeps_the_call_from_being_made(caller, ca, why):
+    (answer,) = await caller([call_of("https://127.0.0.1:1/", ca)])
+    assert answer.failure == f"unable to load root certificates: {why}"
+    assert answer.unsent
+
+
 async def test_a_certificate_for_somebody_else_is_not_believed(authority, caller):
     async with webhook(authority, hosts=["other.example.com"]) as address:
         text = await failure(caller, call_of(f"https://{address}/", authority.pem.decode()))

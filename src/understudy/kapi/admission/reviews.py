@@ -55,7 +55,8 @@ def verdict(call: calls.Call, answer: calls.Answer, *, mutating: bool) -> Verdic
         UnusableError: There is none, or it is no AdmissionReview that fits the question.
     """
     if answer.failure:
-        raise UnusableError(f"failed to call webhook: {answer.failure}")
+        what = "could not get REST client" if answer.unsent else "failed to call webhook"
+        raise UnusableError(f"{what}: {answer.failure}")
     try:
         response = _response(call, answer.value)
         return _verdict(response, mutating=mutating)

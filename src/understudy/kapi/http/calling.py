@@ -84,11 +84,15 @@ class Caller:
     async def _answer(self, call: calls.Call) -> calls.Answer:
         url = f"{call.target.url}?timeout={call.timeout_s}s"
         try:
-            return calls.Answer(value=await self._post(call, url))
+            context = self._context(call.target.ca)
+        except ValueError as error:
+            return calls.Answer(failure=str(error), unsent=True)
+        try:
+            return calls.Answer(value=await self._post(call, url, context))
         except _UnansweredError as error:
             return calls.Answer(failure=str(error))
 
-    async def _post(self, call: calls.Call, url: str) -> objects.Json:
+    async def _post(self, call: calls.Call, url: str, context: ssl.SSLContext) -> objects.Json:
         import aiohttp  # noqa: PLC0415 (most servers call no webhook, and it takes long to load)
 
         target = call.target
@@ -111,7 +115,7 @@ class Caller:
                     "Accept": "application/json, */*",
                     "User-Agent": _AGENT,
                 },
-                ssl=self._context(target.ca),
+                ssl=context,
                 server_hostname=host.rpartition(":")[0] if target.address else None,
                 timeout=aiohttp.ClientTimeout(total=call.timeout_s),
                 allow_redirects=False,
@@ -143,7 +147,20 @@ async def _body(answer: aiohttp.ClientResponse) -> bytes:
 
 
 def _context(ca: str) -> ssl.SSLContext:
-    context = ssl.create_default_context(cadata=ca or None)
+    """Return what trusts a CA, or whom the system trusts.
+
+    Raises:
+        ValueError: The CA is none; the text is client-go's.
+    """
+    try:
+        context = ssl.create_default_context(cadata=ca or None)
+    except (ssl.SSLError, ValueError):
+        why = "no valid certificate authority data seen"
+        if "-----BEGIN " not in ca:
+            why = "unable to parse bytes as PEM block"
+        elif "-----BEGIN CERTIFICATE-----" in ca:
+            why = "failed to parse certificate: x509: malformed certificate"
+        raise ValueError(f"unable to load root certificates: {why}") from None
     context.set_alpn_protocols(["http/1.1"])
     return context
 

@@ -55,10 +55,11 @@ class Call:
 
 
 class Answer(NamedTuple):
-    """What came back: a JSON value, or (`failure`) why none did."""
+    """What came back: a JSON value, or (`failure`) why none did; `unsent`: nothing was tried."""
 
     value: objects.Json = None
     failure: str = ""
+    unsent: bool = False
 
 
 class WaitingError(Exception):
