@@ -160,13 +160,17 @@ class Cluster:
 
     # ------------------------------------------------------------------ writes
 
-    def create(self, ref: str, obj: objects.Object) -> objects.Object:
+    # `quiet` writers do not want the answer: it is not parsed, and an empty object is returned.
+
+    def create(self, ref: str, obj: objects.Object, *, quiet: bool = False) -> objects.Object:
         """Create an object in the namespace it names and return it."""
         namespace = objects.namespace_of(obj)
         written = self.view.create(ref, _lent(obj), namespace, options=self._options, owned=True)
-        return self._note("create", ref, namespace, objects.name_of(obj), "", written)
+        return self._note("create", ref, namespace, objects.name_of(obj), "", written, quiet=quiet)
 
-    def update(self, ref: str, obj: objects.Object, subresource: str = "") -> objects.Object:
+    def update(
+        self, ref: str, obj: objects.Object, subresource: str = "", *, quiet: bool = False
+    ) -> objects.Object:
         """Replace an object (409 if it carries an old resourceVersion) and return it."""
         namespace, name = objects.namespace_of(obj), objects.name_of(obj)
         written = self.view.update(
@@ -178,11 +182,13 @@ class Cluster:
             options=self._options,
             owned=True,
         )
-        return self._note("update", ref, namespace, name, subresource, written)
+        return self._note("update", ref, namespace, name, subresource, written, quiet=quiet)
 
-    def update_status(self, ref: str, obj: objects.Object) -> objects.Object:
+    def update_status(
+        self, ref: str, obj: objects.Object, *, quiet: bool = False
+    ) -> objects.Object:
         """Replace an object's status."""
-        return self.update(ref, obj, "status")
+        return self.update(ref, obj, "status", quiet=quiet)
 
     def patch(
         self,
@@ -193,6 +199,7 @@ class Cluster:
         *,
         subresource: str = "",
         patch_type: str = STRATEGIC,
+        quiet: bool = False,
     ) -> objects.Object:
         """Patch an object, by strategic merge unless said otherwise, and return it."""
         written = self.view.patch(
@@ -204,7 +211,7 @@ class Cluster:
             subresource=subresource,
             options=self._options,
         )
-        return self._note("patch", ref, namespace, name, subresource, written)
+        return self._note("patch", ref, namespace, name, subresource, written, quiet=quiet)
 
     def delete(
         self,
@@ -253,8 +260,10 @@ class Cluster:
         name: str,
         subresource: str,
         written: results.Written | None,
+        *,
+        quiet: bool = False,
     ) -> objects.Object:
-        obj: objects.Object = written.object() if written is not None else {}
+        obj: objects.Object = written.object() if written is not None and not quiet else {}
         revision = 0
         if written is not None and written.entry is not None:
             revision, name = written.entry.revision, written.entry.name

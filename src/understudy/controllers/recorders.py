@@ -155,7 +155,7 @@ class Recorder:
         }
         self._seen[key] = _Seen(name, 1)
         _trim(self._seen)
-        self._cluster.create("events", event)
+        self._cluster.create("events", event, quiet=True)
 
 
 class SeriesRecorder:
@@ -230,7 +230,7 @@ class SeriesRecorder:
         }
         if related is not None:
             event["related"] = related
-        self._cluster.create("events.events.k8s.io", event)
+        self._cluster.create("events.events.k8s.io", event, quiet=True)
         return name
 
 

@@ -67,6 +67,7 @@ class Reporter:
         self.cluster.patch(
             "pods", objects.namespace_of(pod), objects.name_of(pod),
             {"metadata": {"uid": objects.uid_of(pod)}, "status": status}, subresource="status",
+            quiet=True,
         )  # fmt: skip
 
     def state_of(self, pod: objects.Object) -> objects.Object:

@@ -82,9 +82,9 @@ class Endpoints:
         else:
             wanted.pop("subsets", None)
         if present is None:
-            self.cluster.create("endpoints", wanted)
+            self.cluster.create("endpoints", wanted, quiet=True)
         else:
-            self.cluster.update("endpoints", wanted)
+            self.cluster.update("endpoints", wanted, quiet=True)
 
 
 def _subsets(service: objects.Object, found: list[objects.Object]) -> list[objects.Object]:

@@ -156,9 +156,9 @@ class Slices:
         one["endpoints"] = endpoints or None
         one["ports"] = [_port(port) for port in ports] or None
         if present is None:
-            self.cluster.create(REF, one)
+            self.cluster.create(REF, one, quiet=True)
         else:
-            self.cluster.update(REF, one)
+            self.cluster.update(REF, one, quiet=True)
 
 
 Ports = tuple[tuple[str, str, int, str], ...]

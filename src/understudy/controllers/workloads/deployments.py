@@ -473,7 +473,7 @@ class Sync:
     def _write_status(self) -> None:
         # The Deployment in hand keeps its old resourceVersion: a second write in the same
         # reconcile meets 409 and is done by the next one, from a fresh read.
-        self.cluster.update_status(REF, self.deployment)
+        self.cluster.update_status(REF, self.deployment, quiet=True)
 
 
 def _own(one: objects.Object) -> objects.Object:

@@ -193,7 +193,7 @@ class ReplicaSets:
         status["observedGeneration"] = objects.metadata(owner).get("generation", 0)
         if status != old:
             owner["status"] = status
-            self.cluster.update_status(self.variant.ref, owner)
+            self.cluster.update_status(self.variant.ref, owner, quiet=True)
 
     def _next_check(self, owner: objects.Object, active: list[objects.Object]) -> float | None:
         min_ready_s = int(owner["spec"].get("minReadySeconds") or 0)
