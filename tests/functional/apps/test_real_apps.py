@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 from collections import Counter
 
 from live_world import until
@@ -67,6 +68,49 @@ async def test_an_update_under_load_fails_no_request(tmp_path):
             await until(lambda: len(real.pods()) == 1)
             stopping.set()
         assert set(seen) == {(200, "one, world!"), (200, "two, world!")}
+
+
+SLOW = """
+import os, time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+class Slow(BaseHTTPRequestHandler):
+    def do_GET(self):
+        if self.path == "/slow":
+            time.sleep(1.5)
+        body = b'{"version": "%s"}' % os.environ["VERSION"].encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Slow).serve_forever()
+"""
+"""Ends at once when it is told to, in the middle of an answer."""
+
+
+async def test_a_process_is_told_to_end_only_after_its_last_answer(tmp_path):
+    async with running(tmp_path) as real:
+        app_id = records.Identifier(project="default", domain="development", name="slow")
+
+        async def deploy(version):
+            container = records.Container(
+                image="none",
+                command=(sys.executable, "-c", SLOW),
+                env=(records.EnvVar(key="VERSION", value=version),),
+            )
+            app = records.App(
+                metadata=records.Meta(id=app_id), spec=records.Spec(container=container)
+            )
+            await real.apps.deploy(app)
+            await real.active(app)
+
+        await deploy("one")
+        asking = asyncio.ensure_future(real.ask("slow", "/slow"))
+        await asyncio.sleep(0.1)
+        await deploy("two")
+        assert await real.ask("slow") == (200, {"version": "two"})
+        (old,) = [pod for pod in real.pods() if "-00001-" in pod["metadata"]["name"]]
+        real.server.base.delete("pods", old["metadata"]["name"], "default")
+        assert await asking == (200, {"version": "one"})
 
 
 async def test_an_idle_app_ends_and_the_next_request_starts_it(tmp_path):
