@@ -186,6 +186,20 @@ async def test_a_deleted_revision_lets_nobody_wait(world):
     assert (answer.status, answer.text) == (503, "revision app-1 of app is no more\n")
 
 
+async def test_a_deleted_revision_ends_what_it_has(world):
+    slow = Slow()
+    name = await world.app(slow)
+    asking = asyncio.ensure_future(world.get())
+    await until(lambda: slow.now)
+    world.view.delete("revisions.serving.knative.dev", "app-1", "default")
+    draining = asyncio.ensure_future(world.drained(world.find_pod(name)))
+    await asyncio.sleep(0.05)
+    assert not draining.done()
+    slow.go.set()
+    assert (await asking).text == "done"
+    await draining
+
+
 async def test_pods_of_a_revisions_namesake_get_nothing(world):
     await world.app(says("old"))
     world.view.delete("revisions.serving.knative.dev", "app-1", "default")

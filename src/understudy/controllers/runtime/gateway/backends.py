@@ -121,7 +121,7 @@ class Backend:
         self.meter = meters.Meter()
         self.is_gone = False
         self._endpoints: dict[str, Endpoint] = {}
-        self._leaving: dict[str, Endpoint] = {}
+        self._leaving: dict[Endpoint, None] = {}
         self._line: deque[asyncio.Future[Endpoint]] = deque()
         self._line_max = line_max
         self._tell = tell
@@ -142,19 +142,18 @@ class Backend:
         self._endpoints[pod] = Endpoint(pod, address)
         self._serve_line()
 
-    def drop(self, pod: str) -> Endpoint | None:
-        """Give a pod no further request; return it, None if it took none."""
+    def drop(self, pod: str) -> None:
+        """Give a pod no further request."""
         endpoint = self._endpoints.pop(pod, None)
         if endpoint is not None:
             endpoint.closed = True
             if endpoint.taken:
-                self._leaving[pod] = endpoint
-        return endpoint
+                self._leaving[endpoint] = None
 
     async def drained(self, pod: str) -> None:
         """Give a pod no further request, and wait until it has answered those it has."""
-        endpoint = self._leaving.get(pod) or self.drop(pod)
-        if endpoint is not None:
+        self.drop(pod)
+        for endpoint in [one for one in self._leaving if one.pod == pod]:
             await endpoint.wait_empty()
 
     def eject(self, endpoint: Endpoint, seconds: float) -> None:
@@ -218,9 +217,14 @@ class Backend:
         """Give a place back."""
         endpoint.left()
         if endpoint.closed and not endpoint.taken:
-            self._leaving.pop(endpoint.pod, None)
+            self._leaving.pop(endpoint, None)
         if self._line:
             self._serve_line()
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether a pod that gets nothing new still has requests."""
+        return bool(self._leaving)
 
     @property
     def waiting(self) -> int:

@@ -143,10 +143,8 @@ class Gateway:
     async def drained(self, pod: objects.Object) -> None:
         """Give a pod no further request, and wait until it has answered those it has."""
         revision = objects.labels_of(pod).get(keys.REVISION)
-        namespace, name = objects.namespace_of(pod), objects.name_of(pod)
-        backend = self._table.backend(namespace, revision) if self._table and revision else None
-        if backend is not None:
-            await backend.drained(name)
+        if self._table is not None and revision:
+            await self._table.drained(objects.namespace_of(pod), revision, objects.name_of(pod))
 
     def statistics(self) -> Statistics:
         """Return what it has done and is doing."""

@@ -102,6 +102,7 @@ class Table:
         self.public = Hosts()
         self.local = Hosts()
         self._backends: dict[tuple[str, str], backends.Backend] = {}
+        self._retired: list[backends.Backend] = []
         self._line_max = line_max
         self._class = ingress_class
         self._unsubscribe: list[Callable[[], None]] = []
@@ -131,6 +132,14 @@ class Table:
         """Return what stands for a Revision, None if there is no such Revision."""
         return self._backends.get((namespace, revision))
 
+    async def drained(self, namespace: str, revision: str, pod: str) -> None:
+        """Give a pod no further request, and wait until it has answered those it has."""
+        key = (namespace, revision)
+        present = self._backends.get(key)
+        for backend in (*self._retired, *((present,) if present is not None else ())):
+            if (backend.namespace, backend.name) == key:
+                await backend.drained(pod)
+
     @property
     def waiting(self) -> int:
         """How many requests wait for a replica."""
@@ -148,6 +157,7 @@ class Table:
         if known is not None and (gone or known.facts.uid != entry.uid):
             del self._backends[key]
             known.retire()
+            self._retired = [one for one in (*self._retired, known) if one.is_leaving]
             known = None
         if gone:
             return
