@@ -327,3 +327,46 @@ def test_the_status_of_a_service_cidr_is_what_was_sent(bench):
     made = bench.made(ref, {"spec": {"cidrs": ["10.9.0.0/24"]}, "status": ready})
     assert made["status"] == ready
     assert bench.view.update(ref, {**made, "status": None}).object()["status"] == {}
+
+
+OLD_LABEL = {"beta.kubernetes.io/os": "linux"}
+SLICE = {
+    "driver": "gpu.example.com",
+    "nodeName": "n",
+    "pool": {"name": "p", "generation": 1, "resourceSliceCount": 1},
+}
+
+
+@pytest.mark.parametrize(
+    ("ref", "body", "warning"),
+    [
+        (
+            "csistoragecapacities.storage.k8s.io",
+            {"storageClassName": "a", "nodeTopology": {"matchLabels": OLD_LABEL}},
+            'nodeTopology.matchLabels.beta.kubernetes.io/os: deprecated since v1.14; use "kubernetes',
+        ),
+        (
+            "runtimeclasses.node.k8s.io",
+            {"handler": "h", "scheduling": {"nodeSelector": OLD_LABEL}},
+            'scheduling.nodeSelector: deprecated since v1.14; use "kubernetes.io/os" instead',
+        ),
+        (
+            "resourceslices.resource.k8s.io",
+            {"spec": SLICE | {"driver": "GPU.example.com"}},
+            'spec.driver: driver names should be lowercase; "GPU.example.com" contains uppercase',
+        ),
+    ],
+    ids=["capacity", "runtime-class", "slice"],
+)
+def test_what_is_outdated_is_warned_of(bench, ref, body, warning):
+    (told,) = bench.create(ref, body).warnings
+    assert told.startswith(warning)
+
+
+def test_a_taint_of_a_device_is_stamped_once(bench):
+    ref = "resourceslices.resource.k8s.io"
+    taint = {"key": "broken", "effect": "NoSchedule"}
+    made = bench.made(ref, {"spec": SLICE | {"devices": [{"name": "d", "taints": [taint]}]}})
+    stamped = made["spec"]["devices"][0]["taints"][0]
+    assert stamped["timeAdded"].endswith("Z")
+    assert bench.view.update(ref, made).object()["spec"] == made["spec"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ClassVar
 
+from understudy.aio import clocks
 from understudy.kapi.resources import strategies
 from understudy.kapi.resources.kinds import gotypes, requirements, rules, scheduling, sources
 from understudy.kube import causes, names, objects, statuses
@@ -101,12 +102,39 @@ class DeviceClass(rules.Kind):
         return self.validate_create(obj, context)
 
 
+def _stamp_taints(resource_slice: objects.Object, context: strategies.WriteContext) -> None:
+    """Say of taints that do not when they were added."""
+    for device in (resource_slice.get("spec") or {}).get("devices") or ():
+        for taint in device.get("taints") or ():
+            if taint.get("timeAdded") is None:
+                taint["timeAdded"] = clocks.rfc3339(context.now)
+
+
 class ResourceSlice(rules.Kind):
     """A ResourceSlice."""
 
     returns_object_on_delete: ClassVar[bool] = True
     has_generation: ClassVar[bool] = True
     selectable: ClassVar[tuple[str, ...]] = ("spec.nodeName", "spec.driver")
+
+    def prepare_create(self, obj: objects.Object, context: strategies.WriteContext) -> None:
+        super().prepare_create(obj, context)
+        _stamp_taints(obj, context)
+
+    def prepare_update(
+        self, obj: objects.Object, old: objects.Object, context: strategies.WriteContext
+    ) -> None:
+        super().prepare_update(obj, old, context)
+        _stamp_taints(obj, context)
+
+    def warnings(self, obj: objects.Object, old: objects.Object | None) -> list[str]:
+        driver = str((obj.get("spec") or {}).get("driver") or "")
+        if driver == driver.lower():
+            return []
+        return [
+            "spec.driver: driver names should be lowercase; "
+            f"{causes.quoted(driver)} contains uppercase characters"
+        ]
 
     def selectable_fields(self, obj: objects.Object) -> dict[str, str]:
         spec = obj.get("spec") or {}

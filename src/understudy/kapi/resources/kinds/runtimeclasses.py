@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from understudy.kapi.resources import strategies
-from understudy.kapi.resources.kinds import gotypes, requirements, rules, scheduling
+from understudy.kapi.resources.kinds import gotypes, podwarnings, requirements, rules, scheduling
 from understudy.kube import causes, names, objects, statuses
 
 
@@ -36,6 +36,14 @@ class RuntimeClass(rules.Kind):
                 shown = gotypes.internal(toleration, "Toleration")
                 out.append(causes.duplicate(f"scheduling.tolerations[{index}]", shown))
         return out
+
+    def warnings(self, obj: objects.Object, old: objects.Object | None) -> list[str]:
+        selector = (obj.get("scheduling") or {}).get("nodeSelector") or {}
+        return [
+            f"scheduling.nodeSelector: {podwarnings.NODE_LABELS[key]}"
+            for key in sorted(selector)
+            if key in podwarnings.NODE_LABELS
+        ]
 
     def validate_update(
         self, obj: objects.Object, old: objects.Object, context: strategies.WriteContext

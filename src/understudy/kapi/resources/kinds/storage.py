@@ -317,6 +317,14 @@ class CSIStorageCapacity(rules.Kind):
         # As in Kubernetes, a new one is looked at twice.
         return self._complaints(obj) * 2
 
+    def warnings(self, obj: objects.Object, old: objects.Object | None) -> list[str]:
+        topology = obj.get("nodeTopology") or {}
+        return podwarnings.of_node_term(topology, "nodeTopology") + [
+            f"nodeTopology.matchLabels.{key}: {podwarnings.NODE_LABELS[key]}"
+            for key in sorted(topology.get("matchLabels") or {})
+            if key in podwarnings.NODE_LABELS
+        ]
+
     @staticmethod
     def _complaints(obj: objects.Object) -> list[statuses.Cause]:
         out = selectors.validate_label_selector(obj.get("nodeTopology"), "nodeTopology")
