@@ -249,6 +249,40 @@ async def test_large_messages_wait_for_room(net):
     assert mock.on_export.calls == 8
 
 
+async def test_no_more_is_begun_than_there_is_room_for_answers(net):
+    limits = {"message_bytes_max": 400_000, "parcels_bytes_max": 400_000}
+    far = await net.bus(limits=serving.Limits(running_max=2), **limits)
+    hoarding, near = await net.bus(**limits), await net.bus(**limits)
+    mock = mocks.MockPlatform()
+    mock.on_export.answer = "x" * 300_000
+    await far.subscribe("a", mock)
+    hoarding._inbox.take = lambda *_: None  # Its answer stays where it is.
+    calls = [asyncio.create_task((await hoarding.connect("a")).export())]
+    await net.until(lambda: far._outbox.size_of(next(iter(hoarding._calls), "") + ".response"))
+    calls += [asyncio.create_task((await near.connect("a")).export()) for _ in range(5)]
+    await net.until(lambda: mock.on_export.calls == 3)
+    await asyncio.sleep(0.1)
+    assert mock.on_export.calls == 3, "two wait for room, the others for their turn"
+    calls[0].cancel()
+    answers = await asyncio.gather(*calls, return_exceptions=True)
+    assert [len(one) for one in answers[1:]] == [300_000] * 5
+
+
+async def test_a_bus_that_is_closed_ends_its_calls(net):
+    near, far = await net.bus(), await net.bus()
+    hanging = mocks.MockPlatform()
+    hanging.on_sync.delay_s = -1
+    await far.subscribe("a", hanging)
+    platform = await near.connect("a")
+    call = asyncio.create_task(platform.sync(records.SyncDef()))
+    await net.until(lambda: hanging.on_sync.calls)
+    await near.close()
+    with pytest.raises(errors.UnavailableError, match="the bus was closed"):
+        await call
+    with pytest.raises(errors.UnavailableError, match="the bus was closed"):
+        await platform.ping()
+
+
 async def test_more_calls_than_an_agent_takes_on_wait_or_are_refused(net):
     near = await net.bus()
     far = await net.bus(limits=serving.Limits(running_max=1, waiting_max=1))

@@ -97,6 +97,20 @@ async def test_some_wait_and_more_are_refused_and_may_be_tried_again(desk, platf
     assert platform.runs == ["1", "2", "3"]
 
 
+async def test_what_waits_is_bounded_in_bytes_too(platform, clock):
+    owned = tasks.TaskSet(routing.failed)
+    limits = serving.Limits(running_max=1, given_bytes_max=100)
+    desk = serving.Desk(platform.carry, tasks=owned, clock=clock, limits=limits)
+    large = replace(REQUEST, arguments={"text": "x" * 200})
+    one = desk.submit(large)
+    refused = await desk.submit(replace(large, id="2"))
+    assert isinstance(refused.error, errors.UnavailableError)
+    platform.go.set()
+    await one
+    assert (await desk.submit(replace(large, id="2"))).result == "done"
+    await owned.stop()
+
+
 async def test_a_cancelled_request_is_stopped_and_makes_room(desk, platform):
     one = desk.submit(REQUEST)
     two = desk.submit(replace(REQUEST, id="2"))

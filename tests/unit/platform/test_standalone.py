@@ -5,9 +5,9 @@ import asyncio
 import prometheus_client
 import pytest
 
-from understudy.aio import clocks
+from understudy.aio import clocks, ids
 from understudy.platform import errors, instrument, protocol, records
-from understudy.platform.bus import protocol as buses, serving, standalone
+from understudy.platform.bus import protocol as buses, routing, serving, standalone, wire
 from understudy.testing import mocks
 
 
@@ -133,6 +133,18 @@ async def test_another_agent_gets_nothing_of_what_was_under_way(bus):
     with pytest.raises(errors.KickedError):
         await call
     assert other.on_version.calls == 0
+
+
+async def test_an_agent_whose_connection_stays_is_not_waited_for(bus, monkeypatch):
+    monkeypatch.setattr(routing, "BREAK_S", 0.01)
+
+    async def carry(request):
+        raise errors.UnavailableError("it is busy")
+
+    busy = wire.CarriedPlatform(carry, name="instance a", ids=ids.SeededIds(), agent="5f1c")
+    await bus.subscribe("a", busy)
+    with pytest.raises(errors.UnavailableError, match="it is busy"):
+        await (await bus.connect("a")).ping()
 
 
 class Agent:

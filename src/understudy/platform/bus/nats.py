@@ -124,6 +124,9 @@ class NatsMessageBus(routing.RoutedBus):
         self._connections: dict[str, seats.Seat] = {}
         self._ways: dict[str, _Elsewhere] = {}
         self._calls: dict[str, _Call] = {}
+        # By id, until when requests from elsewhere that are being carried out here may take.
+        self._from_elsewhere: dict[str, float] = {}
+        self._is_closed = False
         self._places = asyncio.Semaphore(self._settings.calls_max)
         self._tasks = task_sets.TaskSet(routing.failed)
         self._prefix = self._settings.prefix
@@ -151,6 +154,9 @@ class NatsMessageBus(routing.RoutedBus):
         self._tasks.start("heartbeats", self._beat())
 
     async def close(self) -> None:
+        self._is_closed = True
+        for call in self._calls.values():
+            call.end(wire.Response(id=call.request.id, error=_closed()))
         for seat in list(self._connections.values()):
             seat.close()
         await self._tasks.stop()
@@ -173,6 +179,7 @@ class NatsMessageBus(routing.RoutedBus):
             platform,
             self._roll.next_epoch(instance),
             left=functools.partial(self._left, connection),
+            done=self._put_aside,
             tasks=self._tasks,
             clock=self._clock,
             limits=self._settings.limits,
@@ -214,6 +221,7 @@ class NatsMessageBus(routing.RoutedBus):
 
     def _announce_all(self) -> None:
         for connection, seat in self._seats.values():
+            seat.desk.forget_expired()
             said = self._announcement(connection, seat)
             self._roll.hear(said)
             self._publish_announcement(said)
@@ -265,7 +273,9 @@ class NatsMessageBus(routing.RoutedBus):
 
     async def _find(self, instance: str) -> routing.Route:
         patient_until_s = self._clock.monotonic() + self._settings.patience_s
-        while (found := self._present(instance)) is None:
+        while (found := self._present(instance)) is None or self._is_closed:
+            if self._is_closed:
+                raise _closed()
             is_up = self._connection.up_since_s is not None
             patient_s = patient_until_s - self._clock.monotonic()
             left_s = self._roll_call_left_s(instance) if is_up else patient_s
@@ -384,36 +394,67 @@ class NatsMessageBus(routing.RoutedBus):
 
     def _begin(self, letter: letters.Letter, seat: seats.Seat, request: wire.Request) -> None:
         left_s = min(request.deadline_s, letter.until_s - self._clock.monotonic())
+        self._from_elsewhere[letter.id] = letter.until_s
         answer = seat.desk.submit(replace(request, deadline_s=left_s))
-        answer.add_done_callback(
-            lambda future: self._respond(letter, seat.checked(future.result()))
-        )
+        answer.add_done_callback(functools.partial(self._answered, letter, seat))
+
+    def _answered(
+        self, letter: letters.Letter, seat: seats.Seat, answer: asyncio.Future[wire.Response]
+    ) -> None:
+        self._from_elsewhere.pop(letter.id, None)
+        self._respond(letter, seat.checked(answer.result()))
+
+    async def _put_aside(self, request: wire.Request, response: wire.Response) -> None:
+        """Keep an answer to elsewhere that is too large for a letter, when there is room.
+
+        While there is none the request is under way still, so that no more are begun than an agent
+        takes on, and no more of their answers wait.
+        """
+        until_s = self._from_elsewhere.get(request.id)
+        # As JSON in ASCII a character has twelve bytes at most.
+        if until_s is not None and 12 * wire.weight(response) > self._connection.piece_bytes:
+            await self._put(response, until_s)
+
+    async def _put(self, response: wire.Response, until_s: float) -> None:
+        body = self._encoded(response)
+        if len(body) > self._connection.piece_bytes:
+            parcel = f"{response.id}.response"
+            await self._outbox.put(parcel, body)
+            left_s = until_s - self._clock.monotonic()
+            asyncio.get_running_loop().call_later(left_s, self._outbox.drop, parcel)
 
     def _respond(self, letter: letters.Letter, response: wire.Response) -> None:
-        body = wire.encode(response)
-        if len(body) > self._settings.message_bytes_max:
-            error = self._too_large("the answer", len(body))
-            body = wire.encode(wire.Response(id=response.id, error=error))
         back = letters.Letter(sender=self._name, id=letter.id)
+        parcel = f"{letter.id}.response"
+        size = self._outbox.size_of(parcel)
+        if size:
+            self._post(letter.sender, replace(back, parcel=parcel, size=size))
+            return
+        body = self._encoded(response)
         if len(body) <= self._connection.piece_bytes:
             self._post(letter.sender, back, body)
         else:
-            self._tasks.start(f"response {letter.id}", self._respond_in_pieces(letter, body))
+            # It was not put aside: NATS took more in one piece when it was made.
+            self._tasks.start(f"response {letter.id}", self._respond_late(letter, response))
 
-    async def _respond_in_pieces(self, letter: letters.Letter, body: bytes) -> None:
-        parcel = f"{letter.id}.response"
-        left_s = letter.until_s - self._clock.monotonic()
+    async def _respond_late(self, letter: letters.Letter, response: wire.Response) -> None:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(left_s):
-                await self._outbox.put(parcel, body)
-            asyncio.get_running_loop().call_later(left_s, self._outbox.drop, parcel)
-            offer = letters.Letter(sender=self._name, id=letter.id, parcel=parcel, size=len(body))
-            self._post(letter.sender, offer)
+            async with asyncio.timeout(letter.until_s - self._clock.monotonic()):
+                await self._put(response, letter.until_s)
+            self._respond(letter, response)
 
     async def _fetch(self, letter: letters.Letter) -> bytes:
         if letter.size > self._settings.message_bytes_max:
             raise self._too_large("a message", letter.size)
         return await self._inbox.fetch(self._name, letter, self._connection.piece_bytes)
+
+    def _encoded(self, response: wire.Response) -> bytes:
+        """Encode a response; one that is too large is an error instead."""
+        body = wire.encode(response)
+        if len(body) <= self._settings.message_bytes_max:
+            return body
+        error = self._too_large("the answer", len(body))
+        return wire.encode(wire.Response(id=response.id, error=error))
 
     def _too_large(self, what: str, size: int) -> errors.TooLargeError:
         most = self._settings.message_bytes_max
@@ -538,3 +579,7 @@ class NatsMessageBus(routing.RoutedBus):
             message = wire.Response(id=letter.id, error=error)
         if isinstance(message, wire.Response):
             call.end(message)
+
+
+def _closed() -> errors.UnavailableError:
+    return errors.UnavailableError("the bus was closed")

@@ -70,6 +70,10 @@ class Outbox:
         await self._room.take(len(body))
         self._parcels[name] = body
 
+    def size_of(self, name: str) -> int:
+        """Return how long a parcel is, 0 where it is not kept."""
+        return len(self._parcels.get(name, b""))
+
     def drop(self, name: str) -> None:
         """Keep a parcel no longer; harmless when repeated."""
         body = self._parcels.pop(name, None)

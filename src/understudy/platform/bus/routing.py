@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import abc
 import asyncio
+import contextlib
 import functools
 import logging
 from collections.abc import Collection, Mapping
@@ -22,6 +23,8 @@ from understudy.platform.bus import protocol as buses, seats, wire
 _log = logging.getLogger(__name__)
 RETURN_S = 30.0
 """How long a request whose connection broke waits for its agent to come back, in seconds."""
+BREAK_S = 1.0
+"""How long a connection on which a request was lost may go on before it counts as whole."""
 KICKS, KICKS_S = 3, 60.0
 """So many connections of an instance replaced by another agent's within so many seconds: they have
 one identity, and each takes the other's place for ever."""
@@ -181,10 +184,13 @@ class RoutedBus(abc.ABC):
         """
         if not broken.agent:
             return None
-        try:
-            async with asyncio.timeout(self._return_s):
-                while (found := self._present(instance)) is None or found is broken:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(BREAK_S):
+                while self._present(instance) is broken:
                     await self._changed.wait()
-        except TimeoutError:
-            return None
-        return found if found.agent == broken.agent else None
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._return_s):
+                while (found := self._present(instance)) is None:
+                    await self._changed.wait()
+                return found if found.agent == broken.agent and found is not broken else None
+        return None

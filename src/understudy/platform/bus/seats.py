@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import functools
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from understudy.aio import clocks, tasks as task_sets
 from understudy.platform import errors, protocol
@@ -16,6 +15,7 @@ class Seat:
 
     Args:
         left: Takes the seat off the bus, before anybody hears that it ended.
+        done: Gets each response before it is handed out; while it does, the request is under way.
     """
 
     def __init__(
@@ -25,6 +25,7 @@ class Seat:
         epoch: int,
         *,
         left: Callable[[Seat, errors.PlatformError | None], None],
+        done: Callable[[wire.Request, wire.Response], Awaitable[None]] | None = None,
         tasks: task_sets.TaskSet,
         clock: clocks.Clock,
         limits: serving.Limits | None = None,
@@ -38,8 +39,9 @@ class Seat:
             asyncio.get_running_loop().create_future()
         )
         self._ended = False
-        perform = functools.partial(wire.perform, platform)
-        self.desk = serving.Desk(perform, tasks=tasks, clock=clock, limits=limits)
+        self._platform = platform
+        self._hand_over = done
+        self.desk = serving.Desk(self._perform, tasks=tasks, clock=clock, limits=limits)
 
     @property
     def epoch(self) -> int:
@@ -65,6 +67,12 @@ class Seat:
         self.desk.end(reason or errors.UnavailableError(gone))
         if not self._done.done():
             self._done.set_result(reason)
+
+    async def _perform(self, request: wire.Request) -> wire.Response:
+        response = await wire.perform(self._platform, request)
+        if self._hand_over is not None:
+            await self._hand_over(request, response)
+        return response
 
     async def carry(self, request: wire.Request) -> wire.Response:
         """Have a request carried out by the agent; a fatal answer ends the subscription."""

@@ -20,7 +20,6 @@ import heapq
 from dataclasses import dataclass, replace
 
 from understudy.aio import clocks, tasks as task_sets
-from understudy.kube import objects
 from understudy.platform import errors
 from understudy.platform.bus import wire
 
@@ -32,24 +31,27 @@ class Limits:
     Attributes:
         running_max: Requests carried out at a time; more of them wait.
         waiting_max: Requests that wait for a place; more are refused.
+        given_bytes_max: What requests that wait or run were given, in bytes; more are refused.
         kept_bytes_max: Responses that are kept until they are acknowledged, in bytes.
         known_max: Requests remembered until their deadlines; more are refused.
     """
 
     running_max: int = 32
     waiting_max: int = 1000
+    given_bytes_max: int = 512 << 20
     kept_bytes_max: int = 256 << 20
     known_max: int = 250_000
 
 
 @dataclass(slots=True)
 class _Known:
-    """A request that is under way, or whose response is kept, of so many bytes."""
+    """A request that is under way, or whose response is kept; `weight` is that one's in bytes."""
 
     id: str
     method: str
     answer: asyncio.Future[wire.Response]
     expires_s: float
+    given: int
     task: asyncio.Task[None] | None = None
     weight: int = 0
 
@@ -81,6 +83,7 @@ class Desk:
         # When each is to be forgotten; a heap of plain tuples, which cost the collector nothing.
         self._due: list[tuple[float, str]] = []
         self._kept_bytes = 0
+        self._given_bytes = 0
         self._unfinished = 0
         self._ended: errors.PlatformError | None = None
 
@@ -97,20 +100,22 @@ class Desk:
 
     def submit(self, request: wire.Request) -> asyncio.Future[wire.Response]:
         """Have a request carried out, unless it is known; return where its response comes."""
-        self._forget()
+        self.forget_expired()
         found = self.find(request.id)
         if found is not None:
             return found
-        refusal = self._refusal(request)
+        given = wire.weight(request)
+        refusal = self._refusal(request, given)
         if refusal is not None:
             lost = refusal is self._ended
             return _answered(wire.Response(id=request.id, error=refusal, lost=lost))
         answer: asyncio.Future[wire.Response] = asyncio.get_running_loop().create_future()
         expires_s = self._clock.monotonic() + request.deadline_s
-        known = _Known(request.id, request.method, answer, expires_s)
+        known = _Known(request.id, request.method, answer, expires_s, given)
         self._known[request.id] = known
         heapq.heappush(self._due, (expires_s, request.id))
         self._unfinished += 1
+        self._given_bytes += given
         known.task = self._tasks.start(f"request {request.id}", self._run(known, request))
         return answer
 
@@ -152,13 +157,16 @@ class Desk:
         if known.task is not None:
             known.task.cancel()
 
-    def _refusal(self, request: wire.Request) -> errors.PlatformError | None:
+    def _refusal(self, request: wire.Request, given: int) -> errors.PlatformError | None:
         if self._ended is not None:
             return self._ended
         if request.deadline_s <= 0:
             return errors.DeadlineError(f"{request.method} came after its time and was not begun")
         most = self._limits.running_max + self._limits.waiting_max
-        if self._unfinished >= most or len(self._due) >= self._limits.known_max:
+        is_full = self._unfinished >= most or len(self._due) >= self._limits.known_max
+        if is_full or (
+            self._given_bytes and self._given_bytes + given > self._limits.given_bytes_max
+        ):
             return errors.UnavailableError(
                 f"{self._unfinished} calls are under way, and no more can wait",
                 help="Try again later, with fewer calls at a time.",
@@ -183,12 +191,13 @@ class Desk:
         if known.answer.done():
             return
         self._unfinished -= 1
+        self._given_bytes -= known.given
         known.answer.set_result(response)
         if response.lost:
             # What became of it is not known here: if it comes again, it is asked for again.
             del self._known[known.id]
             return
-        known.weight = _weight(response.result) + 1
+        known.weight = wire.weight(response) + 1
         self._kept_bytes += known.weight
         for identity in list(self._known) if self._kept_bytes > self._limits.kept_bytes_max else ():
             if identity != known.id:
@@ -196,7 +205,8 @@ class Desk:
             if self._kept_bytes <= self._limits.kept_bytes_max:
                 break
 
-    def _forget(self) -> None:
+    def forget_expired(self) -> None:
+        """Forget requests whose deadlines are over; done with every new one, too."""
         now = self._clock.monotonic()
         while self._due and self._due[0][0] < now:
             _, identity = heapq.heappop(self._due)
@@ -211,14 +221,3 @@ def _answered(response: wire.Response) -> asyncio.Future[wire.Response]:
     answer: asyncio.Future[wire.Response] = asyncio.get_running_loop().create_future()
     answer.set_result(response)
     return answer
-
-
-def _weight(value: objects.Json) -> int:
-    """Return about how many bytes a JSON value is as text."""
-    if isinstance(value, str):
-        return len(value)
-    if isinstance(value, dict):
-        return sum(len(key) + 4 + _weight(item) for key, item in value.items())
-    if isinstance(value, list):
-        return 2 + sum(_weight(item) + 1 for item in value)
-    return 4

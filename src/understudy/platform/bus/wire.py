@@ -154,6 +154,23 @@ def decode(data: bytes) -> Message:
     return from_json(found)
 
 
+def weight(message: Request | Response) -> int:
+    """Return about how many characters a message has, without encoding it."""
+    if isinstance(message, Request):
+        return _weight(message.arguments)
+    return _weight(message.result if message.error is None else message.error.to_json())
+
+
+def _weight(value: objects.Json) -> int:
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, Mapping):
+        return sum(len(key) + 4 + _weight(item) for key, item in value.items())
+    if isinstance(value, list):
+        return 2 + sum(_weight(item) + 1 for item in value)
+    return 4
+
+
 # ------------------------------------------------------------------------------ the caller's end
 
 
