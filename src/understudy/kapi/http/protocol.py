@@ -274,9 +274,9 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_body", "_body_bytes", "_busy", "_certificate", "_chunked", "_closing", "_frames",
-        "_frames_bytes", "_header_bytes", "_headers", "_held", "_in_request", "_keep_alive",
-        "_limits", "_listener", "_out", "_out_bytes", "_parser", "_paused", "_peer", "_queue",
-        "_refusal", "_stream", "_target", "_transport", "_tunnel", "deadline_s",
+        "_frames_bytes", "_header_bytes", "_headers", "_held", "_in_request", "_is_half_closed",
+        "_keep_alive", "_limits", "_listener", "_out", "_out_bytes", "_parser", "_paused", "_peer",
+        "_queue", "_refusal", "_stream", "_target", "_transport", "_tunnel", "deadline_s",
     )  # fmt: skip
 
     def __init__(self, listener: Listener) -> None:
@@ -300,6 +300,7 @@ class Connection(asyncio.Protocol):
         self._out: list[bytes] = []
         self._out_bytes = 0
         self._in_request = False
+        self._is_half_closed = False
         self._refusal: responses.Response | None = None
         self._target = b""
         self._headers: dict[bytes, bytes] = {}
@@ -381,6 +382,7 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """Keep the transport open while an answer is under way (half-closed clients)."""
+        self._is_half_closed = True
         return (self._busy and self._stream is None) or bool(self._queue)
 
     def pause_writing(self) -> None:
@@ -646,6 +648,9 @@ class Connection(asyncio.Protocol):
         self._flush()
         self._rest()
         tunnel.begun(self)
+        if self._is_half_closed:
+            self._leave()
+            self._close_transport()
 
     def run(self, name: str, body: Coroutine[None, None, None]) -> asyncio.Task[None]:
         """Run what produces a stream as a task."""
