@@ -26,6 +26,15 @@ def seconds_of(text: str) -> float | None:
     return float(hours * 3600 + minutes * 60 + seconds)
 
 
+def moment(text: str) -> dt.datetime:
+    """Return the moment that an RFC 3339 time names.
+
+    Raises:
+        ValueError: With Go's words, e.g. `parsing time "x" as "2006-...": cannot parse "x" as ...`.
+    """
+    return _Parser(text, SECONDS_LAYOUT).parse()
+
+
 def canonical(text: str) -> str:
     """Return a metav1.Time as it is stored, e.g. `2020-01-01T02:00:00+02:00` in UTC.
 
@@ -39,8 +48,7 @@ def canonical(text: str) -> str:
             pass
         else:
             return text
-    moment = _Parser(text, SECONDS_LAYOUT).parse()
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ").rjust(20, "0")
+    return moment(text).strftime("%Y-%m-%dT%H:%M:%SZ").rjust(20, "0")
 
 
 def canonical_micro(text: str) -> str:
@@ -49,8 +57,8 @@ def canonical_micro(text: str) -> str:
     Raises:
         ValueError: With Go's words.
     """
-    moment = _Parser(text, MICROSECONDS_LAYOUT).parse()
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ").rjust(27, "0")
+    found = _Parser(text, MICROSECONDS_LAYOUT).parse()
+    return found.strftime("%Y-%m-%dT%H:%M:%S.%fZ").rjust(27, "0")
 
 
 class _Parser:

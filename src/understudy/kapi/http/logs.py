@@ -10,7 +10,7 @@ from typing import Final
 
 from understudy.kapi import kubelets
 from understudy.kapi.http import protocol, requests
-from understudy.kube import statuses
+from understudy.kube import statuses, times
 
 TEXT: Final = "text/plain"
 _INTEGERS: Final = ("tailLines", "limitBytes", "sinceSeconds")
@@ -76,14 +76,9 @@ def _time(query: requests.Query, name: str) -> dt.datetime | None:
     if not text:
         return None
     try:
-        found = dt.datetime.fromisoformat(text)
-    except ValueError:
-        found = None
-    if found is None or found.tzinfo is None or "T" not in text:
-        raise statuses.BadRequestError(
-            f'parsing time "{text}" as "2006-01-02T15:04:05Z07:00": it has another form'
-        )
-    return found
+        return times.moment(text)
+    except ValueError as error:
+        raise statuses.BadRequestError(str(error)) from error
 
 
 def _ago(now: dt.datetime, seconds: int) -> dt.datetime:
