@@ -43,10 +43,12 @@ class NatsServer:
 
     Args:
         max_payload: Longest message that it takes, in bytes.
+        token: What clients must give, `nats://TOKEN@host:port`; empty lets everybody in.
     """
 
-    def __init__(self, *, max_payload: int = 1 << 20) -> None:
+    def __init__(self, *, max_payload: int = 1 << 20, token: str = "") -> None:
         self._max_payload = max_payload
+        self._token = token
         self._process: asyncio.subprocess.Process | None = None
         self._folder = contextlib.ExitStack()
         self.port = -1
@@ -63,6 +65,7 @@ class NatsServer:
         settings.write_text(
             f'host: "127.0.0.1"\nport: {self.port}\nmax_payload: {self._max_payload}\n'
             f'ports_file_dir: "{folder}"\n'
+            + (f'authorization: {{token: "{self._token}"}}\n' if self._token else "")
         )
         self._process = await asyncio.create_subprocess_exec(
             binary(),

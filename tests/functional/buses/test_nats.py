@@ -392,6 +392,23 @@ async def test_where_there_is_no_nats_opening_says_so():
     await bus.close()
 
 
+async def test_a_server_that_refuses_us_says_why_and_our_word_is_not_told(net):
+    await net.server.kill()
+    await net.start(token="secret")
+    wrong = settings.NatsSettings(
+        servers=(net.server.url.replace("//", "//wrong-word@"),), connect_timeout_s=0.5
+    )
+    with pytest.raises(errors.UnavailableError, match="Authorization Violation") as caught:
+        await nats.NatsMessageBus(wrong).open()
+    assert "wrong-word" not in str(caught.value)
+    right = settings.NatsSettings(servers=(net.server.url.replace("//", "//secret@"),))
+    async with nats.NatsMessageBus(right) as near, nats.NatsMessageBus(right) as far:
+        waiting = asyncio.create_task(near.wait_until_connected("a", 5))
+        await far.subscribe("a", mocks.MockPlatform())
+        await waiting
+        await near.ping("a")
+
+
 async def test_two_agents_that_take_turns_are_told_of(net, caplog):
     caplog.set_level(logging.WARNING)
     one, two = await net.bus(), await net.bus()

@@ -3,9 +3,10 @@
 import asyncio
 import random
 
+import prometheus_client
 import pytest
 
-from understudy.platform import errors, records
+from understudy.platform import errors, instrument, records
 from understudy.testing import mocks
 
 SYNC = records.SyncDef(actions=(records.SyncAction(resource_id="x", apply="kind: A"),))
@@ -24,10 +25,11 @@ class Counting(mocks.MockPlatform):
         return await super().sync(definition)
 
 
-async def pair(net, delay_s=0.0, **changes):
+async def pair(net, delay_s=0.0, metrics=None, **changes):
     """Return a caller's platform, the agent's, and the cables of both buses."""
     cables = [await net.cable(), await net.cable()]
-    near, far = [await net.bus(cable=cable, **changes) for cable in cables]
+    near = await net.bus(cable=cables[0], metrics=metrics, **changes)
+    far = await net.bus(cable=cables[1], **changes)
     mock = Counting(delay_s)
     await far.subscribe("a", mock)
     await near.ping("a")
@@ -35,14 +37,19 @@ async def pair(net, delay_s=0.0, **changes):
 
 
 async def test_a_call_outlives_a_restart_of_nats(net):
-    platform, mock, near, _, *_ = await pair(net, delay_s=0.5)
+    registry = prometheus_client.CollectorRegistry()
+    metrics = instrument.BusMetrics(registry)
+    platform, mock, near, _, *_ = await pair(net, delay_s=0.5, metrics=metrics)
     call = asyncio.create_task(platform.sync(SYNC))
     await net.until(lambda: mock.ran)
     await net.server.kill()
     await asyncio.sleep(0.7)  # It is done meanwhile, and cannot say so.
+    assert registry.get_sample_value("understudy_bus_connected") == 0
     await net.server.start()
     assert await call == records.SyncResult()
     assert len(mock.ran) == 1
+    assert registry.get_sample_value("understudy_bus_connected") == 1
+    assert registry.get_sample_value("understudy_bus_resent_total") >= 1
     await near.ping("a")
 
 

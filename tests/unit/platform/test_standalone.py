@@ -184,6 +184,15 @@ async def test_what_an_agent_cannot_take_on_now_waits(bus):
     assert len(running) == 4
 
 
+async def test_an_agent_that_is_to_come_is_waited_for(bus):
+    with pytest.raises(errors.UnavailableError, match="no agent has connected for instance a"):
+        await bus.wait_until_connected("a", 0.01)
+    waiting = asyncio.create_task(bus.wait_until_connected("a", 5))
+    await asyncio.sleep(0)
+    await bus.subscribe("a", mocks.MockPlatform())
+    assert (await waiting).state == "connected"
+
+
 async def test_every_instance_that_was_seen_is_listed(bus):
     (await bus.subscribe("b", mocks.MockPlatform())).close()
     await bus.subscribe("a", mocks.MockPlatform())

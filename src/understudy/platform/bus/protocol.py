@@ -76,6 +76,10 @@ class MessageBus(Protocol):
         """Return whether an agent is connected."""
         ...
 
+    async def wait_until_connected(self, instance: str, longest_s: float) -> Presence:
+        """Return as soon as an agent is connected. UnavailableError where none comes in time."""
+        ...
+
     async def presences(self) -> list[Presence]:
         """Return every instance of which an agent has been seen, by name."""
         ...

@@ -117,6 +117,18 @@ class RoutedBus(abc.ABC):
         await self._require(instance)
         return await (await self.connect(instance)).version()
 
+    async def wait_until_connected(self, instance: str, longest_s: float) -> buses.Presence:
+        records.check_instance(instance)
+        try:
+            async with asyncio.timeout(longest_s):
+                while self._present(instance) is None:
+                    await self._changed.wait()
+        except TimeoutError:
+            raise errors.UnavailableError(
+                f"no agent has connected for instance {instance} within {longest_s:g} s"
+            ) from None
+        return await self.presence(instance)
+
     @abc.abstractmethod
     async def presence(self, instance: str) -> buses.Presence: ...
 
