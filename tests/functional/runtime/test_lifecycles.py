@@ -314,6 +314,16 @@ async def test_a_process_does_not_outlive_its_supervisor(machine):
     assert not machine.is_alive(pid)
 
 
+async def test_the_end_of_the_nursery_ends_no_process_and_keeps_none_from_starting(machine):
+    machine.pod("before", *SLEEP)
+    await machine.ready("before")
+    machine.runtime.nursery.process.kill()
+    machine.runtime.nursery.process.wait(10)
+    machine.pod("after", *SLEEP)
+    await machine.ready("after")
+    assert machine.state("before")["restartCount"] == 0
+
+
 async def test_pods_of_an_earlier_server_are_reported_lost_and_restarted_by_policy(machine):
     machine.pod("always", *SLEEP)
     machine.pod("never", *SLEEP, pod={"restartPolicy": "Never"})

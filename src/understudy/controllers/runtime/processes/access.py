@@ -64,7 +64,7 @@ class PodAccess:
         if tty:
             launch = dataclasses.replace(launch, env={"TERM": "xterm", **launch.env})
         try:
-            await session.start(launch)
+            await session.start(self._host.nursery, launch)
         except BaseException:
             self._open.discard(session)
             raise

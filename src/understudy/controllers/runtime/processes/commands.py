@@ -14,7 +14,9 @@ OUTPUT_BYTES_MAX: Final = 10 * 1024
 """Kept of what a command says, as kubelets keep it."""
 
 
-async def run(beside: supervisors.Launch, argv: Sequence[str], timeout_s: float) -> tuple[int, str]:
+async def run(
+    nursery: supervisors.Nursery, beside: supervisors.Launch, argv: Sequence[str], timeout_s: float
+) -> tuple[int, str]:
     """Run a command with a container's environment and directory; return exit code and output.
 
     When the caller is cancelled the command is ended.
@@ -28,6 +30,7 @@ async def run(beside: supervisors.Launch, argv: Sequence[str], timeout_s: float)
         os.set_blocking(reading, False)
         try:
             process = supervisors.Process(
+                nursery,
                 dataclasses.replace(beside, argv=argv, memory_bytes=0),
                 on_change=_nothing,
                 stdio=supervisors.Stdio(stdout=writing, stderr=writing),

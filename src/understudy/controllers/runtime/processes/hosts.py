@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from understudy.aio import tasks
 from understudy.controllers import clusters, recorders
 from understudy.controllers.runtime import ports
-from understudy.controllers.runtime.processes import folders, probing, settings
+from understudy.controllers.runtime.processes import folders, probing, settings, supervisors
 from understudy.kube import objects
 
 Drained = Callable[[objects.Object], Awaitable[None]]
@@ -19,6 +19,7 @@ class Host:
     """The node: its files, ports, prober and tasks, and how it writes to the cluster.
 
     Attributes:
+        nursery: Makes the supervisors of its processes.
         inherited: What processes get of the server's environment.
         allocatable: What the node has.
         can_mount: Volumes are shown at the very paths that containers name.
@@ -32,6 +33,7 @@ class Host:
     tasks: tasks.TaskSet
     allocator: ports.Allocator
     folders: folders.Folders
+    nursery: supervisors.Nursery
     inherited: Mapping[str, str]
     allocatable: Mapping[str, str]
     can_mount: bool = False

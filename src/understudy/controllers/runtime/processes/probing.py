@@ -28,8 +28,9 @@ HOOK_TIMEOUT_S: Final = 3600.0
 class Prober:
     """Carries out the actions of one runtime; `close` it at the end."""
 
-    def __init__(self, clock: clocks.Clock) -> None:
+    def __init__(self, clock: clocks.Clock, nursery: supervisors.Nursery) -> None:
         self._clock = clock
+        self._nursery = nursery
         self._session: aiohttp.ClientSession | None = None
 
     async def ask(
@@ -66,7 +67,7 @@ class Prober:
 
     async def _exec(self, launch: supervisors.Launch, argv: list[str], timeout_s: float) -> str:
         try:
-            code, output = await commands.run(launch, argv, timeout_s)
+            code, output = await commands.run(self._nursery, launch, argv, timeout_s)
         except TimeoutError:
             return f'command timed out: "{" ".join(argv)}" timed out after {timeout_s:g}s'
         except OSError as error:

@@ -27,7 +27,11 @@ from understudy.controllers.runtime.processes import (
 
 
 class ProcessRuntime:
-    """The controllers that run pods as processes, and what they hold beside the reactor."""
+    """The controllers that run pods as processes, and what they hold beside the reactor.
+
+    Attributes:
+        nursery: Makes the supervisors.
+    """
 
     def __init__(
         self,
@@ -49,6 +53,7 @@ class ProcessRuntime:
         self._folders = folders.Folders(chosen.directory)
         self._kubelet: kubelet.ProcessKubelet | None = None
         self._prober: probing.Prober | None = None
+        self.nursery = supervisors.Nursery()
         self._access: access.PodAccess | None = None
 
     @property
@@ -82,6 +87,7 @@ class ProcessRuntime:
             worker.close()
         if self._prober is not None:
             await self._prober.close()
+        await self.nursery.close()
         self._folders.close()
 
     def _make_node(self, shared: clusters.Shared) -> reactor.Controller:
@@ -96,7 +102,7 @@ class ProcessRuntime:
 
     def _make_kubelet(self, shared: clusters.Shared) -> reactor.Controller:
         cluster = clusters.Cluster(shared, self.chosen.node, clusters.KUBELET)
-        self._prober = probing.Prober(shared.clock)
+        self._prober = probing.Prober(shared.clock, self.nursery)
         self._folders.keep_pods({entry.uid for entry in cluster.entries("pods")})
         self._kubelet = kubelet.ProcessKubelet(
             hosts.Host(
@@ -107,6 +113,7 @@ class ProcessRuntime:
                 tasks=self._tasks,
                 allocator=ports.Allocator(os.getpid() * 97),
                 folders=self._folders,
+                nursery=self.nursery,
                 inherited=self._inherited,
                 allocatable=nodes.sizes(self._folders.top),
                 can_mount=supervisors.can_mount(self._folders.empty),

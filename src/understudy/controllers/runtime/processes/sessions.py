@@ -35,7 +35,7 @@ class CommandSession:
         self._theirs: list[int] = []
         self._stdio = self._terminal() if tty else self._pipes(stdin=stdin)
 
-    async def start(self, launch: supervisors.Launch) -> None:
+    async def start(self, nursery: supervisors.Nursery, launch: supervisors.Launch) -> None:
         """Start the command.
 
         Raises:
@@ -43,7 +43,7 @@ class CommandSession:
         """
         try:
             process = self._process = supervisors.Process(
-                launch, on_change=self._changed.set, stdio=self._stdio
+                nursery, launch, on_change=self._changed.set, stdio=self._stdio
             )
         except OSError as error:
             self._let_go()

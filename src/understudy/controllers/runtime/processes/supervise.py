@@ -2,13 +2,16 @@
 
     python -I -S -c "import supervise; supervise.main()"    standard input: a socket to the server
 
-Needs the standard library alone, and little of it, so that it starts in milliseconds. Messages are
-dicts in `marshal`'s form, as both ends are the same interpreter. The first is the launch:
+Once started it is the nursery: for each byte it is sent, with descriptors beside it, it forks a
+supervisor, which takes a millisecond and shares its memory. The first descriptor is the
+supervisor's own socket to the server, the others are for its process. Needs the standard library
+alone. Messages are dicts in `marshal`'s form, as both ends are the same interpreter. The first one
+on a supervisor's socket is the launch:
 
     argv, env, cwd    what to run
-    stdio             three file descriptors; -1: nothing to read; where to write: the log
+    stdio             three of the descriptors, by place; -1: nothing to read; to write: the log
     log               path, bytes_max, files_max; None where stdio leads elsewhere
-    output            a descriptor whose output goes to the log (a terminal's other end), or -1
+    output            one whose output goes to the log (a terminal's other end), or -1
     tty               whether standard input is a terminal, to be the controlling one
     mounts            what to show where: path, target, whether read-only; empty where not possible
     empty             a directory that may be hidden from the process
@@ -34,6 +37,7 @@ import marshal
 import os
 import select
 import signal
+import socket
 import sys
 import time
 
@@ -42,6 +46,8 @@ LENGTH_BYTES = 4
 """Before each message stands its length."""
 SERVER = 0
 """The descriptor of the socket."""
+GIVEN_MAX = 8
+"""More descriptors than a launch has."""
 LINE_BYTES_MAX = 16 * 1024
 """Longer lines are kept in parts, as container runtimes do."""
 MEMORY_LOOK_S = 0.5
@@ -140,7 +146,9 @@ class Log:
 class Supervisor:
     """The loop between the server, the process and its output."""
 
-    def __init__(self) -> None:
+    def __init__(self, given: list[int]) -> None:
+        """Take the descriptors for the process."""
+        self.given = given
         self.received = b""
         self.orders: list[dict[str, object]] = []
         self.child = 0
@@ -244,9 +252,10 @@ class Supervisor:
         Raises:
             OSError: It cannot be executed; nothing runs then.
         """
-        stdio = [int(one) for one in launch["stdio"]]  # type: ignore[attr-defined]
+        places = [*self.given, -1]
+        stdio = [places[int(one)] for one in launch["stdio"]]  # type: ignore[attr-defined]
         given = {one for one in stdio if one >= 0}
-        self.output = int(launch["output"])  # type: ignore[call-overload]
+        self.output = places[int(launch["output"])]  # type: ignore[call-overload]
         if launch["log"]:
             self.log = Log(**launch["log"], is_terminal=self.output >= 0)  # type: ignore[arg-type]
             if self.output < 0:
@@ -509,5 +518,37 @@ def prctl(option: int, value: int) -> None:
 
 
 def main() -> None:
-    """Hold one process until it has ended or the server is gone."""
-    Supervisor().run()
+    """Be the nursery until the server is gone."""
+    server = socket.socket(fileno=SERVER)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # supervisors need no burial
+    prepare()
+    while True:
+        data, descriptors, _, _ = socket.recv_fds(server, 1, GIVEN_MAX)
+        if not data:
+            return
+        with contextlib.suppress(OSError):  # no room: the socket's end tells the server
+            if os.fork() == 0:
+                hold(*descriptors)
+        for one in descriptors:
+            os.close(one)
+
+
+def prepare() -> None:
+    """Import what every supervisor would."""
+    if sys.platform == "linux":
+        import ctypes  # noqa: F401, PLC0415 (needed on Linux only)
+
+        import mounting  # noqa: F401, PLC0415 (beside this file)
+
+
+def hold(server: int, *given: int) -> None:
+    """Be a supervisor; in the forked child. Never returns."""
+    try:
+        os.setsid()
+        os.dup2(server, SERVER)
+        os.close(server)
+        Supervisor(list(given)).run()
+    except Exception:  # noqa: BLE001 (the top of a process)
+        sys.excepthook(*sys.exc_info())
+    finally:
+        os._exit(0)

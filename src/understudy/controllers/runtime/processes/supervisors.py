@@ -17,7 +17,7 @@ from typing import Final
 from understudy.controllers.runtime.processes import supervise
 
 REAP_S: Final = 0.005
-"""Between the end of the supervisor's socket and its own end lies the time the kernel takes."""
+"""Between two looks at whether the nursery has ended."""
 READ_BYTES: Final = 64 * 1024
 TRY_S: Final = 10.0
 _DIRECTORY: Final = str(Path(supervise.__file__).parent)
@@ -105,6 +105,58 @@ def can_mount(empty: Path) -> bool:
     return tried.returncode == 0
 
 
+class Nursery:
+    """Makes supervisors: a process that forks one for each socket it is given. `close` it.
+
+    Attributes:
+        process: The present one; another takes its place should somebody end it.
+    """
+
+    def __init__(self) -> None:
+        """Start it, so that it is warm when it is needed."""
+        self.process, self._socket = _start_nursery()
+        self._gone: list[subprocess.Popen[bytes]] = []
+
+    def hand_over(self, descriptors: Sequence[int]) -> None:
+        """Let a supervisor be made that gets these descriptors; they stay the caller's to close.
+
+        Raises:
+            OSError: There is no room for another process.
+        """
+        try:
+            socket.send_fds(self._socket, [b"x"], descriptors)
+        except OSError:  # somebody ended it: the supervisors it made go on
+            self._socket.close()
+            self._gone.append(self.process)
+            self.process, self._socket = _start_nursery()
+            socket.send_fds(self._socket, [b"x"], descriptors)
+
+    async def close(self) -> None:
+        """End it; the supervisors it made are not its concern."""
+        self._socket.close()
+        for popen in (*self._gone, self.process):
+            while popen.poll() is None:  # noqa: ASYNC110 (it has no event of its own)
+                await asyncio.sleep(REAP_S)
+
+
+def _start_nursery() -> tuple[subprocess.Popen[bytes], socket.socket]:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        try:
+            popen = subprocess.Popen(  # noqa: S603 (our own program)
+                [sys.executable, "-I", "-S", "-c", _PROGRAM],
+                stdin=theirs.fileno(),
+                stdout=subprocess.DEVNULL,
+                env={},
+                cwd="/",
+                start_new_session=True,
+            )
+        except OSError:
+            ours.close()
+            raise
+    return popen, ours
+
+
 class Process:
     """A process under its supervisor; needs a running event loop. Starts at once.
 
@@ -114,11 +166,12 @@ class Process:
     """
 
     __slots__ = (
-        "_closed", "_loop", "_on_change", "_popen", "_received", "_socket", "_told", "ended", "pid",
+        "_closed", "_loop", "_on_change", "_received", "_socket", "_told", "ended", "pid",
     )  # fmt: skip
 
     def __init__(
         self,
+        nursery: Nursery,
         launch: Launch,
         *,
         on_change: Callable[[], None],
@@ -138,24 +191,16 @@ class Process:
         self._loop = asyncio.get_running_loop()
         self._closed: asyncio.Future[None] = self._loop.create_future()
         given = stdio or Stdio()
+        numbers = sorted({given.stdin, given.stdout, given.stderr, given.output} - {-1})
         self._socket, theirs = socket.socketpair()
-        numbers = {given.stdin, given.stdout, given.stderr, given.output} - {-1}
         try:
             with theirs:
-                self._popen = subprocess.Popen(  # noqa: S603 (our own program)
-                    [sys.executable, "-I", "-S", "-c", _PROGRAM],
-                    stdin=theirs.fileno(),
-                    stdout=subprocess.DEVNULL,
-                    pass_fds=sorted(numbers),
-                    env={},
-                    cwd="/",
-                    start_new_session=True,
-                )
+                nursery.hand_over([theirs.fileno(), *numbers])
         except OSError:
             self._socket.close()
             raise
         with contextlib.suppress(OSError):  # the end of the socket tells
-            self._socket.sendall(_encoded(launch, given, log))
+            self._socket.sendall(_encoded(launch, given, numbers, log))
         self._socket.setblocking(False)
         self._loop.add_reader(self._socket, self._read)
 
@@ -188,7 +233,7 @@ class Process:
         if not data:
             self._loop.remove_reader(self._socket)
             self._socket.close()
-            self._reap()
+            self._end()
             return
         reports, self._received = supervise.unpacked(self._received + data)
         for report in reports:
@@ -203,11 +248,8 @@ class Process:
         else:
             self._told = Ended(code=int(str(report["ended"])), oom=bool(report["oom"]))
 
-    def _reap(self) -> None:
-        """Wait for the supervisor's own end; whatever it could not say counts as killed."""
-        if self._popen.poll() is None:
-            self._loop.call_later(REAP_S, self._reap)
-            return
+    def _end(self) -> None:
+        """The supervisor is gone; whatever it could not say counts as killed."""
         if self._told is None and self.pid:
             with contextlib.suppress(OSError):
                 os.killpg(self.pid, signal.SIGKILL)
@@ -217,13 +259,16 @@ class Process:
         self._on_change()
 
 
-def _encoded(launch: Launch, given: Stdio, log: LogFile | None) -> bytes:
+def _encoded(launch: Launch, given: Stdio, numbers: Sequence[int], log: LogFile | None) -> bytes:
+    def place(number: int) -> int:
+        return numbers.index(number) if number >= 0 else -1
+
     fields: dict[str, object] = {
         "argv": list(launch.argv),
         "env": dict(launch.env),
         "cwd": launch.cwd,
-        "stdio": [given.stdin, given.stdout, given.stderr],
-        "output": given.output,
+        "stdio": [place(given.stdin), place(given.stdout), place(given.stderr)],
+        "output": place(given.output),
         "tty": given.tty,
         "mounts": list(launch.mounts),
         "empty": launch.empty,

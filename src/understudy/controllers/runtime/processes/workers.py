@@ -255,6 +255,7 @@ class PodWorker:
         stdio, theirs = one.open_stdio()
         try:
             one.process = supervisors.Process(
+                self.host.nursery,
                 one.launch,
                 on_change=self._notify,
                 stdio=stdio,
