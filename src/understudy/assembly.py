@@ -163,8 +163,13 @@ async def start_apps(
     """Make the base view live as `start_controllers` does, with a gateway in front of its apps.
 
     Raises:
-        SettingsError: An unknown controller or runtime, or an address that cannot be had.
+        SettingsError: An unknown controller, pods that answer nothing, or an address that cannot
+            be had.
     """
+    if runtime != "process":
+        raise settings.SettingsError(
+            f"gateway-port: pods of the runtime {runtime!r} answer nothing; use runtime 'process'"
+        )
     from understudy.controllers.runtime.gateway import gateways  # noqa: PLC0415 (brings aiohttp)
 
     front = gateways.Gateway(gateway)

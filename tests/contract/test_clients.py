@@ -371,3 +371,15 @@ async def test_no_server_is_one_clear_sentence(tmp_path: Path) -> None:
             await client.list("pods")
     assert str(caught.value).startswith("no Kubernetes API answers at http://127.0.0.1:9 (")
     assert "\n" not in str(caught.value)
+
+
+async def test_logs_that_nobody_keeps_are_refused(client: protocol.Client) -> None:
+    with pytest.raises(statuses.NotFoundError):
+        await anext(client.logs("nothing", namespace="default"))
+    pod = {
+        "metadata": {"name": "placed"},
+        "spec": {"nodeName": "node-1", "containers": [{"name": "web", "image": "x"}]},
+    }
+    await client.create("pods", pod, namespace="default")
+    with pytest.raises(statuses.ServiceUnavailableError, match="pods/log needs a runtime"):
+        await anext(client.logs("placed", namespace="default", follow=True, tail_lines=1))

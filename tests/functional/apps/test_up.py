@@ -123,3 +123,13 @@ def test_a_port_that_is_taken_is_named() -> None:
         f"Error: --gateway-port {port}: cannot listen there (address already in use);"
         " choose another, or 0 for any"
     )
+
+
+def test_a_gateway_needs_pods_that_answer() -> None:
+    words = [sys.executable, "-m", "understudy", "serve", "--port", "0", "--gateway-port", "0"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.strip().splitlines()[-1] == (
+        "Error: --gateway-port: pods of the runtime 'simulated' answer nothing;"
+        " use runtime 'process'"
+    )

@@ -74,10 +74,11 @@ def _credit(split: Split) -> int:
 class Hosts:
     """Rules by host; of two Ingresses that claim a host, the one that came first has it."""
 
-    __slots__ = ("_claims",)
+    __slots__ = ("_claims", "_held")
 
     def __init__(self) -> None:
         self._claims: dict[str, dict[str, Rule]] = {}
+        self._held: dict[str, dict[str, Rule]] = {}
 
     def find(self, host: str) -> Rule | None:
         """Return the rule of a host, None if it leads nowhere."""
@@ -85,14 +86,15 @@ class Hosts:
         return next(iter(claims.values())) if claims else None
 
     def put(self, ingress: str, rules: dict[str, Rule]) -> None:
-        """Take the rules of an Ingress in place of those it had."""
-        for host in [host for host, claims in self._claims.items() if ingress in claims]:
-            if host not in rules:
-                self._claims[host].pop(ingress)
-                if not self._claims[host]:
-                    del self._claims[host]
+        """Take the rules of an Ingress by host, in place of those it had."""
+        for host in self._held.pop(ingress, {}).keys() - rules.keys():
+            del self._claims[host][ingress]
+            if not self._claims[host]:
+                del self._claims[host]
         for host, rule in rules.items():
             self._claims.setdefault(host, {})[ingress] = rule
+        if rules:
+            self._held[ingress] = rules
 
 
 class Table:
