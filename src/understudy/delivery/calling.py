@@ -17,6 +17,8 @@ I = TypeVar("I")  # noqa: E741 (the item; T is the result)
 
 ATTEMPTS_MAX = 5
 FIRST_DELAY_S = 0.2
+AWAY_AFTER = 16
+"""So many requests in a row that nobody answered, and the server is taken to be away."""
 LIST_INSTEAD_MIN = 4
 """From so many objects of one kind and namespace on, one list costs less than a get for each."""
 
@@ -42,19 +44,28 @@ async def each(
 ) -> list[tuple[I, Done[T] | Failed]]:
     """Do `work` for every item, at most `limit` at a time; results in the order of the items.
 
-    A refusal of the server or a lost connection is that item's result and stops nothing; any
+    A refusal of the server or a lost connection is that item's result and stops nothing, unless
+    the server seems to be away: then it is the result of the rest too, which is not asked for. Any
     other exception stops everything.
     """
     listed = list(items)
     results: list[Done[T] | Failed | None] = [None] * len(listed)
     positions = iter(range(len(listed)))
+    unanswered = 0
 
     async def take() -> None:
+        nonlocal unanswered
+        last: Failed | None = None
         for position in positions:
+            if last is not None and unanswered >= AWAY_AFTER:
+                results[position] = last
+                continue
             try:
                 results[position] = Done(await work(listed[position]))
+                unanswered = 0
             except (statuses.ApiError, client_errors.TransportError) as error:
-                results[position] = Failed(error)
+                results[position] = last = Failed(error)
+                unanswered = unanswered + 1 if _nobody_answered(error) else 0
 
     if limit <= 1 or len(listed) <= 1:
         await take()
@@ -66,6 +77,10 @@ async def each(
         except* Exception as errors:  # noqa: BLE001 (one of them is raised below)
             raise _first(errors) from None
     return [(item, result) for item, result in zip(listed, results, strict=True) if result]
+
+
+def _nobody_answered(error: Failure) -> bool:
+    return isinstance(error, client_errors.TransportError) or error.code in (503, 504)
 
 
 def _first(group: BaseExceptionGroup[Exception]) -> Exception:

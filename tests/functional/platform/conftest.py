@@ -12,6 +12,8 @@ from understudy.testing import brokers
 
 QUICK = {"retry_first_s": 0.02, "retry_max_s": 0.2, "kicked_first_s": 0.2, "kicked_max_s": 0.4}
 HEARTBEAT_S = 0.4
+RETURN_S = 3.0
+"""How long calls wait for an agent whose connection broke."""
 
 
 class World:
@@ -37,7 +39,7 @@ class World:
 
     async def hub(self, *, port=0, bus=None, **settings):
         bus = bus or await self._stack.enter_async_context(
-            _closing(standalone.StandaloneMessageBus())
+            _closing(standalone.StandaloneMessageBus(return_s=RETURN_S))
         )
         settings = {"heartbeat_s": HEARTBEAT_S} | settings
         made = servers.Hub(bus, servers.Settings(port=port, **settings), audit=self.audit.append)
