@@ -426,3 +426,86 @@ async def test_the_objects_of_a_collection_are_asked_about_one_by_one(world):
     await world.client.delete_collection("configmaps", namespace="default")
     assert [request["name"] for _, request in world.asked] == ["a", "b", "c"]
     assert list(world.view.each("configmaps", "default")) == []
+
+
+# ---------------------------------------------------------------------- subresources
+
+
+async def test_a_scale_is_shown_and_changed_as_one(world):
+    spec = {
+        "replicas": 1,
+        "selector": {"matchLabels": {"a": "b"}},
+        "template": {
+            "metadata": {"labels": {"a": "b"}},
+            "spec": {"containers": [{"name": "c", "image": "i"}]},
+        },
+    }
+    meta = {"name": "d", "namespace": "default"}
+    await world.client.create("deployments.apps", {"metadata": meta, "spec": spec})
+    world.mutating("m", {"rule": {"resources": ["deployments/scale"]}})
+    world.hooks["m"] = lambda request: patch(add("/spec/replicas", 3))
+    scaled = await world.client.patch(
+        "deployments.apps", "d", {"spec": {"replicas": 9}}, namespace="default", subresource="scale"
+    )
+    assert scaled["spec"] == {"replicas": 3}
+    ((_, request),) = world.asked
+    assert request["kind"] == {"group": "autoscaling", "version": "v1", "kind": "Scale"}
+    assert request["resource"] == {"group": "apps", "version": "v1", "resource": "deployments"}
+    assert (request["subResource"], request["operation"]) == ("scale", "UPDATE")
+    assert (request["object"]["spec"], request["oldObject"]["spec"]) == (
+        {"replicas": 9}, {"replicas": 1},
+    )  # fmt: skip
+
+
+async def test_bindings_and_evictions_are_shown_and_what_follows_is_not(world):
+    pod = {
+        "metadata": {"name": "p", "namespace": "default"},
+        "spec": {"containers": [{"name": "c", "image": "i"}]},
+    }
+    await world.client.create("pods", pod)
+    world.validating("v", {"rule": {"resources": ["pods", "pods/*"]}})
+    world.hooks["v"] = allow
+    meta = {"name": "p", "namespace": "default"}
+    binding = {"apiVersion": "v1", "kind": "Binding", "metadata": meta, "target": {"name": "n"}}
+    await world.client.create("pods", binding, name="p", subresource="binding")
+    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": meta}
+    await world.client.create("pods", eviction, name="p", subresource="eviction")
+    shown = [
+        (request["operation"], request["subResource"], request["object"]["kind"], request["name"])
+        for _, request in world.asked
+    ]
+    assert shown == [("CREATE", "binding", "Binding", "p"), ("CREATE", "eviction", "Eviction", "p")]
+
+
+async def test_a_refused_eviction_costs_the_budget_nothing(world):
+    pod = {
+        "metadata": {"name": "p", "namespace": "default", "labels": {"a": "b"}},
+        "spec": {"containers": [{"name": "c", "image": "i"}]},
+    }
+    made = await world.client.create("pods", pod)
+    made["status"]["phase"] = "Running"
+    await world.client.update("pods", made, subresource="status")
+    budget = {
+        "metadata": {"name": "b", "namespace": "default"},
+        "spec": {"selector": {"matchLabels": {"a": "b"}}},
+    }
+    made = await world.client.create("poddisruptionbudgets.policy", budget)
+    made["status"] = {
+        "disruptionsAllowed": 1, "observedGeneration": 1, "currentHealthy": 1,
+        "desiredHealthy": 0, "expectedPods": 1,
+    }  # fmt: skip
+    await world.client.update("poddisruptionbudgets.policy", made, subresource="status")
+    world.validating("v", {"rule": {"resources": ["pods/eviction"]}})
+    world.hooks["v"] = lambda request: {"allowed": False}
+    eviction = {
+        "apiVersion": "policy/v1", "kind": "Eviction",
+        "metadata": {"name": "p", "namespace": "default"},
+    }  # fmt: skip
+    with pytest.raises(statuses.ApiError, match="denied the request"):
+        await world.client.create("pods", eviction, name="p", subresource="eviction")
+    kept = await world.client.get("poddisruptionbudgets.policy", "b", namespace="default")
+    assert kept["status"]["disruptionsAllowed"] == 1
+    world.hooks["v"] = allow
+    await world.client.create("pods", eviction, name="p", subresource="eviction")
+    kept = await world.client.get("poddisruptionbudgets.policy", "b", namespace="default")
+    assert kept["status"]["disruptionsAllowed"] == 0

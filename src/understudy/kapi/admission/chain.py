@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from understudy.kapi.resources import calls, catalogue, strategies
-from understudy.kube import objects
+from understudy.kube import identities, objects
 
 
 class Reader(strategies.Reader, Protocol):
@@ -44,6 +44,8 @@ class Attributes:
         old: The stored object, None for CREATE.
         write_status: Writes another object's status in the same view (a quota's usage), as the
             API server itself; None where nothing may be written.
+        kind: Of `obj` and `old`, where a subresource speaks another than its resource does (Scale,
+            Binding, Eviction); None elsewhere.
         options: What else was asked, None where nothing was.
         attempt: The runs that this one belongs to; None where webhooks are not called.
         again: Set by a plugin after whose changes the others should look once more.
@@ -64,6 +66,7 @@ class Attributes:
     dry_run: bool
     now: dt.datetime
     write_status: Callable[[str, objects.Object], None] | None = None
+    kind: identities.GroupVersionKind | None = None
     options: Options | None = None
     attempt: calls.Attempt | None = None
     again: bool = False

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from understudy.kapi.admission import chain, matching
 from understudy.kapi.resources import catalogue, policies
-from understudy.kube import objects
+from understudy.kube import decoding, identities, objects, schemas
 from understudy.kube.cel import authorizing, errors, programs
 
 BUDGET = 10_000_000
@@ -38,13 +38,14 @@ class FailedError(Exception):
 
 
 def shown(
-    obj: objects.Object | None, resource: catalogue.Resource, matched: catalogue.Resource
+    obj: objects.Object | None, attributes: chain.Attributes, matched: catalogue.Resource
 ) -> objects.Object | None:
     """Return an object, as verbs change it, in the version that a rule matched."""
-    if obj is None:
-        return None
+    if obj is None or attributes.kind is not None:
+        return obj
     if obj.get("apiVersion") == matched.api_version:
         return obj
+    resource = attributes.resource
     converted = resource.kept(objects.copy(obj))
     if matched.from_storage is not None:
         converted = matched.from_storage(converted)
@@ -56,11 +57,41 @@ def sent(
     obj: objects.Object | None, attributes: chain.Attributes, matched: catalogue.Resource
 ) -> objects.Object | None:
     """Return a copy of an object as the version that a rule matched writes it."""
-    found = shown(obj, attributes.resource, matched)
+    found = shown(obj, attributes, matched)
     if found is None:
         return None
     copied: objects.Object = objects.copy(found)
-    return {"kind": matched.kind, "apiVersion": matched.api_version} | copied
+    kind = kind_of(attributes, matched)
+    return {"kind": kind.kind, "apiVersion": kind.api_version} | copied
+
+
+def kind_of(
+    attributes: chain.Attributes, resource: catalogue.Resource
+) -> identities.GroupVersionKind:
+    """Return the kind of a request's objects in a resource's version."""
+    if attributes.kind is not None:
+        return attributes.kind
+    return identities.GroupVersionKind(resource.group, resource.version, resource.kind)
+
+
+def schema_of(attributes: chain.Attributes, matched: catalogue.Resource) -> schemas.Schema:
+    """Return the schema of what `sent` returns."""
+    if attributes.kind is not None:
+        return attributes.reader.catalogue.schema_of(attributes.kind)
+    return matched.schema
+
+
+def decode(
+    obj: objects.Object, attributes: chain.Attributes, matched: catalogue.Resource, mode: str
+) -> None:
+    """Bring an object that was changed in the version of `sent` into its form, in place.
+
+    Raises:
+        BadRequestError: It has none; in mode Strict also unknown fields.
+    """
+    kind, schema = kind_of(attributes, matched), schema_of(attributes, matched)
+    decoder = decoding.decode if attributes.kind is not None else matched.strategy.decode
+    decoder(obj, schema, mode=mode, api_version=kind.api_version, kind=kind.kind)
 
 
 def put_back(
@@ -72,18 +103,30 @@ def put_back(
     """
     resource, mine = attributes.resource, attributes.obj
     assert mine is not None, "only an object can be changed"
-    if obj.get("apiVersion") != mine.get("apiVersion"):
-        if matched.to_storage is not None:
-            obj = matched.to_storage(obj)
-        if resource.custom and resource.from_storage is not None:
-            obj = resource.from_storage(obj)
-    resource.strategy.default(obj)
+    if attributes.kind is None:
+        obj = _working(obj, mine, resource, matched)
     if "kind" not in mine:
         obj = {key: value for key, value in obj.items() if key not in ("kind", "apiVersion")}
     changed: bool = obj != mine
     mine.clear()
     mine.update(obj)
     return changed
+
+
+def _working(
+    obj: objects.Object,
+    mine: objects.Object,
+    resource: catalogue.Resource,
+    matched: catalogue.Resource,
+) -> objects.Object:
+    """Return an object in the version in which verbs change it."""
+    if obj.get("apiVersion") != mine.get("apiVersion"):
+        if matched.to_storage is not None:
+            obj = matched.to_storage(obj)
+        if resource.custom and resource.from_storage is not None:
+            obj = resource.from_storage(obj)
+    resource.strategy.default(obj)
+    return obj
 
 
 def variables_for(
@@ -100,8 +143,8 @@ def variables_for(
         name=attributes.name,
     )
     return {
-        "object": shown(attributes.obj, resource, matched),
-        "oldObject": shown(attributes.old, resource, matched),
+        "object": shown(attributes.obj, attributes, matched),
+        "oldObject": shown(attributes.old, attributes, matched),
         "request": request_of(attributes, matched),
         "namespaceObject": _namespace(attributes),
         "authorizer": check,
@@ -113,14 +156,12 @@ def request_of(attributes: chain.Attributes, matched: catalogue.Resource) -> obj
     """Return a request as an AdmissionRequest, without its uid and its objects."""
     user, resource = attributes.user, attributes.resource
     return {
-        "kind": {"group": matched.group, "version": matched.version, "kind": matched.kind},
+        "kind": kind_of(attributes, matched)._asdict(),
         "resource": {
             "group": matched.group, "version": matched.version, "resource": matched.plural,
         },
         "subResource": attributes.subresource,
-        "requestKind": {
-            "group": resource.group, "version": resource.version, "kind": resource.kind,
-        },
+        "requestKind": kind_of(attributes, resource)._asdict(),
         "requestResource": {
             "group": resource.group, "version": resource.version, "resource": resource.plural,
         },

@@ -146,18 +146,21 @@ def _changed(
     before = evaluations.sent(attributes.obj, attributes, matched)
     assert before is not None, "handles() has seen to it"
     if kind == "JSONPatch":
-        return _patched(value, before, matched)
-    return _merged(value, before, matched)
+        return _patched(value, before, attributes, matched)
+    return _merged(value, before, attributes, matched)
 
 
 def _merged(
-    value: objects.Json, before: objects.Object, matched: catalogue.Resource
+    value: objects.Json,
+    before: objects.Object,
+    attributes: chain.Attributes,
+    matched: catalogue.Resource,
 ) -> objects.Object:
     assert isinstance(value, values.Made), "the expression's type was checked"
     _check_names(value)
     config: objects.Object = values.plain(value)
-    config |= {"apiVersion": matched.api_version, "kind": matched.kind}
-    shape = shapes.of(matched.schema)
+    config |= {"apiVersion": before["apiVersion"], "kind": before["kind"]}
+    shape = shapes.of(evaluations.schema_of(attributes, matched))
     if complaint := checks.complaint(shape, config):
         raise _FailedError(
             "error applying patch: failed to convert patch object to typed object: " + complaint
@@ -186,24 +189,23 @@ def _atomics(shape: shapes.Shape, value: objects.Json, path: str) -> Iterator[st
 
 
 def _patched(
-    value: objects.Json, before: objects.Object, matched: catalogue.Resource
+    value: objects.Json,
+    before: objects.Object,
+    attributes: chain.Attributes,
+    matched: catalogue.Resource,
 ) -> objects.Object:
     operations = [_operation(one) for one in value]
     try:
-        after = patches.apply(patches.JSON_PATCH, before, operations, matched.schema)
+        schema = evaluations.schema_of(attributes, matched)
+        after = patches.apply(patches.JSON_PATCH, before, operations, schema)
     except statuses.ApiError as error:
         if isinstance(error.__cause__, jsonpatches.TestFailedError):
             # What a patch tests and does not find is a reason to do nothing.
             return before
         raise _FailedError(f"JSON Patch: {error.__cause__ or error.message}") from None
     try:
-        matched.strategy.decode(
-            after,
-            matched.schema,
-            mode="Ignore" if matched.custom else "Strict",
-            api_version=matched.api_version,
-            kind=matched.kind,
-        )
+        mode = "Ignore" if matched.custom else "Strict"
+        evaluations.decode(after, attributes, matched, mode)
     except statuses.ApiError as error:
         raise reviews.internal(error.message) from None
     return after

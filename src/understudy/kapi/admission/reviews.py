@@ -157,14 +157,9 @@ def patched(
     before = evaluations.sent(attributes.obj, attributes, matched)
     assert before is not None, "an object stays one"
     try:
-        after = patches.apply(patches.JSON_PATCH, before, operations, matched.schema)
-        matched.strategy.decode(
-            after,
-            matched.schema,
-            mode="Ignore",
-            api_version=matched.api_version,
-            kind=matched.kind,
-        )
+        schema = evaluations.schema_of(attributes, matched)
+        after = patches.apply(patches.JSON_PATCH, before, operations, schema)
+        evaluations.decode(after, attributes, matched, "Ignore")
     except statuses.ApiError as error:
         raise internal(str(error.__cause__ or error.message)) from None
     return after

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from understudy.kapi.admission import pods
+from understudy.kapi.admission import chain as admission, pods
 from understudy.kapi.resources import catalogue
 from understudy.kapi.store import entries
 from understudy.kapi.views import deletion, options as opts, ownership, results, writes
@@ -209,18 +209,25 @@ def _set_scale(
     if version and version != str(entry.revision):
         raise statuses.conflict(resource.group_resource, entry.name, writes.MODIFIED)
     check_uid(resource, entry, meta.get("uid") or "")
+    before = _scale_of(resource, entry.object(resource))
+    where = _Place(resource, entry.namespace, entry.name, "scale")
+    warnings = _admit(view, where, SCALE, "UPDATE", scale, before, options)
     obj = entry.working(resource)
     path = resource.strategy.scale_paths.spec
     holder = obj
     for step in path[:-1]:
         holder = holder.setdefault(step, {})
     holder[path[-1]] = objects.lookup(scale, ("spec", "replicas")) or 0
-    old = _scale_of(resource, entry.object(resource))
-    ownership.track_scale(view, resource, obj, old, scale, options, SCALE_SCHEMA)
-    written = writes.replace(view, resource, entry, obj, "scale", options, applied=True)
+    ownership.track_scale(view, resource, obj, before, scale, options, SCALE_SCHEMA)
+    written = writes.replace(
+        view, resource, entry, obj, "scale", options, applied=True, admitted=True
+    )
     shown = written.entry or entry
     return results.Written(
-        resource, None, obj=scale_of(resource, shown, written.object()), warnings=written.warnings
+        resource,
+        None,
+        obj=scale_of(resource, shown, written.object()),
+        warnings=[*written.warnings, *warnings],
     )
 
 
@@ -248,7 +255,10 @@ def post(
         said = objects.name_of(body)
         if said and name and said != name:
             raise statuses.BadRequestError(f"name in URL does not match name in {kind.kind} object")
-        written = post_to(view, resource, body, namespace, name or said, options)
+        entry = _entry(view, resource, namespace, name or said)
+        where = _Place(resource, namespace, entry.name, subresource)
+        warnings += _admit(view, where, kind, "CREATE", body, None, options)
+        written = post_to(view, resource, body, namespace, entry.name, options)
         written.warnings[:0] = warnings
         return written
     if subresource in resource.subresources:
@@ -311,7 +321,7 @@ def _bind(
     obj.get("status", {}).pop("nominatedNodeName", None)
     _set_condition(view, obj, "PodScheduled", "True")
     # As in the reference, the binding itself owns no fields.
-    writes.replace(view, resource, entry, obj, "binding", options, applied=True)
+    writes.replace(view, resource, entry, obj, "binding", options, applied=True, admitted=True)
     success = {
         "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201,
     }  # fmt: skip
@@ -385,7 +395,7 @@ def _mark_evicted(
     pod = entry.working(resource)
     reason = {"reason": "EvictionByEvictionAPI", "message": "Eviction API: evicting"}
     _set_condition(view, pod, "DisruptionTarget", "True", reason)
-    writes.replace(view, resource, entry, pod, "status", options, applied=True)
+    writes.replace(view, resource, entry, pod, "status", options, applied=True, admitted=True)
 
 
 def _spend_budget(
@@ -443,6 +453,46 @@ def _refused(message: str, retry_after_s: int | None = None) -> statuses.TooMany
 
 
 # ---------------------------------------------------------------------- shared
+
+
+class _Place(NamedTuple):
+    """The subresource that is written to."""
+
+    resource: catalogue.Resource
+    namespace: str
+    name: str
+    subresource: str
+
+
+def _admit(
+    view: views.View,
+    place: _Place,
+    kind: identities.GroupVersionKind,
+    operation: str,
+    body: objects.Object,
+    old: objects.Object | None,
+    options: opts.WriteOptions,
+) -> list[str]:
+    """Let admission change (in place) and refuse what was asked; returns its warnings."""
+    attributes = admission.Attributes(
+        reader=view,
+        resource=place.resource,
+        operation=operation,
+        namespace=place.namespace,
+        name=place.name,
+        subresource=place.subresource,
+        obj=body,
+        old=old,
+        user=options.user,
+        dry_run=options.dry_run,
+        now=view.now_of(options),
+        kind=kind,
+        options=options,
+        attempt=options.attempt,
+    )
+    view.shared.chain.mutate(attributes)
+    view.shared.chain.validate(attributes)
+    return attributes.warnings
 
 
 def check_uid(resource: catalogue.Resource, entry: entries.Entry, uid: str) -> None:

@@ -282,8 +282,11 @@ def replace(
     options: opts.WriteOptions,
     *,
     applied: bool = False,
+    admitted: bool = False,
 ) -> results.Written:
     """Put `obj`, as verbs change it (`Resource.working`), in the place of a stored entry.
+
+    With `admitted`, admission has looked at what was asked: a Scale, a Binding, an Eviction.
 
     Raises:
         ConflictError: Its resourceVersion or uid is not the stored one's.
@@ -315,7 +318,8 @@ def replace(
         options=options,
         attempt=options.attempt,
     )
-    view.shared.chain.mutate(attributes)
+    if not admitted:
+        view.shared.chain.mutate(attributes)
     meta = _metadata(obj)
     names.restore_system_fields(obj, old)
     meta["resourceVersion"] = old_meta["resourceVersion"]
@@ -332,7 +336,8 @@ def replace(
         refusal.warnings = tuple(context.warnings)
         raise refusal
     warnings = strategy.warnings(obj, old)
-    view.shared.chain.validate(attributes)
+    if not admitted:
+        view.shared.chain.validate(attributes)
     warnings = [*context.warnings, *warnings, *attributes.warnings]
     kept = _kept(view, resource, obj, options)
     if unchanged(kept, old if resource.from_storage is None else entry.load()):
