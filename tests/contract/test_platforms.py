@@ -2,14 +2,16 @@
 
 import asyncio
 import contextlib
+import functools
 from dataclasses import replace
 
 import pytest
 
+from understudy.aio import ids
 from understudy.client import views as view_clients
 from understudy.kapi import views
 from understudy.platform import errors, kubernetes
-from understudy.platform.bus import nats, settings, standalone
+from understudy.platform.bus import nats, settings, standalone, wire
 from understudy.testing import battery, brokers
 
 DEADLINES_S = {"some_services": 0.3, "all_services": 0.3}
@@ -99,17 +101,92 @@ async def test_a_kubernetes_cluster_behaves(wrap):
         await battery.cluster_battery(reached)
 
 
-async def test_the_battery_notices_what_is_wrong():
+# ---------------------------------------------------------------------- the battery itself
+
+
+def carrying(carry):
+    """Return a wrap whose calls are carried by a function of the platform and the request."""
+
     @contextlib.asynccontextmanager
-    async def losing_details(platform):
-        class Losing:
-            def __getattr__(self, name):
-                return getattr(platform, name)
+    async def wrap(platform):
+        yield wire.CarriedPlatform(
+            functools.partial(carry, platform), name="instance a", ids=ids.SeededIds()
+        )
 
-            async def version(self):
-                return "another"
+    return wrap
 
-        yield Losing()
 
-    with pytest.raises(battery.BatteryError, match="version"):
-        await battery.platform_battery(losing_details)
+async def another_version(platform, request):
+    response = await wire.perform(platform, request)
+    return replace(response, result="another") if request.method == "version" else response
+
+
+async def twice(platform, request):
+    await wire.perform(platform, request)
+    return await wire.perform(platform, request)
+
+
+async def without_help(platform, request):
+    response = await wire.perform(platform, request)
+    if response.error is None:
+        return response
+    return replace(response, error=errors.from_json(response.error.to_json() | {"help": ""}))
+
+
+async def cut_short(platform, request):
+    response = await wire.perform(platform, request)
+    if not isinstance(response.result, str):
+        return response
+    return replace(response, result=response.result[: 1 << 20])
+
+
+async def deaf_to_cancellation(platform, request):
+    return await asyncio.shield(asyncio.create_task(wire.perform(platform, request)))
+
+
+async def as_if_it_knew(platform, request):
+    response = await wire.perform(platform, request)
+    if response.error is not None and "does not know" in response.error.message:
+        return wire.Response(id=request.id, result=[])
+    return response
+
+
+@contextlib.asynccontextmanager
+async def past_deadlines(platform):
+    yield battery.Reach(platform=platform, deadlines_s={"some_services": 0.05})
+
+
+@contextlib.asynccontextmanager
+async def kicked_without_a_word(platform):
+    state = [platform]
+
+    async def carry(request):
+        return await wire.perform(state[0], request)
+
+    async def take_over(newer):
+        state[0] = newer
+
+    reached = wire.CarriedPlatform(carry, name="instance a", ids=ids.SeededIds())
+    yield battery.Reach(platform=reached, replace=take_over)
+
+
+@pytest.mark.parametrize(
+    ("wrap", "said"),
+    [
+        (carrying(another_version), "version: found 'another'"),
+        (carrying(twice), "all_services arguments"),
+        (carrying(without_help), "error: error"),
+        (carrying(cut_short), "large export"),
+        (carrying(deaf_to_cancellation), "cancellation at the far end"),
+        (carrying(as_if_it_knew), "older agent"),
+        (past_deadlines, "the call hangs past it"),
+        (kicked_without_a_word, "kick during a call: the call hangs"),
+    ],
+)
+async def test_the_battery_notices_what_is_wrong(wrap, said, monkeypatch):
+    monkeypatch.setattr(battery, "ARRIVES_S", 0.3)
+    with pytest.raises(battery.BatteryError, match=said):
+        await battery.platform_battery(wrap)
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()

@@ -90,6 +90,19 @@ async def platform_battery(wrap: Wrap) -> None:
 
     What needs more than a platform is asked where `wrap` gives a `Reach` that has it.
     """
+    try:
+        await _try_everything(wrap)
+    except BaseExceptionGroup as group:
+        # Of a check that calls several things at once.
+        first: BaseException | None = group.subgroup(BatteryError)
+        while isinstance(first, BaseExceptionGroup):
+            first = first.exceptions[0]
+        if first is None:
+            raise
+        raise first from group
+
+
+async def _try_everything(wrap: Wrap) -> None:
     for check in _CHECKS:
         mock = mocks.MockPlatform()
         async with wrap(mock) as given:
@@ -273,7 +286,7 @@ async def _kick_during_a_call(reach: Reach, mock: mocks.MockPlatform) -> None:
     newer = mocks.MockPlatform()
     newer.on_version.answer = "newer"
     async with asyncio.TaskGroup() as group:
-        under_way = group.create_task(_outcome(reach.platform.sync(_SYNC)))
+        under_way = group.create_task(_outcome("kick during a call", reach.platform.sync(_SYNC)))
         await _until("a call to be kicked", lambda: mock.on_sync.calls == 1)
         await reach.replace(newer)
     if not isinstance(under_way.result(), errors.KickedError):
@@ -287,7 +300,9 @@ async def _reconnect_during_a_call(reach: Reach, mock: mocks.MockPlatform) -> No
         return
     mock.on_sync.delay_s = 0.1
     async with asyncio.TaskGroup() as group:
-        under_way = group.create_task(_outcome(reach.platform.sync(_SYNC)))
+        under_way = group.create_task(
+            _outcome("reconnect during a call", reach.platform.sync(_SYNC))
+        )
         await _until("a call across a break", lambda: mock.on_sync.calls == 1)
         await reach.reconnect()
     found = under_way.result()
@@ -310,11 +325,15 @@ async def _fatal_and_back(reach: Reach, mock: mocks.MockPlatform) -> None:
     await reach.platform.ping()
 
 
-async def _outcome(call: Awaitable[object]) -> object:
+async def _outcome(what: str, call: Awaitable[object]) -> object:
+    """Return what a call gives, or its error; it must end."""
     try:
-        return await call
+        async with asyncio.timeout(ARRIVES_S):
+            return await call
     except errors.PlatformError as error:
         return error
+    except TimeoutError:
+        raise BatteryError(f"{what}: the call hangs") from None
 
 
 _REACH_CHECKS = (
