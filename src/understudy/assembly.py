@@ -40,6 +40,8 @@ ALWAYS_SIMULATED = (
     "scheduling, image pulls, volumes and load balancers are simulated by rule, containers do not "
     "run"
 )
+GATEWAY = "UNDERSTUDY_GATEWAY"
+"""Tells processes where the hosts of the cluster are led from; serves as their `http_proxy` too."""
 _WEBHOOKS = (
     "validatingwebhookconfigurations.admissionregistration.k8s.io",
     "mutatingwebhookconfigurations.admissionregistration.k8s.io",
@@ -122,6 +124,7 @@ def _process_runtime(
         inherited=dict(os.environ),
         on_failure=_report,
         drained=gateway.drained if gateway is not None else None,
+        variables={GATEWAY: f"127.0.0.1:{gateway.inner_port}"} if gateway is not None else {},
     )
 
 

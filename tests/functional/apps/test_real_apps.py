@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
 from collections import Counter
 
+import aiohttp
 from live_world import until
 from real_world import running
 
@@ -111,6 +113,51 @@ async def test_a_process_is_told_to_end_only_after_its_last_answer(tmp_path):
         (old,) = [pod for pod in real.pods() if "-00001-" in pod["metadata"]["name"]]
         real.server.base.delete("pods", old["metadata"]["name"], "default")
         assert await asking == (200, {"version": "one"})
+
+
+CALLER = """
+import json, os, urllib.request
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+class Caller(BaseHTTPRequestHandler):
+    def do_GET(self):
+        host = "hello-default-development.default.svc.cluster.local"
+        with urllib.request.urlopen(f"http://{host}/caller") as answer:
+            body = answer.read()
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(body)
+ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Caller).serve_forever()
+"""
+
+
+async def test_apps_reach_each_other_by_the_names_of_the_cluster(tmp_path):
+    async with running(tmp_path) as real:
+        hello = await real.deploy("hello", min=0)
+        app_id = records.Identifier(project="default", domain="development", name="caller")
+        container = records.Container(
+            image="none",
+            command=(sys.executable, "-c", CALLER),
+            env=(records.EnvVar(key="http_proxy", value="http://$(UNDERSTUDY_GATEWAY)"),),
+        )
+        spec = records.Spec(container=container)
+        caller = records.App(metadata=records.Meta(id=app_id), spec=spec)
+        await real.apps.deploy(caller)
+        await real.active(caller)
+        code, answer = await real.ask("caller")
+        assert (code, answer["message"]) == (200, "Hello, caller!")
+        inner = {"Host": "hello-default-development.default"}
+        public = f"http://127.0.0.1:{real.live.gateway.port}/"
+        async with real.session.get(public, headers=inner) as response:
+            assert response.status == 404, "such names are for the cluster only"
+
+        await real.apps.stop(hello.id)
+        await until(lambda: not [p for p in real.pods() if p["metadata"]["name"][0] == "h"])
+        url = f"http://127.0.0.1:{real.live.gateway.inner_port}/"
+        timeout = aiohttp.ClientTimeout(3)
+        with contextlib.suppress(TimeoutError):
+            async with real.session.get(url, headers=inner, timeout=timeout) as response:
+                assert response.status in (404, 503)
+        assert not [p for p in real.pods() if p["metadata"]["name"][0] == "h"], "not woken"
 
 
 async def test_an_idle_app_ends_and_the_next_request_starts_it(tmp_path):

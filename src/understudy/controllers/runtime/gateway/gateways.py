@@ -33,6 +33,7 @@ _log = logging.getLogger(__name__)
 _http_log = logging.getLogger(f"{__name__}.http")
 """Where aiohttp complains of requests that are not HTTP; the client is told, that is enough."""
 _http_log.setLevel(logging.CRITICAL)
+_LOOPBACK = "127.0.0.1"
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -54,7 +55,13 @@ class Statistics:
 
 
 class Gateway:
-    """Leads requests to apps by their host. `start`, `follow` a view, and `stop` at the end."""
+    """Leads requests to apps by their host. `start`, `follow` a view, and `stop` at the end.
+
+    Attributes:
+        port: Where public hosts are led from.
+        inner_port: A port of the loopback interface from which the hosts of the cluster are led
+            too (`hello.default.svc.cluster.local`): for the processes in it.
+    """
 
     def __init__(
         self,
@@ -71,6 +78,7 @@ class Gateway:
         self._answered = 0
         self._refused = 0
         self.port = 0
+        self.inner_port = 0
 
     # ------------------------------------------------------------------ life
 
@@ -96,10 +104,12 @@ class Gateway:
         await self._runner.setup()
         try:
             await web.TCPSite(self._runner, config.host, config.port).start()
+            await web.TCPSite(self._runner, _LOOPBACK, 0).start()
         except OSError:
             await self.stop()
             raise
         self.port = int(self._runner.addresses[0][1])
+        self.inner_port = int(self._runner.addresses[-1][1])
 
     def follow(self, view: views.View, ingress_class: str) -> None:
         """Lead hosts as the Ingresses of a view say that are of this class."""
@@ -208,6 +218,8 @@ class Gateway:
         host = _name(request.headers.get("Host", ""))
         table = self._table
         rule = table.public.find(host) if table else None
+        if table is not None and rule is None and self._is_inside(request):
+            rule = table.local.find(host)
         if table is None or rule is None:
             raise answers.RefusedError(
                 404, f"no app has the host name {host!r}; see: understudy app list --all"
@@ -226,6 +238,12 @@ class Gateway:
                 502, f"{backend.facts.service} speaks HTTP/2 only (port name h2c); use http1 here"
             )
         return backend, headers.towards_app(request, added, rewrite)
+
+    def _is_inside(self, request: web.BaseRequest) -> bool:
+        """Say whether a request came by the port for processes of the cluster."""
+        transport = request.transport
+        name = transport.get_extra_info("sockname") if transport is not None else None
+        return name is not None and int(name[1]) == self.inner_port
 
     async def _carry(
         self,

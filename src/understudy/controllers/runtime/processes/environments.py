@@ -7,6 +7,7 @@ Beside what the pod says, a process finds:
     UNDERSTUDY_ROOT         the directory under which its volumes are mounted
     UNDERSTUDY_MOUNT_DATA   where the volume `data` is mounted
     UNDERSTUDY_TERMINATION_LOG   the file for a last message (terminationMessagePath)
+    UNDERSTUDY_GATEWAY      where the gateway leads the cluster's own host names from
     HOSTNAME                the pod's name, or its spec.hostname
     PATH, HOME, LANG, ...   the server's own, nothing else of its environment
 

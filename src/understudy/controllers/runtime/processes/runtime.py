@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from understudy.aio import tasks
 from understudy.controllers import clusters, reactor, recorders, registry
@@ -40,14 +40,17 @@ class ProcessRuntime:
         inherited: dict[str, str],
         on_failure: Callable[[str, BaseException], None],
         drained: hosts.Drained | None = None,
+        variables: Mapping[str, str] | None = None,
     ) -> None:
         """Take `inherited`, the server's environment; processes get a few names of it.
 
+        And `variables`, which every process gets.
         `drained` is awaited before the containers of a pod that was deleted are told to end.
         """
         self.chosen = chosen
         kept = environments.INHERITED
-        self._inherited = {name: text for name, text in inherited.items() if name in kept}
+        found = {name: text for name, text in inherited.items() if name in kept}
+        self._inherited: dict[str, str] = {**found, **(variables or {})}
         self._drained = drained
         self._tasks = tasks.TaskSet(on_failure)
         self._folders = folders.Folders(chosen.directory)
