@@ -370,3 +370,43 @@ def test_a_taint_of_a_device_is_stamped_once(bench):
     stamped = made["spec"]["devices"][0]["taints"][0]
     assert stamped["timeAdded"].endswith("Z")
     assert bench.view.update(ref, made).object()["spec"] == made["spec"]
+
+
+@pytest.mark.parametrize(
+    ("device", "field", "text"),
+    [
+        ({"attributes": {"a b": {"int": 1}}}, "attributes[a b]", "a valid C identifier"),
+        ({"attributes": {"/a": {"int": 1}}}, "attributes[/a]", "the domain must not be empty"),
+        ({"attributes": {"a/b/c": {"int": 1}}}, "attributes[a/b/c]", "more than one slash"),
+        ({"attributes": {"a": {}}}, "attributes[a]", "exactly one value must be specified"),
+        (
+            {"attributes": {"a": {"int": 1, "bool": True}}},
+            "attributes[a]",
+            "exactly one value must be specified",
+        ),
+        ({"attributes": {"a": {"version": "1"}}}, "attributes[a].version", "semver.org"),
+        ({"attributes": {"a": {"string": "x" * 65}}}, "attributes[a].string", "64 bytes"),
+        (
+            {"capacity": {"a": {"value": "1", "requestPolicy": {}}}},
+            "capacity[a].requestPolicy",
+            "allowMultipleAllocations must be true",
+        ),
+        ({"taints": [{"key": "a", "effect": "X"}]}, "taints[0].effect", "Unsupported value"),
+        ({"allNodes": True}, "", "can only be set if `perDeviceNodeSelection`"),
+    ],
+)
+def test_a_slice_is_refused_for_what_it_says_of_a_device(bench, device, field, text):
+    body = {"spec": SLICE | {"devices": [{"name": "d"} | device]}}
+    (cause,) = bench.refused("resourceslices.resource.k8s.io", body)
+    where = f"spec.devices[0].{field}" if field else "spec.devices[0]"
+    assert cause.startswith(f"{where}: ")
+    assert text in cause
+
+
+def test_good_devices_are_taken(bench):
+    device = {
+        "name": "d",
+        "attributes": {"model": {"string": "x"}, "gpu.example.com/v": {"version": "1.2.3-a.1+b"}},
+        "capacity": {"memory": {"value": "1Gi"}},
+    }
+    bench.made("resourceslices.resource.k8s.io", {"spec": SLICE | {"devices": [device]}})

@@ -10,7 +10,14 @@ from typing import ClassVar
 
 from understudy.aio import clocks
 from understudy.kapi.resources import strategies
-from understudy.kapi.resources.kinds import gotypes, requirements, rules, scheduling, sources
+from understudy.kapi.resources.kinds import (
+    gotypes,
+    requirements,
+    rules,
+    scheduling,
+    slicedevices,
+    sources,
+)
 from understudy.kube import causes, names, objects, statuses
 
 _TYPES = "io.k8s.api.resource.v1."
@@ -159,19 +166,10 @@ class ResourceSlice(rules.Kind):
                     "must be greater than zero",
                 )
             )
-        out += rules.nonnegative(pool.get("generation"), "spec.pool.generation")
-        seen: set[str] = set()
-        for index, device in enumerate(spec.get("devices") or ()):
-            name, field = device.get("name") or "", f"spec.devices[{index}]"
-            out += (
-                rules.checked(name, f"{field}.name", names.dns_label)
-                if name
-                else [causes.required(f"{field}.name")]
-            )
-            if name in seen:
-                out.append(causes.duplicate(field, name))
-            seen.add(name)
-        return out
+        if (pool.get("generation") or 0) < 0:
+            text = "must be greater than or equal to zero"
+            out.append(causes.invalid("spec.pool.generation", pool["generation"], text))
+        return out + slicedevices.validate(spec)
 
     def validate_update(
         self, obj: objects.Object, old: objects.Object, context: strategies.WriteContext
