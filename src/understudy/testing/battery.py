@@ -252,12 +252,10 @@ async def _older_agent(wrap: Wrap) -> None:
     older = mocks.MockPlatform(methods=("ping", "version", "sync"))
     async with wrap(older) as given:
         platform = given.platform if isinstance(given, Reach) else given
-        for method in set(protocol.METHODS) - set(older.methods):
-            try:
-                await call(platform, method)
-            except errors.UpgradeNeededError:
-                continue
-            raise BatteryError(f"older agent: {method} is not known there, and was answered")
+        for method in [one for one in protocol.METHODS if one not in older.methods]:
+            found = await _outcome(f"older agent, {method}", call(platform, method))
+            if not isinstance(found, errors.UpgradeNeededError):
+                raise BatteryError(f"older agent: {method} is not known there, but gave {found!r}")
         await platform.ping()
         _expect("older agent's version", await platform.version(), "mock")
 
