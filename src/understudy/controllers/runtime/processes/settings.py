@@ -26,7 +26,7 @@ class Processes:
     mount_retry_s: float = 2.0
     """Between two attempts to mount what is missing; kubelets begin with half a second."""
 
-    eager_probe_s: float = 0.05
+    eager_probe_s: float = 0.02
     """Between two looks at a container that has never been ready, beside its probe's own periods:
     otherwise a server that listens after 0.1 s would be found ready after 10 s."""
 
