@@ -99,10 +99,10 @@ class Failed:
 Planned = plans.Plan | Failed
 
 
-async def instances(where: sessions.Where) -> tuple[list[str], list[str]]:
-    """Return the names that the pattern means: those with an agent, and those whose agent is lost.
+async def instances(where: sessions.Where) -> tuple[list[str], dict[str, str]]:
+    """Return the instances that the pattern means: those with an agent, and why others have none.
 
-    Instances whose agent has never come are no part of a fleet yet.
+    An instance whose agent has never come is no part of a fleet yet, unless it is named.
 
     Raises:
         PlatformError: The hub cannot be asked, or has no such instance.
@@ -113,15 +113,22 @@ async def instances(where: sessions.Where) -> tuple[list[str], list[str]]:
     patterns = cluster.instance.split(",")
     async with clients.HubClient(cluster.hub) as hub:
         known = {one["instance"]: one["state"] for one in await hub.instances()}
-    meant = [name for name in known if any(fnmatch.fnmatchcase(name, p) for p in patterns)]
-    found = [name for name in meant if known[name] == "connected"]
-    lost = [name for name in meant if known[name] == "lost"]
-    if not found and not lost:
+    meant = {name for name in known if any(fnmatch.fnmatchcase(name, p) for p in patterns)}
+    named = {pattern for pattern in patterns if not any(sign in pattern for sign in "*?[")}
+    absent = {name: "its agent is not connected" for name in meant if known[name] == "lost"}
+    absent |= dict.fromkeys(named - meant, "the hub knows no such instance")
+    absent |= {
+        name: "its agent has never connected"
+        for name in named & meant
+        if known[name] == "never_seen"
+    }
+    found = [name for name in sorted(meant) if known[name] == "connected"]
+    if not found and not absent:
         there = ", ".join(known) or "none at all"
         raise platform_errors.NotFoundError(
             f"no agent of {cluster.instance!r} has connected to {cluster.hub.url}; it knows {there}"
         )
-    return found, lost
+    return found, absent
 
 
 def _at(where: sessions.Where, name: str) -> sessions.Where:
@@ -153,9 +160,10 @@ def plan(
 
 
 async def _planned(where: sessions.Where, rehearse: Rehearse) -> dict[str, Planned]:
-    names, lost = await instances(where)
-    absent = Failed(code=sessions.ERROR, messages=("its agent is not connected",))
-    found: dict[str, Planned] = dict.fromkeys(lost, absent)
+    names, absent = await instances(where)
+    found: dict[str, Planned] = {
+        name: Failed(code=sessions.ERROR, messages=(why,)) for name, why in absent.items()
+    }
     wrong: list[errors.ManifestError] = []
     free = asyncio.Semaphore(PLANNED_AT_ONCE)
 
@@ -167,6 +175,7 @@ async def _planned(where: sessions.Where, rehearse: Rehearse) -> dict[str, Plann
                 wrong.append(error)
             except sessions.EXPECTED as error:
                 found[name] = Failed(code=sessions.code_of(error), messages=_lines(error))
+        _progress(len(found) - len(absent), len(names))
 
     async with asyncio.TaskGroup() as group:
         for name in names:
@@ -175,6 +184,12 @@ async def _planned(where: sessions.Where, rehearse: Rehearse) -> dict[str, Plann
         # The input is wrong, and it is the same everywhere.
         raise wrong[0]
     return dict(sorted(found.items()))
+
+
+def _progress(done: int, total: int) -> None:
+    """Show how far the rehearsals are, where somebody sees it."""
+    if sys.stderr.isatty():
+        click.echo(f"\r{done} of {total} instances rehearsed", nl=done == total, err=True)
 
 
 def _lines(error: Exception) -> tuple[str, ...]:

@@ -25,6 +25,11 @@ class World:
 
     heartbeat_s = HEARTBEAT_S
 
+    @property
+    def requests(self):
+        """The records of callers' requests."""
+        return [one for one in self.audit if "request" in one]
+
     @staticmethod
     async def until(condition, within_s=10.0):
         """Wait until a condition holds; a function, or one that is awaited."""

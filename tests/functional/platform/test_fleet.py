@@ -171,7 +171,9 @@ def test_one_application_on_all_clusters_and_what_differs(fleet, run, manifests)
     fleet.lose("prod-us")
     lost = run("plan", "shop", "-f", manifests(1))
     assert (lost.code, "prod-us: its agent is not connected" in lost.out) == (1, True), lost.out
-    assert run("plan", "shop", "-f", manifests(1), instance="prod-eu,prod-x").code == 0
+    assert run("plan", "shop", "-f", manifests(1), instance="prod-eu,prod-?x").code == 0
+    named = run("plan", "shop", "-f", manifests(1), instance="prod-eu,prod-x")
+    assert (named.code, "prod-x: the hub knows no such instance" in named.out) == (1, True)
     unknown = run("plan", "shop", "-f", manifests(1), instance="test-*")
     assert (unknown.code, "it knows prod-eu, prod-us, stage" in unknown.err) == (1, True)
 

@@ -49,6 +49,14 @@ async def test_an_agent_needs_the_token_of_its_instance(world, file):
         refused.stop()
     agent = await world.agent(mock, hub.url, token=lambda: right)
     assert agent.epoch == 1
+    agent.stop()
+    await world.until(lambda: world.audit[-1]["event"] == "disconnected")
+    told = [(one["agent"], one["event"], one["reason"]) for one in world.audit]
+    assert ("prod-eu", "refused", "the token is not for instance prod-eu") in told
+    assert told[-2:] == [
+        ("prod-eu", "connected", "connection 1, agent mock"),
+        ("prod-eu", "disconnected", "the agent of instance prod-eu left in order"),
+    ]
 
 
 async def test_a_caller_does_what_its_token_says_and_where(world, file):
@@ -108,7 +116,7 @@ async def test_every_request_leaves_one_record(world, file, cluster, closing):
         ("ci", "POST /api/v1/namespaces/default/configmaps", "forbidden"),
         ("ci", "GET /api/v1/secrets", "forbidden"),
     ]
-    assert all(one["instance"] == "prod-eu" and one["ms"] >= 0 for one in world.audit)
+    assert all(one["instance"] == "prod-eu" and one["ms"] >= 0 for one in world.audit[-3:])
 
 
 async def test_a_client_cannot_tell_the_hub_from_the_cluster(world, cluster, closing):

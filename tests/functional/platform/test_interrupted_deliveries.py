@@ -70,7 +70,7 @@ class Site:
         await self.world.until(lambda: self._written() >= count)
 
     def _written(self):
-        return sum("PATCH" in one["request"] for one in self.world.audit)
+        return sum("PATCH" in one["request"] for one in self.world.requests)
 
     async def deliver(self, value, clock=None):
         made = deliveries.Deliveries(

@@ -8,7 +8,8 @@
     POST /v1/instances/NAME/calls/METHOD       a `Platform`'s method; arguments as in `bus.wire`
     *    /v1/instances/NAME/kubernetes/api/... a request of its Kubernetes API
 
-Every request of a caller leaves one audit record: who, what, on which instance, how it ended.
+Every request of a caller leaves one audit record: who, what, on which instance, how it ended. So do
+an agent's coming, its going and its being refused.
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ class Hub:
             )
         self.settings = settings
         self.registry = registry or prometheus_client.CollectorRegistry()
-        self._bus = bus
+        self._audit = audit
         self._clock = clock or clocks.SystemClock()
         ids = ids or id_sources.SystemIds()
         self._tokens = tokens.TokenFile(settings.tokens) if settings.tokens else None
@@ -141,7 +142,7 @@ class Hub:
 
     async def _agent(self, request: web.Request) -> web.StreamResponse:
         """Serve one connection of an agent, from its hello to its end."""
-        instance = self._admit(request)
+        instance = self._admitted(request)
         self._connections.inc()
         socket = web.WebSocketResponse(
             timeout=links.CLOSE_S, compress=False, max_msg_size=2 * links.FRAME_BYTES
@@ -154,6 +155,7 @@ class Hub:
             session, epoch = await self.roster.join(instance, hello, link)
         except (errors.PlatformError, TimeoutError) as error:
             told = error if isinstance(error, errors.PlatformError) else _SILENT
+            self._note(request, "refused", told.message)
             link.end(links.Bye(error=told))
             await link.run(lambda _: None)
             return socket
@@ -161,12 +163,32 @@ class Hub:
             protocol=links.PROTOCOL, epoch=epoch, heartbeat_s=self.settings.heartbeat_s
         )
         link.send(links.encode(welcome))
+        self._note(request, "connected", f"connection {epoch}, agent {hello.version}")
         why = "the hub was stopped"
         try:
             why = await link.run(session.take)
         finally:
             session.broke(why)
+            self._note(request, "disconnected", session.over.result().message)
         return socket
+
+    def _note(self, request: web.Request, event: str, why: str) -> None:
+        self._audit(
+            {
+                "time": clocks.rfc3339_micro(self._clock.now()),
+                "agent": request.match_info["instance"],
+                "from": request.remote or "",
+                "event": event,
+                "reason": why,
+            }
+        )
+
+    def _admitted(self, request: web.Request) -> str:
+        try:
+            return self._admit(request)
+        except web.HTTPException as error:
+            self._note(request, "refused", error.text or error.reason)
+            raise
 
     def _admit(self, request: web.Request) -> str:
         try:
