@@ -410,3 +410,26 @@ def test_good_devices_are_taken(bench):
         "capacity": {"memory": {"value": "1Gi"}},
     }
     bench.made("resourceslices.resource.k8s.io", {"spec": SLICE | {"devices": [device]}})
+
+
+@pytest.mark.parametrize(
+    ("expression", "text"),
+    [
+        ("", "Required value"),
+        ("1", "must evaluate to bool or the unknown type, not int"),
+        ("device.colour == 'red'", "undefined field 'colour'"),
+        ("1 +", "Syntax error"),
+        ("device.driver == 'gpu.example.com'", None),
+        ("device.attributes['gpu.example.com'].ready", None),
+        ("device.capacity['gpu.example.com'].memory.compareTo(quantity('1Gi')) >= 0", None),
+        ("cel.bind(gpu, device.attributes['gpu.example.com'], gpu.ready)", None),
+    ],
+)
+def test_what_chooses_devices_says_yes_or_no_of_one(bench, expression, text):
+    body = {"spec": {"selectors": [{"cel": {"expression": expression}}]}}
+    if text is None:
+        bench.made("deviceclasses.resource.k8s.io", body)
+        return
+    (cause,) = bench.refused("deviceclasses.resource.k8s.io", body)
+    assert cause.startswith("spec.selectors[0].cel.expression: ")
+    assert text in cause

@@ -11,6 +11,7 @@ from typing import ClassVar
 from understudy.aio import clocks
 from understudy.kapi.resources import strategies
 from understudy.kapi.resources.kinds import (
+    deviceselectors,
     gotypes,
     requirements,
     rules,
@@ -345,8 +346,9 @@ def _selectors(selectors: list[objects.Object] | None, field: str) -> list[statu
         cel = selector.get("cel")
         if cel is None:
             out.append(causes.required(f"{field}[{index}].cel"))
-        elif not cel.get("expression"):
-            out.append(causes.required(f"{field}[{index}].cel.expression"))
+        else:
+            at = f"{field}[{index}].cel.expression"
+            out += deviceselectors.validate(cel.get("expression") or "", at)
     return out
 
 
