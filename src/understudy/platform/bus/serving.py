@@ -10,7 +10,8 @@
 | while too many wait            | UnavailableError; it does not run, and may be tried again     |
 
 What is known of a request is forgotten when its deadline is over; until then nothing of it runs a
-second time. Responses are dropped before that: when they are acknowledged, or for lack of room.
+second time. Responses are dropped before that for lack of room, and there is little for those that
+have arrived: enough for who lost a small one further on, and asks once more.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ class Limits:
         waiting_max: Requests that wait for a place; more are refused.
         given_bytes_max: What requests that wait or run were given, in bytes; more are refused.
         kept_bytes_max: Responses that are kept until they are acknowledged, in bytes.
+        spare_bytes_max: Those that are kept longer, in bytes.
         known_max: Requests remembered until their deadlines; more are refused.
     """
 
@@ -40,6 +42,7 @@ class Limits:
     waiting_max: int = 1000
     given_bytes_max: int = 512 << 20
     kept_bytes_max: int = 256 << 20
+    spare_bytes_max: int = 1 << 20
     known_max: int = 250_000
 
 
@@ -78,8 +81,10 @@ class Desk:
         self._limits = limits or Limits()
         self._places = asyncio.Semaphore(self._limits.running_max)
         self._known: dict[str, _Known] = {}
-        # By id, the methods of those that are over and must not run again.
+        # By id, the methods of those that are over and must not run again, and some responses.
         self._over: dict[str, str] = {}
+        self._spare: dict[str, tuple[wire.Response, int]] = {}
+        self._spare_bytes = 0
         # When each is to be forgotten; a heap of plain tuples, which cost the collector nothing.
         self._due: list[tuple[float, str]] = []
         self._kept_bytes = 0
@@ -92,6 +97,8 @@ class Desk:
         known = self._known.get(identity)
         if known is not None:
             return known.answer
+        if identity in self._spare:
+            return _answered(self._spare[identity][0])
         method = self._over.get(identity)
         if method is None:
             return None
@@ -138,12 +145,25 @@ class Desk:
         self.acknowledge(identity)
 
     def acknowledge(self, identity: str) -> None:
-        """Drop a response that has arrived; that the request was carried out stays known."""
+        """Take note that a response has arrived: it is kept only as long as there is room."""
         known = self._known.get(identity)
-        if known is not None and known.answer.done():
-            del self._known[identity]
-            self._kept_bytes -= known.weight
-            self._over[identity] = known.method
+        if known is None or not known.answer.done():
+            return
+        self._drop(known)
+        self._spare[identity] = known.answer.result(), known.weight
+        self._spare_bytes += known.weight
+        while self._spare_bytes > self._limits.spare_bytes_max:
+            self._drop_spare(next(iter(self._spare)))
+
+    def _drop(self, known: _Known) -> None:
+        """Keep a response no longer; that the request was carried out stays known."""
+        del self._known[known.id]
+        self._kept_bytes -= known.weight
+        self._over[known.id] = known.method
+
+    def _drop_spare(self, identity: str) -> None:
+        _, weight = self._spare.pop(identity, (None, 0))
+        self._spare_bytes -= weight
 
     def end(self, reason: errors.PlatformError) -> None:
         """Stop everything that is under way, for a reason, and take on nothing more."""
@@ -200,8 +220,8 @@ class Desk:
         known.weight = wire.weight(response) + 1
         self._kept_bytes += known.weight
         for identity in list(self._known) if self._kept_bytes > self._limits.kept_bytes_max else ():
-            if identity != known.id:
-                self.acknowledge(identity)
+            if identity != known.id and self._known[identity].answer.done():
+                self._drop(self._known[identity])
             if self._kept_bytes <= self._limits.kept_bytes_max:
                 break
 
@@ -211,6 +231,7 @@ class Desk:
         while self._due and self._due[0][0] < now:
             _, identity = heapq.heappop(self._due)
             self._over.pop(identity, None)
+            self._drop_spare(identity)
             known = self._known.get(identity)
             if known is not None and known.expires_s < now and known.answer.done():
                 self._kept_bytes -= known.weight
