@@ -26,9 +26,10 @@ async def test_an_app_answers_under_its_url_and_its_log_tells(tmp_path):
         code, answer = await real.ask("hello", "/sam")
         assert (code, answer["message"]) == (200, "Ahoy, sam!")
         assert "understudy_gateway_requests_total 1" in await real.metrics()
-        lines = [line.text async for line in real.apps.logs(app.id, logs.LogQuery())]
-        assert lines[0].startswith("Ahoy listens on port ")
-        assert any("GET /sam" in line for line in lines)
+        stream = real.apps.logs(app.id, logs.LogQuery(), follow=True)
+        assert (await anext(stream)).text.startswith("Ahoy listens on port ")
+        assert "GET /sam" in (await asyncio.wait_for(anext(stream), 10)).text
+        await stream.aclose()
 
 
 async def test_logs_of_several_replicas_are_followed(tmp_path):

@@ -75,9 +75,13 @@ def test_the_printed_url_is_the_apps(run, url: str) -> None:
 
 def test_logs_of_one_replica_are_shown_as_they_are(run, url: str) -> None:
     ask(url, "/logged")
-    lines = run("logs", "hello").stdout.splitlines()
+    logged = '"GET /logged HTTP/1.1" 200 -'
+    for _ in range(50):  # the log is written beside the answer
+        lines = run("logs", "hello").stdout.splitlines()
+        if logged in lines:
+            break
     assert lines[0].startswith("Hello listens on port ")
-    assert '"GET /logged HTTP/1.1" 200 -' in lines
+    assert logged in lines
     assert len(run("logs", "hello", "--tail", "1").stdout.splitlines()) == 1
     assert run("logs", "hello", "--since", "2100-01-01T00:00:00Z").stdout == ""
     assert "Hello listens" in run("logs", "hello", "--since", "10m").stdout
