@@ -112,7 +112,8 @@ class Connection:
 
     def publish(self, subject: str, data: bytes) -> bool:
         """Put a message on its way; False where it is lost at once."""
-        if self.up_since_s is None or self._outgoing_bytes > self._settings.outgoing_bytes_max:
+        # Callers wait for room before; what does not (heartbeats, answers) may take some more.
+        if self.up_since_s is None or self._outgoing_bytes > 2 * self._settings.outgoing_bytes_max:
             return False
         self._outgoing.append((subject, data))
         self._outgoing_bytes += len(data)

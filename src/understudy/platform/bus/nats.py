@@ -173,6 +173,8 @@ class NatsMessageBus(routing.RoutedBus):
 
     async def subscribe(self, instance: str, platform: protocol.Platform) -> seats.Seat:
         records.check_instance(instance)
+        if self._is_closed:
+            raise _closed()
         connection = self._ids.uid()
         made = seats.Seat(
             instance,
