@@ -22,6 +22,7 @@ from understudy.kube import (
     objects,
     quantities,
     schemas,
+    series,
     statuses,
     times,
     yamltext,
@@ -295,6 +296,8 @@ def _compile_struct(node: schemas.Schema) -> Decoder:
             rules[name] = _EXPECTED[field.type]
         else:
             rules[name] = decoder(field)
+    if "apiVersion" in node.fields and node.fields.get("spec") is not None:
+        rules["spec"] = _recurring(decoder(node.fields["spec"]))
     for name, as_null in node.always.items():
         empty = None if as_null else conversions.zero(node.fields[name])
         always.append((name, empty, node.fields[name] if isinstance(empty, dict) else None))
@@ -345,6 +348,22 @@ def _struct(  # noqa: C901 (the closure is one loop: a call per field costs more
         return value
 
     return struct
+
+
+def _recurring(decode: Decoder) -> Decoder:
+    """Remember the specs in which there is nothing to do: the next equal one is let through."""
+    normal: series.Series[bool] = series.Series()
+
+    def spec(value: objects.Json) -> objects.Json:
+        key = normal.key(value)
+        if normal.get(key) is not None:
+            return value
+        made = decode(value)
+        if made is value and normal.key(value) == key:
+            normal.put(key, True)
+        return made
+
+    return spec
 
 
 def _compile_list(node: schemas.Schema) -> Decoder:

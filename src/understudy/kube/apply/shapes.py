@@ -15,7 +15,7 @@ import functools
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
-from understudy.kube import goformats, objects, schemas
+from understudy.kube import goformats, objects, schemas, series as known
 from understudy.kube.apply import fieldsets
 
 SHAPES_MAX = 20_000
@@ -62,12 +62,13 @@ class Shape:
         added: Returns the node of a value which is new as a whole.
         steps: name -> (step, `added` of the field, or None where it is a leaf).
         blank: What Go writes for the empty value, e.g. `{"spec": {...}, "status": {}}`.
+        series: What new specs of this shape set, for those that recur.
     """
 
     __slots__ = (
         "_preserve", "_schema", "added", "blank", "changing", "exact", "fields", "has_list",
         "has_map", "items", "key", "key_defaults", "keys", "leaf", "list_atomic", "map_atomic",
-        "mixed", "name", "scalar", "steps", "values",
+        "mixed", "name", "scalar", "series", "steps", "values",
     )  # fmt: skip
 
     scalar: str
@@ -88,6 +89,7 @@ class Shape:
     added: Adder
     steps: _Steps
     blank: objects.Json
+    series: known.Series[fieldsets.Tree]
 
     def __init__(self, schema: schemas.Schema, *, preserve: bool) -> None:
         self._schema = schema
@@ -102,6 +104,8 @@ class Shape:
             self.exact = all(not one.mixed for one in self._reachable())
         elif name == "blank":
             self.blank = _blank(self._schema)
+        elif name == "series":
+            self.series = known.Series()
         else:
             _fill(self, self._schema, preserve=self._preserve)
         return object.__getattribute__(self, name)
@@ -398,13 +402,23 @@ def created(shape: Shape, value: objects.Object, blank: objects.Object) -> field
         if item == before:
             continue
         if type(before) is dict and type(item) is dict and inner is not None:
-            if node := created(shape.fields[name], item, before):
+            find = _created_spec if name == "spec" and "apiVersion" in shape.fields else created
+            if node := find(shape.fields[name], item, before):
                 out[step] = node
         elif inner is not None and (node := inner(item)):
             out[step] = {key: child for key, child in node.items() if key != "."}
         else:
             out[step] = {}
     return out
+
+
+def _created_spec(shape: Shape, value: objects.Object, blank: objects.Object) -> fieldsets.Tree:
+    key = shape.series.key(value)
+    found = shape.series.get(key)
+    if found is None:
+        found = created(shape, value, blank)
+        shape.series.put(key, found)
+    return found
 
 
 # ---------------------------------------------------------------------- well-known shapes

@@ -20,7 +20,7 @@ from understudy.kapi.resources.kinds import (
     rules,
     scheduling,
 )
-from understudy.kube import causes, names, objects, statuses
+from understudy.kube import causes, names, objects, series, statuses
 
 Causes = list[statuses.Cause]
 
@@ -47,6 +47,10 @@ class Pod(rules.Kind):
         "spec.serviceAccountName", "spec.hostNetwork", "status.phase", "status.podIP",
         "status.podIPs", "status.nominatedNodeName",
     )  # fmt: skip
+
+    def __init__(self) -> None:
+        self._valid: series.Series[bool] = series.Series()
+        self._quiet: series.Series[bool] = series.Series()
 
     def default(self, obj: objects.Object) -> None:
         spec = obj.get("spec")
@@ -128,7 +132,7 @@ class Pod(rules.Kind):
     def validate_create(
         self, obj: objects.Object, context: strategies.WriteContext
     ) -> list[statuses.Cause]:
-        out = _whole(obj)
+        out = _whole(obj, self._valid)
         spec = obj["spec"]
         if spec.get("ephemeralContainers"):
             out.append(causes.forbidden("spec.ephemeralContainers", "cannot be set on create"))
@@ -157,7 +161,7 @@ class Pod(rules.Kind):
         return out + _whole(obj) + _validate_spec_change(obj, old)
 
     def warnings(self, obj: objects.Object, old: objects.Object | None) -> list[str]:
-        return podwarnings.of_pod(obj) if old is None else []
+        return podwarnings.of_pod(obj, self._quiet) if old is None else []
 
     def selectable_fields(self, obj: objects.Object) -> dict[str, str]:
         spec, status = obj.get("spec") or {}, obj.get("status") or {}
@@ -204,14 +208,31 @@ class PodTemplate(rules.Kind):
         return podwarnings.of_template(obj["template"], "template")
 
 
-def _whole(pod: objects.Object) -> Causes:
-    """Check everything that is the same at creation and at update."""
+def _whole(pod: objects.Object, valid: series.Series[bool] | None = None) -> Causes:
+    """Check everything that is the same at creation and at update; `valid` specs are not again."""
     spec = pod["spec"]
     annotations = objects.annotations_of(pod)
     out: Causes = []
     if annotations:
         out += podspecs.validate_annotations(annotations, spec, "metadata.annotations")
-    out += podspecs.validate(spec, "spec", pod_name=objects.name_of(pod), is_pod=True)
+    if valid is None or _names_claims(spec):
+        return out + _of_spec(spec, objects.name_of(pod))
+    key = valid.key(spec)
+    if valid.get(key) is None:
+        found = _of_spec(spec, objects.name_of(pod))
+        if found:
+            return out + found
+        valid.put(key, True)
+    return out
+
+
+def _names_claims(spec: objects.Object) -> bool:
+    """Say whether something in a spec is named after the pod: the claim of an ephemeral volume."""
+    return any(volume.get("ephemeral") is not None for volume in spec.get("volumes") or ())
+
+
+def _of_spec(spec: objects.Object, pod_name: str) -> Causes:
+    out = podspecs.validate(spec, "spec", pod_name=pod_name, is_pod=True)
     if not spec.get("serviceAccountName"):
         text = "must not be specified when serviceAccountName is not set"
         out += [

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from understudy.kapi.resources.kinds import requirements
-from understudy.kube import names, objects
+from understudy.kube import names, objects, series
 
 _VOLUMES = {
     "photonPersistentDisk": "deprecated in v1.11, non-functional in v1.16+",
@@ -55,7 +55,7 @@ _REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 _PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
 
 
-def of_pod(pod: objects.Object) -> list[str]:
+def of_pod(pod: objects.Object, quiet: series.Series[bool]) -> list[str]:
     """Return the warnings that creating a pod gives."""
     name = objects.name_of(pod)
     out: list[str] = []
@@ -65,7 +65,17 @@ def of_pod(pod: objects.Object) -> list[str]:
             "metadata.name: this is used in the Pod's hostname, which can result in surprising"
             f" behavior; a DNS label is recommended: {shown}"
         )
-    return out + of_spec(pod.get("spec") or {}, objects.metadata(pod), "")
+    spec, meta = pod.get("spec") or {}, objects.metadata(pod)
+    annotations = meta.get("annotations") or {}
+    key = quiet.key(spec)
+    if quiet.get(key) is None:
+        if of_spec(spec, {}, ""):
+            return out + of_spec(spec, meta, "")
+        quiet.put(key, True)
+    if annotations:
+        # Nothing in the spec itself: what is left is what is said about annotations.
+        out += _known_annotations(annotations, "") + _profiles(spec, annotations, "")
+    return out
 
 
 def of_template(template: objects.Object, field: str) -> list[str]:
@@ -92,10 +102,7 @@ def of_spec(spec: objects.Object, meta: objects.Object, prefix: str) -> list[str
             out.append(f"{path}.labelSelector: {text}")
     annotations = meta.get("annotations") or {}
     if annotations:
-        path = f"{prefix}metadata.annotations"
-        out += [
-            f"{path}[{key}]: {text}" for key, text in _ANNOTATIONS.items() if key in annotations
-        ]
+        out += _known_annotations(annotations, prefix)
     for index, volume in enumerate(spec.get("volumes") or ()):
         out += [
             f"{at}.volumes[{index}].{'storageOS' if key == 'storageos' else key}: {_VOLUMES[key]}"
@@ -115,6 +122,11 @@ def of_spec(spec: objects.Object, meta: objects.Object, prefix: str) -> list[str
         text = "must be >= 0; negative values are invalid and will be treated as 1."
         out.append(f"{at}.terminationGracePeriodSeconds: {text}")
     return out
+
+
+def _known_annotations(annotations: objects.Object, prefix: str) -> list[str]:
+    path = f"{prefix}metadata.annotations"
+    return [f"{path}[{key}]: {text}" for key, text in _ANNOTATIONS.items() if key in annotations]
 
 
 def _visit(spec: objects.Object, field: str) -> Iterator[tuple[objects.Object, str]]:
