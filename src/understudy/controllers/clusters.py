@@ -6,13 +6,14 @@ exactly as a client's would, and is noted in the journal.
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from understudy.aio import clocks
-from understudy.controllers import changes, indexes
+from understudy.controllers import changes, indexes, outboxes
 from understudy.kapi.resources import catalogue, strategies
 from understudy.kapi.store import entries
 from understudy.kapi.views import options, results, view as views
@@ -57,6 +58,7 @@ class Shared:
         root_ca: PEM bundle that clients in the cluster trust the API server by.
         follows_leases: Nodes are lost when their leases are not renewed; off where time jumps.
         event_numbers: Tell apart the names of Events of one moment.
+        outbox: Takes the writes that have to wait for webhooks.
     """
 
     view: views.View
@@ -67,6 +69,7 @@ class Shared:
     root_ca: str = ""
     follows_leases: bool = True
     event_numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    outbox: outboxes.Outbox = field(default_factory=outboxes.Outbox)
 
 
 class Cluster:
@@ -85,6 +88,7 @@ class Cluster:
         "clock",
         "indexes",
         "journal",
+        "outbox",
         "parsed",
         "program",
         "view",
@@ -96,6 +100,7 @@ class Cluster:
         self.indexes = shared.indexes
         self.parsed = shared.parsed
         self.journal = shared.journal
+        self.outbox = shared.outbox
         self._event_numbers = shared.event_numbers
         self.agent = agent
         self.program = program
@@ -164,25 +169,38 @@ class Cluster:
 
     def create(self, ref: str, obj: objects.Object, *, quiet: bool = False) -> objects.Object:
         """Create an object in the namespace it names and return it."""
-        namespace = objects.namespace_of(obj)
-        written = self.view.create(ref, _lent(obj), namespace, options=self._options, owned=True)
-        return self._note("create", ref, namespace, objects.name_of(obj), "", written, quiet=quiet)
+        namespace, meta = objects.namespace_of(obj), objects.metadata(obj)
+
+        def write(asked: options.WriteOptions) -> objects.Object:
+            again = asked.attempt is not None
+            mine = obj if again else _lent(obj)
+            written = self.view.create(ref, mine, namespace, options=asked, owned=not again)
+            name = objects.name_of(obj)
+            return self._note("create", ref, namespace, name, "", written, quiet=quiet)
+
+        name = str(meta.get("name") or meta.get("generateName") or "")
+        return self._write("create", ref, namespace, name, "", write)
 
     def update(
         self, ref: str, obj: objects.Object, subresource: str = "", *, quiet: bool = False
     ) -> objects.Object:
         """Replace an object (409 if it carries an old resourceVersion) and return it."""
         namespace, name = objects.namespace_of(obj), objects.name_of(obj)
-        written = self.view.update(
-            ref,
-            _lent(obj),
-            namespace,
-            name=name,
-            subresource=subresource,
-            options=self._options,
-            owned=True,
-        )
-        return self._note("update", ref, namespace, name, subresource, written, quiet=quiet)
+
+        def write(asked: options.WriteOptions) -> objects.Object:
+            again = asked.attempt is not None
+            written = self.view.update(
+                ref,
+                obj if again else _lent(obj),
+                namespace,
+                name=name,
+                subresource=subresource,
+                options=asked,
+                owned=not again,
+            )
+            return self._note("update", ref, namespace, name, subresource, written, quiet=quiet)
+
+        return self._write("update", ref, namespace, name, subresource, write)
 
     def update_status(
         self, ref: str, obj: objects.Object, *, quiet: bool = False
@@ -202,16 +220,20 @@ class Cluster:
         quiet: bool = False,
     ) -> objects.Object:
         """Patch an object, by strategic merge unless said otherwise, and return it."""
-        written = self.view.patch(
-            ref,
-            name,
-            body,
-            namespace,
-            patch_type=patch_type,
-            subresource=subresource,
-            options=self._options,
-        )
-        return self._note("patch", ref, namespace, name, subresource, written, quiet=quiet)
+
+        def write(asked: options.WriteOptions) -> objects.Object:
+            written = self.view.patch(
+                ref,
+                name,
+                body,
+                namespace,
+                patch_type=patch_type,
+                subresource=subresource,
+                options=asked,
+            )
+            return self._note("patch", ref, namespace, name, subresource, written, quiet=quiet)
+
+        return self._write("patch", ref, namespace, name, subresource, write)
 
     def delete(
         self,
@@ -225,19 +247,24 @@ class Cluster:
         grace_period_s: int | None = None,
     ) -> None:
         """Delete an object, with preconditions where given."""
-        self.view.delete(
-            ref,
-            name,
-            namespace,
-            options=options.DeleteOptions(
-                grace_period_s=grace_period_s,
-                propagation_policy=policy,
-                uid=uid,
-                resource_version=resource_version,
-                user=self._options.user,
-            ),
-        )
-        self._note("delete", ref, namespace, name, "", None)
+
+        def write(asked: options.WriteOptions) -> objects.Object:
+            self.view.delete(
+                ref,
+                name,
+                namespace,
+                options=options.DeleteOptions(
+                    grace_period_s=grace_period_s,
+                    propagation_policy=policy,
+                    uid=uid,
+                    resource_version=resource_version,
+                    user=asked.user,
+                    attempt=asked.attempt,
+                ),
+            )
+            return self._note("delete", ref, namespace, name, "", None)
+
+        self._write("delete", ref, namespace, name, "", write)
 
     def bind(self, namespace: str, name: str, uid: str, node: str) -> None:
         """Bind a pod to a node."""
@@ -247,10 +274,42 @@ class Cluster:
             "metadata": {"name": name, "namespace": namespace, "uid": uid},
             "target": {"kind": "Node", "name": node},
         }
-        self.view.create(
-            "pods", binding, namespace, name=name, subresource="binding", options=self._options
-        )
-        self._note("create", "pods", namespace, name, "binding", None)
+
+        def write(asked: options.WriteOptions) -> objects.Object:
+            self.view.create(
+                "pods", binding, namespace, name=name, subresource="binding", options=asked
+            )
+            return self._note("create", "pods", namespace, name, "binding", None)
+
+        self._write("create", "pods", namespace, name, "binding", write)
+
+    def _write(
+        self,
+        verb: str,
+        ref: str,
+        namespace: str,
+        name: str,
+        subresource: str,
+        write: Callable[[options.WriteOptions], objects.Object],
+    ) -> objects.Object:
+        """Write, or leave what has to wait for webhooks to the outbox.
+
+        Raises:
+            PostponedError: It was left there. Events are left without a word: nobody waits for one.
+        """
+        if not self.outbox.postpones:
+            return write(self._options)
+        attempt = self.view.attempt(self.view.resolve(ref))
+        if attempt is None:
+            return write(self._options)
+        wish = outboxes.Wish(self.agent, verb, ref, namespace, name, subresource)
+        asked = dataclasses.replace(self._options, attempt=attempt)
+        try:
+            return self.outbox.write(wish, attempt, lambda: write(asked))
+        except outboxes.PostponedError:
+            if ref.partition(".")[0] == "events":
+                return {}
+            raise
 
     def _note(
         self,

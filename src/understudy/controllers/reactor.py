@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol, runtime_checkable
 
 from understudy.aio import clocks
-from understudy.controllers import changes, clusters, indexes
+from understudy.controllers import changes, clusters, indexes, outboxes
 from understudy.kapi.store import logs
 from understudy.kapi.views import view as views
 from understudy.kube import statuses
@@ -184,6 +184,8 @@ class Reactor:
         self._waiting: dict[_Item, _Timer] = {}
         self._serial = 0
         self._failures: dict[_Item, Failure] = {}
+        self._postponed: dict[outboxes.Wish, list[_Item]] = {}
+        self.shared.outbox.settled = self._settled
         self._unsubscribe: Callable[[], None] = _nothing
 
     # ------------------------------------------------------------------ setting up
@@ -366,8 +368,13 @@ class Reactor:
         self._queued.discard(item)
         controller = self.controllers[item[0]]
         self.steps += 1
+        outbox = self.shared.outbox
+        outbox.is_open = True
         try:
             again_s = controller.reconcile(item[1])
+        except outboxes.PostponedError as postponed:
+            self._postponed.setdefault(postponed.wish, []).append(item)
+            return
         except statuses.ApiError as error:
             self._failed(item, error.message)
             return
@@ -375,6 +382,8 @@ class Reactor:
             _log.exception("%s failed on %s", controller.name, "/".join(item[1]))
             self._failed(item, repr(error))
             return
+        finally:
+            outbox.is_open = False
         self._failures.pop(item, None)
         waiting = self._waiting.get(item)
         if waiting is not None and waiting.returned:
@@ -383,6 +392,11 @@ class Reactor:
             self._delay(item, again_s.seconds, idle=True, returned=True)
         elif again_s is not None:
             self._delay(item, again_s, idle=False, returned=True)
+
+    def _settled(self, wish: outboxes.Wish) -> None:
+        for item in self._postponed.pop(wish, ()):
+            self._enqueue(item)
+        self.wake()
 
     def _failed(self, item: _Item, message: str) -> None:
         before = self._failures.get(item)

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -60,8 +60,12 @@ class Running:
     def begin(self) -> None:
         """Start the background task; once."""
         self.reactor.wake = self._changed.set
+        self.reactor.shared.outbox.carry_out = self._carry_out
         self.reactor.attach()
         self._tasks.start(f"controllers of {self.reactor.view.name}", self._run())
+
+    def _carry_out(self, write: Coroutine[None, None, None]) -> None:
+        self._tasks.start("a write that waits for webhooks", write)
 
     async def stop(self) -> None:
         """End the controllers; what they began is left as it is. Harmless when repeated."""
@@ -75,7 +79,12 @@ class Running:
     async def wait_idle(self) -> None:
         """Wait until no key is queued and nothing but idle timers is waited for."""
         reactor = self.reactor
-        while not self._loaded or reactor.busy or reactor.next_due_s(idle=False) is not None:
+        while (
+            not self._loaded
+            or reactor.busy
+            or reactor.shared.outbox.under_way
+            or reactor.next_due_s(idle=False) is not None
+        ):
             await reactor.clock.sleep(0.01)
 
     async def _run(self) -> None:
