@@ -61,7 +61,9 @@ def place(hub: str | None, token_file: Path | None, ca: Path | None) -> clients.
 
 
 def read_token(path: Path) -> str:
-    """Return the token in a file that only its owner may read.
+    """Return the token in a file that only its owner, or its group, may read.
+
+    A pod that does not run as root reads its Secrets as their group.
 
     Raises:
         UsageError: There is none, or others may read it.
@@ -71,7 +73,7 @@ def read_token(path: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is no text"
         raise click.UsageError(f"token file {path}: {why}") from error
-    if mode & 0o077:
+    if mode & 0o037:
         raise click.UsageError(f"token file {path} may be read by others: chmod 600 {path}")
     if not token or not token.isascii() or any(not sign.isprintable() for sign in token):
         raise click.UsageError(f"token file {path}: there is no token in it")

@@ -96,7 +96,7 @@ class TokenFile:
             return Known()
         stamp = (status.st_mtime_ns, status.st_ino)
         if stamp != self._stamp:
-            if status.st_mode & 0o077:
+            if status.st_mode & 0o037:
                 raise errors.InvalidRequestError(
                     f"{self.path} may be read by others: chmod 600 {self.path}"
                 )
