@@ -115,6 +115,8 @@ async def test_a_killed_agent_is_gone_at_once_and_another_takes_over(world):
         await world.until(lambda: mock.on_export.calls)
         killed.running.cancel()
         await world.until(lambda: _is_lost(client))
+        (told,) = await client.instances()
+        assert told["reason"] == "the agent of instance prod-eu is gone: the connection was closed"
         other = mocks.MockPlatform()
         await world.agent(other, hub.url)
     assert isinstance(asked.result(), errors.UnavailableError)

@@ -164,7 +164,8 @@ class Hub:
         )
         link.send(links.encode(welcome))
         self._note(request, "connected", f"connection {epoch}, agent {hello.version}")
-        why = "the hub was stopped"
+        # A handler is cancelled when its connection is closed.
+        why = "the connection was closed"
         try:
             why = await link.run(session.take)
         finally:

@@ -81,7 +81,7 @@ class Session:
     def broke(self, why: str) -> None:
         """Take note that the connection has ended without a word."""
         self.is_broken = not self.over.done()
-        self.end(self._gone(f"is gone ({why}); what was under way may have been done"))
+        self.end(self._gone(f"is gone: {why}"))
 
     def end(self, reason: errors.PlatformError) -> None:
         """End the session: requests under way end with the reason, and the agent is told it."""
@@ -94,7 +94,10 @@ class Session:
         self._link.end(links.Bye(error=reason))
 
     def _gone(self, how: str) -> errors.UnavailableError:
-        return errors.UnavailableError(f"the agent of instance {self.instance} {how}")
+        return errors.UnavailableError(
+            f"the agent of instance {self.instance} {how}",
+            help="What was under way may have been done. It comes back by itself if it can.",
+        )
 
     def _send(self, message: wire.Message) -> None:
         self._link.send(wire.encode(message))
