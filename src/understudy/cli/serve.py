@@ -83,6 +83,13 @@ class Running(Protocol):
     type=click.IntRange(0, 65535),
     help="Lead requests to apps from this port (0: any); without it there is no gateway.",
 )
+@click.option(
+    "--service-address",
+    "service_addresses",
+    multiple=True,
+    metavar="NAMESPACE/NAME=HOST:PORT",
+    help="Where the service of a webhook is, if not at its endpoints; may be repeated.",
+)
 @click.option("-v", "--verbose", is_flag=True, help="Log more, to stderr.")
 def serve(
     host: str,
@@ -95,6 +102,7 @@ def serve(
     controllers: str,
     runtime: str,
     gateway_port: int | None,
+    service_addresses: tuple[str, ...],
     verbose: bool,
 ) -> None:
     """Run the embedded Kubernetes API server.
@@ -112,8 +120,14 @@ def serve(
         token=token,
         tls=tls,
         data_dir=data_dir,
+        service_addresses=dict(map(_halves, service_addresses)),
     )
     run_server(chosen, controllers, runtime, gateway_port)
+
+
+def _halves(service_address: str) -> tuple[str, str]:
+    service, _, address = service_address.partition("=")
+    return service, address
 
 
 def set_up_logging(*, verbose: bool) -> None:

@@ -87,7 +87,7 @@ class Server:
         else:
             self.views = registries.Views(fresh(), self.settings.sandboxes_max)
         self.views.changed.append(self._view_changed)
-        self._caller = calling.Caller()
+        self._caller = calling.Caller(self.settings.service_addresses)
         for view in self.views.all():
             view.caller = self._caller
         self.health = health.Health()
@@ -332,6 +332,13 @@ def check(settings: config.ServerSettings) -> None:
             "token: given, but auth is 'none', so it would not be asked for: set auth to 'token' "
             "or 'rbac'"
         )
+    for service, address in settings.service_addresses.items():
+        host, _, port = address.rpartition(":")
+        if service.count("/") != 1 or not host or not port.isdigit():
+            raise config.SettingsError(
+                f"service-address: '{service}={address}' does not say where a service is: give "
+                "namespace/name=host:port, such as shop/hook=127.0.0.1:8443"
+            )
     if any(char.isspace() for char in settings.token):
         raise config.SettingsError("token: must not contain white space")
 

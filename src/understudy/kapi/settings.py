@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -126,6 +127,10 @@ class ServerSettings:
     service_account_issuer: str = "https://k"
     """`iss` of ServiceAccount tokens, and their default audience; that of the reference server
     whose answers are recorded in tests/conformance."""
+
+    service_addresses: Mapping[str, str] = field(default_factory=dict)
+    """Where the services of webhooks are: `namespace/name` -> `host:port`, e.g. a webhook under
+    development on this machine. Others are looked for among their endpoints."""
 
     sandboxes_max: int = 1_000
     """Sandboxes that may exist at once. Beyond it `POST /views` answers 429."""

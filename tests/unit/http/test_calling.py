@@ -201,8 +201,8 @@ async def test_an_answer_that_is_none_is_told_as_client_go_tells_it(
 
 
 @contextlib.asynccontextmanager
-async def serving():
-    embedded = server.Server(settings.ServerSettings(port=0))
+async def serving(**chosen):
+    embedded = server.Server(settings.ServerSettings(port=0, **chosen))
     await embedded.start()
     try:
         async with aiohttp.ClientSession(embedded.url) as session:
@@ -304,6 +304,33 @@ async def test_a_service_is_reached_through_its_endpoints(authority):
         )
         made = await session.post(CONFIG_MAPS, json={"metadata": {"name": "a"}})
         assert made.status == 201
+
+
+async def test_a_service_is_where_the_settings_say(authority):
+    async with (
+        webhook(authority, hosts=["hook.shop.svc"]) as address,
+        serving(service_addresses={"shop/hook": address}) as (_, session),
+    ):
+        client = {"service": {"namespace": "shop", "name": "hook"}}
+        await session.post(CONFIGURATIONS, json=configuration(client, authority))
+        made = await session.post(CONFIG_MAPS, json={"metadata": {"name": "a"}})
+        assert made.status == 201
+
+        client["service"]["name"] = "other"
+        other = configuration(client, authority) | {"metadata": {"name": "x"}}
+        await session.post(CONFIGURATIONS, json=other)
+        refused = await session.post(CONFIG_MAPS, json={"metadata": {"name": "b"}})
+        assert 'service \\"other\\" not found' in await refused.text()
+
+
+@pytest.mark.parametrize(
+    ("service", "address"),
+    [("hook", "127.0.0.1:1"), ("shop/hook", "127.0.0.1"), ("shop/hook", ":1"), ("shop/hook", "")],
+)
+def test_where_a_service_is_must_be_said_in_full(service, address):
+    chosen = settings.ServerSettings(service_addresses={service: address})
+    with pytest.raises(settings.SettingsError, match=r"service-address: .* such as shop/hook=127"):
+        server.Server(chosen)
 
 
 async def test_a_sandbox_s_webhooks_are_called_too(authority):

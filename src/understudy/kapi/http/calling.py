@@ -11,7 +11,7 @@ import errno
 import functools
 import re
 import ssl
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import orjson
@@ -61,11 +61,18 @@ _GENERIC = {
 
 
 class Caller:
-    """Makes calls over connections that it keeps; close it when done."""
+    """Makes calls over connections that it keeps; close it when done.
 
-    __slots__ = ("_context", "_session")
+    `addresses` says where services are (`namespace/name` -> `host:port`), whatever their endpoints.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_addresses", "_context", "_session")
+
+    def __init__(self, addresses: Mapping[str, str] | None = None) -> None:
+        self._addresses: dict[str, str] = {}
+        for service, address in (addresses or {}).items():
+            namespace, _, name = service.partition("/")
+            self._addresses[f"{name}.{namespace}.svc"] = address
         self._session: aiohttp.ClientSession | None = None
         self._context = functools.lru_cache(_CONTEXTS_MAX)(_context)
 
@@ -95,16 +102,17 @@ class Caller:
     async def _post(self, call: calls.Call, url: str, context: ssl.SSLContext) -> objects.Json:
         import aiohttp  # noqa: PLC0415 (most servers call no webhook, and it takes long to load)
 
-        target = call.target
-        if target.failure:
-            raise _failed(url, target.failure)
+        host = url.split("/")[2]
+        name = host.rpartition(":")[0] or host
+        address = self._addresses.get(name, call.target.address)
+        if call.target.failure and name not in self._addresses:
+            raise _failed(url, call.target.failure)
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30.0),
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
-        host = url.split("/")[2]
-        dialled = url.replace(host, target.address, 1) if target.address else url
+        dialled = url.replace(host, address, 1) if address else url
         try:
             async with self._session.post(
                 dialled,
@@ -116,7 +124,7 @@ class Caller:
                     "User-Agent": _AGENT,
                 },
                 ssl=context,
-                server_hostname=host.rpartition(":")[0] if target.address else None,
+                server_hostname=name if address else None,
                 timeout=aiohttp.ClientTimeout(total=call.timeout_s),
                 allow_redirects=False,
             ) as answer:
