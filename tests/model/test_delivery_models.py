@@ -10,9 +10,21 @@ import hypothesis
 from hypothesis import strategies as st
 
 from understudy import assembly
-from understudy.aio import ids
+from understudy.aio import clocks, ids
 from understudy.client import protocol
-from understudy.delivery import deliveries, dispatch, manifests, ordering, refs, targets, trackers
+from understudy.controllers import running
+from understudy.delivery import (
+    adoption,
+    deliveries,
+    dispatch,
+    errors,
+    guards,
+    manifests,
+    ordering,
+    refs,
+    targets,
+    trackers,
+)
 from understudy.kapi import views
 from understudy.kube import objects
 
@@ -21,7 +33,6 @@ KINDS = (
     ("", "ConfigMap"), ("", "Secret"), ("apps", "Deployment"), ("", "Service"), ("", "Namespace"),
     ("apiextensions.k8s.io", "CustomResourceDefinition"), ("example.com", "Widget"),
 )  # fmt: skip
-SETTINGS = deliveries.Options(dispatch=dispatch.DispatchSettings(wait=False))
 
 kinds = st.sampled_from(KINDS)
 names = st.sampled_from("abcdef")
@@ -129,61 +140,168 @@ def test_the_tracker_knows_all_that_was_ever_wanted_and_not_yet_collected(
 # ---------------------------------------------------------------------- plan and deliver
 
 
+def placed(kind: str, name: str, namespace: str = "default") -> objects.Object:
+    api_version = {"Widget": "example.com/v1", "Deployment": "apps/v1"}.get(kind, "v1")
+    meta = {"name": name, "namespace": namespace}
+    return {"apiVersion": api_version, "kind": kind, "metadata": meta}
+
+
 def config(name: str, value: str) -> objects.Object:
-    meta: objects.Object = {"name": name, "namespace": "default"}
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {"v": value}}
+    return {**placed("ConfigMap", name), "data": {"v": value, value: "extra"}}
 
 
 def secret(name: str, value: str) -> objects.Object:
-    return {**config(name, value), "kind": "Secret", "data": {"v": f"{ord(value):04}"}}
+    return {**placed("Secret", name), "data": {"v": f"{ord(value):04}"}}
 
 
 def service(name: str, value: str) -> objects.Object:
-    meta: objects.Object = {"name": name, "namespace": "default"}
     spec = {"selector": {"v": value}, "ports": [{"port": 80 + ord(value)}]}
-    return {"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": spec}
+    return {**placed("Service", name), "spec": spec}
 
 
 def deployment(name: str, value: str) -> objects.Object:
-    meta: objects.Object = {"name": name, "namespace": "default"}
     labels = {"app": name}
     containers = [{"name": "c", "image": f"i:{value}", "env": [{"name": "A", "value": value}]}]
     template = {"metadata": {"labels": labels}, "spec": {"containers": containers}}
     spec = {"replicas": 1, "selector": {"matchLabels": labels}, "template": template}
-    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": meta, "spec": spec}
+    return {**placed("Deployment", name), "spec": spec}
 
 
-makers = st.sampled_from([config, secret, service, deployment])
+def moving(name: str, value: str) -> objects.Object:
+    """A Deployment whose selector, which cannot be changed, follows the value."""
+    made = deployment(f"m-{name}", value)
+    labels = {"app": f"{name}-{value}"}
+    made["spec"]["selector"]["matchLabels"] = labels
+    made["spec"]["template"]["metadata"]["labels"] = labels
+    return made
+
+
+def space(name: str, value: str) -> objects.Object:
+    meta = {"name": f"space-{name}", "labels": {"v": value}}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": meta}
+
+
+def inside(name: str, value: str) -> objects.Object:
+    return {**placed("ConfigMap", "inside", f"space-{name}"), "data": {"v": value}}
+
+
+def definition(name: str, value: str) -> objects.Object:
+    """The definition of Widgets, whatever the name; the value decides on a default."""
+    colour = {"type": "string", "default": value}
+    spec = {"type": "object", "properties": {"colour": colour, "size": {"type": "string"}}}
+    schema = {"openAPIV3Schema": {"type": "object", "properties": {"spec": spec}}}
+    versions = [{"name": "v1", "served": True, "storage": True, "schema": schema}]
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": "widgets.example.com"},
+        "spec": {
+            "group": "example.com", "scope": "Namespaced", "versions": versions,
+            "names": {"kind": "Widget", "plural": "widgets", "singular": "widget"},
+        },
+    }  # fmt: skip
+
+
+def widget(name: str, value: str) -> objects.Object:
+    return {**placed("Widget", name), "spec": {"size": value}}
+
+
+def hook(name: str, value: str) -> objects.Object:
+    made = {**config(f"hook-{name}", value)}
+    policy = {"x": "hook-succeeded", "y": "before-hook-creation", "z": "hook-failed"}[value]
+    notes = {
+        "core.understudy.dev/hook": "pre-deliver" if name == "a" else "post-deliver",
+        "core.understudy.dev/hook-delete-policy": policy,
+    }
+    return {**made, "metadata": {**made["metadata"], "annotations": notes}}
+
+
+def kept(name: str, value: str) -> objects.Object:
+    made = config(f"kept-{name}", value)
+    notes = {"helm.sh/resource-policy": "keep"}
+    return {**made, "metadata": {**made["metadata"], "annotations": notes}}
+
+
+makers = st.sampled_from(
+    [config, secret, service, deployment, moving, space, inside, definition, widget, hook, kept]
+)
 applications = st.dictionaries(
-    st.tuples(makers, st.sampled_from("abc")), st.sampled_from("xyz"), min_size=1, max_size=6
+    st.tuples(makers, st.sampled_from("abc")), st.sampled_from("xyz"), min_size=1, max_size=8
+)
+RESOURCES = (
+    "configmaps", "secrets", "services", "deployments.apps", "namespaces",
+    "customresourcedefinitions.apiextensions.k8s.io", "widgets.example.com",
+)  # fmt: skip
+OPTIONS = deliveries.Options(
+    dispatch=dispatch.DispatchSettings(
+        recreate=True,
+        force_conflicts=True,
+        adoption=adoption.Adoption.ALL,
+        guards=guards.GuardSettings(allow_crd_prune=True, allow_many=True),
+    )
 )
 
 
+def complete(application: dict) -> list[objects.Object]:
+    """Return an application's objects, with what they cannot be without, each once."""
+    made: dict[tuple, objects.Object] = {}
+    for (maker, name), value in application.items():
+        needed = {inside: space, widget: definition}.get(maker)
+        for one in ([needed(name, value)] if needed else []) + [maker(name, value)]:
+            meta = one["metadata"]
+            made[one["kind"], meta.get("namespace", ""), meta["name"]] = one
+    return list(made.values())
+
+
 def written(application: dict) -> list[manifests.Manifest]:
-    made = [maker(name, value) for (maker, name), value in application.items()]
-    return [manifests.Manifest(copy.deepcopy(obj), manifests.Source("f")) for obj in made]
+    return [
+        manifests.Manifest(copy.deepcopy(obj), manifests.Source("f"))
+        for obj in complete(application)
+    ]
+
+
+ALLOTTED = ("clusterIP", "clusterIPs")
 
 
 def content(view: views.View) -> dict[str, objects.Json]:
-    """Return what an application owns, without what differs in every cluster."""
+    """Return what there is, without what differs in every cluster and the records."""
     found = {}
-    for resource in ("configmaps", "secrets", "services", "deployments.apps"):
-        for obj in view.each(resource, "default"):
-            name = objects.name_of(obj)
-            if name.startswith("shop-v"):
+    for resource in RESOURCES:
+        for obj in view.each(resource) if view.catalogue.named(resource) else ():
+            meta = obj["metadata"]
+            name = f"{obj['kind']} {meta.get('namespace', '')}/{meta['name']}"
+            if "shop-v" in name or "core.understudy.dev" in name:
                 continue
-            spec = obj.get("spec") or {}
-            kept = {k: v for k, v in spec.items() if k not in ("clusterIP", "clusterIPs")}
-            labels = objects.labels_of(obj)
-            found[f"{obj['kind']}/{name}"] = [obj.get("data"), kept, labels]
+            body = {k: v for k, v in obj.items() if k not in ("metadata", "status", "spec")}
+            spec = {k: v for k, v in (obj.get("spec") or {}).items() if k not in ALLOTTED}
+            owned = {
+                (entry["manager"], entry["operation"]): entry["fieldsV1"]
+                for entry in meta.get("managedFields") or ()
+                if not entry.get("subresource")
+            }
+            marks = meta.get("labels"), meta.get("annotations"), meta.get("finalizers")
+            found[name] = [body, spec, marks, owned, bool(meta.get("deletionTimestamp"))]
     return found
+
+
+class Living(clocks.ManualClock):
+    """The time of a cluster that lives while somebody waits: its controllers run, then it passes."""
+
+    def __init__(self, view: views.View) -> None:
+        super().__init__(view.now())
+        self.rehearsal = running.Rehearsal(view, "all", assembly.REHEARSED, self)
+        self.rehearsal.rest()
+
+    async def sleep(self, seconds: float) -> None:
+        self.rehearsal.rest()
+        await super().sleep(seconds)
 
 
 class Keeping(assembly.ForkingStages):
     """Keeps the last stage's content, to be compared with what was really delivered."""
 
     def __init__(self, view: views.View) -> None:
-        super().__init__(view, controllers="none")
+        super().__init__(view)
         self.rehearsed: dict[str, objects.Json] = {}
 
     async def __call__(self, read) -> assembly.ForkStage:
@@ -198,38 +316,67 @@ class Keeping(assembly.ForkingStages):
         return stage
 
 
-@hypothesis.settings(max_examples=25, deadline=None)
-@hypothesis.given(
-    st.lists(applications, min_size=1, max_size=3), st.sets(st.sampled_from("abc"), max_size=2)
-)
-def test_what_is_delivered_is_what_was_rehearsed(history: list[dict], foreign: set[str]) -> None:
-    """For random applications, over random earlier ones, beside strangers of other names."""
+foreigners = st.sets(st.tuples(st.sampled_from([config, secret, deployment]), names), max_size=4)
+meddling = st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("xyz")), max_size=2)
+
+
+@hypothesis.settings(max_examples=30, deadline=None)
+@hypothesis.given(st.lists(applications, min_size=1, max_size=3), foreigners, meddling)
+def test_what_is_delivered_is_what_was_rehearsed(
+    history: list[dict], foreign: set, meddled: list
+) -> None:
+    """For random applications over random earlier ones and among others' objects.
+
+    Definitions and their objects, namespaces and what is in them, hooks, re-creations, adoption,
+    objects that are to be kept, and fields that somebody changed in between.
+    """
 
     async def run() -> None:
         view = views.new_view()
-        for name in foreign:
-            view.create("configmaps", config(f"foreign-{name}", "f"), "default")
-        stages = Keeping(view)
-        face = deliveries.Deliveries(assembly.ViewClient(view), stages, idents=ids.SeededIds(1))
+        for maker, name in sorted(foreign, key=str):
+            view.create(RESOURCE_OF[maker], maker(name, "f"), "default")
+        stages, clock = Keeping(view), Living(view)
+        face = deliveries.Deliveries(
+            assembly.ViewClient(view), stages, clock=clock, idents=ids.SeededIds(1)
+        )
         for application in history:
-            plan = await face.plan(OWNER, written(application), SETTINGS)
-            again = await face.plan(OWNER, written(application), SETTINGS)
+            plan = await face.plan(OWNER, written(application), OPTIONS)
+            again = await face.plan(OWNER, written(application), OPTIONS)
             assert plan.digest == again.digest
             rehearsed = stages.rehearsed
-            await face.deliver(OWNER, written(application), SETTINGS)
+            if plan.blocked:
+                before = content(view)
+                try:
+                    await face.deliver(OWNER, written(application), OPTIONS)
+                except errors.BlockedError:
+                    assert content(view) == before
+                    continue
+                raise AssertionError("what is blocked is not delivered")
+            await face.deliver(OWNER, written(application), OPTIONS)
+            clock.rehearsal.rest()
             assert content(view) == rehearsed
-            after = await face.plan(OWNER, written(application), SETTINGS)
+            after = await face.plan(OWNER, written(application), OPTIONS)
             assert not after.has_changes
-        mine = {
-            f"{maker(name, value)['kind']}/{name}" for (maker, name), value in application.items()
-        }
-        strangers = {f"ConfigMap/foreign-{name}" for name in foreign}
-        assert set(content(view)) == mine | strangers | {"Service/kubernetes"} & set(
-            content(view)
-        ) | ({"ConfigMap/kube-root-ca.crt"} & set(content(view)))
-        await face.remove(OWNER, SETTINGS)
-        assert {k for k in content(view) if k not in strangers} <= {
-            "Service/kubernetes", "ConfigMap/kube-root-ca.crt",
-        }  # fmt: skip
+            for name, value in meddled:
+                if view.find("configmaps", "default", name) is not None:
+                    view.patch("configmaps", name, {"data": {"v": value}}, "default")
+            clock.rehearsal.rest()
+        plan = await face.plan_removal(OWNER, OPTIONS) if tracked(view) else None
+        if plan is not None:
+            rehearsed = stages.rehearsed
+            await face.remove(OWNER, OPTIONS)
+            clock.rehearsal.rest()
+            assert content(view) == rehearsed
+            assert not tracked(view)
+        clock.rehearsal.close()
 
     asyncio.run(run())
+
+
+RESOURCE_OF = {config: "configmaps", secret: "secrets", deployment: "deployments.apps"}
+
+
+def tracked(view: views.View) -> bool:
+    """Whether the application is known."""
+    kind = "resourcetrackers.core.understudy.dev"
+    return view.catalogue.named(kind) is not None and any(view.each(kind))

@@ -583,8 +583,8 @@ class Dispatcher:
             return True
         if target.ref in run.hooks.idle:
             return False
-        if target.ref in run.hooks.due and not self._settings.thorough:
-            return True
+        if target.ref in run.hooks.due:
+            return not self._settings.thorough or self._waiter.waits_for_health
         wanted = self._settings.wait and self._waiter.waits_for_health
         return wanted and waiting.is_waited_for(target)
 

@@ -208,3 +208,16 @@ async def test_a_delivery_with_hooks_killed_anywhere_is_completed(cluster: c.Clu
         assert "a" in cluster.names("configmaps")
         await cluster.remove(force_unlock=True)
         assert cluster.names("pods") == []
+
+
+async def test_a_hook_that_only_exists_goes_in_the_rehearsal_too(cluster: c.Cluster) -> None:
+    hook = c.config("once")
+    hook["metadata"]["annotations"] = {
+        OURS: "post-deliver",
+        f"{OURS}-delete-policy": "hook-succeeded",
+    }
+    plan = await cluster.plan(hook, c.config("a"))
+    deleted = [line for line in plan.journal if line.verb == "delete"]
+    assert [(line.cause, line.name) for line in deleted] == [("you", "once")]
+    await cluster.deliver(hook, c.config("a"))
+    assert cluster.find("configmaps", "once") is None
