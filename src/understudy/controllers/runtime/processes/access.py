@@ -83,7 +83,9 @@ class PodAccess:
     async def dial(
         self, pod: objects.Object, port: int
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        local = ports.local_port(pod, port)
+        worker = self._worker(pod)
+        # Not by the annotation, which others may write: who may forward ports may not choose any.
+        local = worker.mapping.get(port) if worker is not None else None
         if local is None:
             raise ConnectionRefusedError(
                 f"pod {objects.name_of(pod)} declares no port {port}: processes are reached on "

@@ -125,12 +125,14 @@ def _incomplete(found: Sequence[containers.Container]) -> list[str]:
 
 
 def _container(one: containers.Container) -> objects.Object:
-    is_done = one.kind is containers.Kind.INIT and not one.is_alive and one.has_succeeded
+    is_ready = one.is_ready
+    if one.kind is containers.Kind.INIT:
+        is_ready = not one.is_alive and one.has_succeeded
     status: objects.Object = {
         "name": one.name,
         "image": str(one.spec.get("image") or ""),
         "imageID": "",
-        "ready": one.is_ready or is_done,
+        "ready": is_ready,
         "started": one.is_started,
         "restartCount": one.restarts,
         "state": one.state,
