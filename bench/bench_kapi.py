@@ -4,13 +4,15 @@
 
 Each row is measured for both servers in turn, round by round, on loopback, with the same client: a
 process that keeps requests pipelined on four connections and counts bytes, so that it costs next
-to nothing beside the server. Budgets are those of docs/performance.md. With kmock installed (the
-`bench` extra) its figures are shown as well.
+to nothing beside the server. The share of CPU time, which other work on the machine disturbs least,
+is shown beside that of the rates. Budgets are those of docs/performance.md. The rows `kmock` put
+kmock's emulator (aiohttp) in the bare server's place.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import resource
@@ -30,6 +32,8 @@ import orjson
 
 HERE = Path(__file__).resolve().parent
 PODS = "/api/v1/namespaces/default/pods"
+KMOCK_ITEMS = 500
+"""Pods in kmock's list: it looks through all of them at each creation."""
 DEPTH = 32
 """Requests under way on each connection."""
 
@@ -124,20 +128,27 @@ def rate(port: int, requests: Iterator[bytes], seconds: float, answer: bytes) ->
 
 
 @contextmanager
-def bare(items: int, body: str) -> Iterator[int]:
-    """Run the baseline server, which answers with `body`; yields its port."""
+def bare(items: int, body: str) -> Iterator[tuple[int, int]]:
+    """Run the baseline server, which answers with `body`; yields its port and its process."""
+    with beside("bare.py", json.dumps({"object": body, "item": body, "items": items})) as found:
+        yield found
+
+
+@contextmanager
+def beside(script: str, given: str = "") -> Iterator[tuple[int, int]]:
+    """Run a server of this directory; yields its port and its process."""
     process = subprocess.Popen(
-        [sys.executable, str(HERE / "bare.py")],
+        [sys.executable, str(HERE / script)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     )
     assert process.stdin is not None
     assert process.stdout is not None
-    process.stdin.write(json.dumps({"object": body, "item": body, "items": items}))
+    process.stdin.write(given)
     process.stdin.close()
     try:
-        yield int(process.stdout.readline())
+        yield int(process.stdout.readline()), process.pid
     finally:
         process.kill()
         process.wait()
@@ -165,19 +176,53 @@ def embedded() -> Iterator[tuple[int, int]]:
 
 
 def compare(
-    name: str, ours: Callable[[], float], base: Callable[[], float], rounds: int, budget: str
+    name: str,
+    ours: Callable[[], float],
+    base: Callable[[], float],
+    rounds: int,
+    budget: str,
+    *,
+    other: str = "bare",
+    processes: tuple[int, int] = (0, 0),
+    seconds: float = 0,
 ) -> None:
-    """Print a row: both medians and their ratio."""
-    pairs = [(base(), ours()) for _ in range(rounds)]
+    """Print a row: both medians and their ratio; of CPU time, too, if the processes are known."""
+    pairs, costs = [], []
+    for _ in range(rounds):
+        spent = [busy_s(process) for process in processes]
+        right, left = ours(), base()
+        spent = [busy_s(process) - since for process, since in zip(processes, spent, strict=True)]
+        pairs.append((left, right))
+        costs.append(
+            [
+                cpu * 1e6 / (rate * seconds or 1)
+                for cpu, rate in zip(spent, (right, left), strict=True)
+            ]
+        )
     left = statistics.median(pair[0] for pair in pairs)
     right = statistics.median(pair[1] for pair in pairs)
     ratios = sorted(pair[1] / pair[0] for pair in pairs)
     spread = f"{ratios[0] * 100:.0f}-{ratios[-1] * 100:.0f} %"
     print(
-        f"{name:<34} bare {left:>9.0f}/s   ours {right:>9.0f}/s   {right / left * 100:5.1f} % "
+        f"{name:<34} {other} {left:>9.0f}/s   ours {right:>9.0f}/s   {right / left * 100:5.1f} % "
         f"({spread})   budget {budget}",
         flush=True,
     )
+    if seconds:
+        mine, theirs = (statistics.median(pair[at] for pair in costs) for at in (0, 1))
+        print(
+            f"{'  in CPU time':<34} {other} {theirs:>8.0f} us   ours {mine:>8.0f} us   "
+            f"{theirs / mine * 100:5.1f} %",
+            flush=True,
+        )
+
+
+def busy_s(process: int) -> float:
+    """Return the CPU time that a process has used; 0 for none."""
+    if not process:
+        return 0
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def forever(request: bytes) -> Iterator[bytes]:
@@ -274,7 +319,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--watchers", type=int, default=1000)
     parser.add_argument("--items", type=int, default=10_000)
-    parser.add_argument("--only", default="start,get,create,list,watch")
+    parser.add_argument("--only", default="start,get,create,list,watch,kmock")
     options = parser.parse_args()
     chosen = set(options.only.split(","))
     resource.setrlimit(
@@ -285,7 +330,8 @@ def main() -> None:
     )
     if "start" in chosen:
         start_row(options.rounds)
-    with embedded() as (port, process), bare(1, stored_in(port)) as base:
+    with embedded() as (port, process), bare(1, stored_in(port)) as (base, beneath):
+        common = {"processes": (process, beneath), "seconds": options.seconds}
         if "get" in chosen:
             compare(
                 "GET of a 3 KB pod",
@@ -295,6 +341,7 @@ def main() -> None:
                 lambda: rate(base, forever(get("/object")), options.seconds, b"HTTP/1.1 200"),
                 options.rounds,
                 ">= 50 %",
+                **common,
             )
         if "create" in chosen:
             compare(
@@ -303,13 +350,14 @@ def main() -> None:
                 lambda: rate(base, creates("/objects"), options.seconds, b"HTTP/1.1 201"),
                 options.rounds,
                 ">= 15 %",
+                **common,
             )
             with connect(port) as connection:
                 exchange(connection, f"DELETE {PODS} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         if "watch" in chosen:
             watch_row(port, base, options)
     if "list" in chosen:
-        with embedded() as (port, process), bare(options.items, stored_in(port)) as base:
+        with embedded() as (port, process), bare(options.items, stored_in(port)) as (base, _):
             fill(port, options.items)
             compare(
                 f"LIST of {options.items} pods",
@@ -319,6 +367,41 @@ def main() -> None:
                 ">= 50 %",
             )
             print(f"memory with {options.items} pods: {rss_mb(process):.0f} MiB")
+    if "kmock" in chosen and importlib.util.find_spec("kmock") is not None:
+        kmock_rows(options)
+
+
+def kmock_rows(options: argparse.Namespace) -> None:
+    """Print what kmock's emulator does with the same requests, and how we compare."""
+    with embedded() as (port, process), beside("kmocked.py") as (base, beneath):
+        common = {"other": "kmock", "processes": (process, beneath), "seconds": options.seconds}
+        stored = post(PODS, orjson.dumps(pod("stored")))
+        for each in (port, base):
+            with connect(each) as connection:
+                exchange(connection, stored)
+
+        def gets(where: int) -> float:
+            return rate(where, forever(get(f"{PODS}/stored")), options.seconds, b"HTTP/1.1 200")
+
+        def made(where: int) -> float:
+            return rate(where, creates(PODS), options.seconds, b"HTTP/1.1 20")
+
+        budget = "none"
+        compare("GET of a 3 KB pod, alone", lambda: gets(port), lambda: gets(base), 1, budget,
+                **common)  # fmt: skip
+        compare("CREATE of a 3 KB pod", lambda: made(port), lambda: made(base), 1, budget,
+                **common)  # fmt: skip
+    with embedded() as (port, _), beside("kmocked.py") as (base, _):
+        for each in (port, base):
+            fill(each, KMOCK_ITEMS)
+        compare(
+            f"LIST of {KMOCK_ITEMS} pods",
+            lambda: whole(port, PODS, 3),
+            lambda: whole(base, PODS, 3),
+            1,
+            budget,
+            other="kmock",
+        )
 
 
 def watch_row(port: int, base: int, options: argparse.Namespace) -> None:
