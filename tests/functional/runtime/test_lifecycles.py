@@ -342,6 +342,17 @@ async def test_pods_of_an_earlier_server_are_reported_lost_and_restarted_by_poli
     assert machine.state("never")["state"]["terminated"]["reason"] == "ContainerStatusUnknown"
 
 
+async def test_the_files_of_a_pod_that_was_over_before_the_restart_go_with_it(machine):
+    machine.pod("done", "sh", "-c", "echo kept", pod={"restartPolicy": "Never"})
+    pod = await machine.phase("done", "Succeeded")
+    kept = machine.directory / "pods" / pod["metadata"]["uid"]
+    await machine.stop()
+    await machine.start()
+    assert (kept / "app" / "0.log").exists()
+    machine.view.delete("pods", "done", "default")
+    await machine.until(lambda: not kept.exists(), "its files to go")
+
+
 async def test_a_stateful_pod_comes_back_only_when_the_old_one_has_ended(machine, tmp_path):
     said = tmp_path / "said"
     script = (

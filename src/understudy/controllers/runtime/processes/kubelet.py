@@ -36,8 +36,13 @@ class ProcessKubelet:
         self._add = queue.add
         if change.ref != "pods":
             self._wake(change, queue)
-        elif change.key in self.workers or (not change.deleted and self._is_ours(change.object)):
+        elif change.key in self.workers:
             queue.add(change.key)
+        elif self._is_ours(change.object):
+            if change.deleted:
+                self.host.folders.forget_pod(change.entry.uid)
+            else:
+                queue.add(change.key)
 
     def reconcile(self, key: reactor.Key) -> float | None:
         pod = self.cluster.peek("pods", *key)
