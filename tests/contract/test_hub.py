@@ -119,10 +119,14 @@ async def through_two_replicas(platform):
                 await agents.come(newer)
                 await settled()
 
+            async def reconnect():
+                await agents.reconnect()
+                await settled()
+
             await settled()
             yield battery.Reach(
                 platform=client.platform("prod-eu"),
-                reconnect=agents.reconnect,
+                reconnect=reconnect,
                 replace=replace,
                 deadlines_s=DEADLINES_S,
             )

@@ -263,3 +263,8 @@ def upgrade_needed(who: str, method: str) -> UpgradeNeededError:
 def kicked(instance: str, older: int, newer: int) -> KickedError:
     """Return the error of a connection, by its epoch, whose place a newer one took."""
     return KickedError(f"connection {older} of {instance} was replaced by connection {newer}")
+
+
+def late(what: str, seconds: float) -> DeadlineError:
+    """Return the error of what did not happen in time: `prod-eu did not answer ping`."""
+    return DeadlineError(f"{what} within {round(seconds, 2):g} s")

@@ -125,7 +125,8 @@ async def test_a_hung_agent_costs_the_caller_its_deadline_and_is_told_to_stop(ne
     hanging.on_export.delay_s = -1
     await far.subscribe("a", hanging)
     platform = await near.connect("a")
-    with pytest.raises(errors.DeadlineError, match=r"instance a did not answer export within 0.2"):
+    # Either end may find out first; both know when.
+    with pytest.raises(errors.DeadlineError, match=r"export (was not done )?within"):
         await platform.export()
     await net.until(lambda: hanging.on_export.cancelled)
     assert await platform.version() == "mock"

@@ -128,7 +128,7 @@ async def test_a_cut_for_good_ends_calls_by_their_deadlines(net):
     call = asyncio.create_task(platform.sync(SYNC))
     await net.until(lambda: mock.ran)
     far_cable.cut()
-    with pytest.raises(errors.DeadlineError, match="did not answer sync within"):
+    with pytest.raises(errors.DeadlineError, match=r"sync (was not done )?within"):
         await call
     # The agent's bus cannot hear of it, and its own deadline stops it there.
     assert len(mock.ran) == 1

@@ -29,6 +29,7 @@ from understudy.platform.bus import routing, settings as bus_settings
 
 _log = logging.getLogger(__name__)
 _FAILURES = (nats.errors.Error, OSError, TimeoutError)
+_REFUSED = "Authorization"
 BACKOFF_S = (0.05, 5.0)
 """Shortest and longest wait between two attempts to connect; it doubles, and is varied."""
 CLOSE_S = 1.0
@@ -156,7 +157,7 @@ class Connection:
                 if not self._closing:
                     self._why = "the connection was lost"
             except _FAILURES as error:
-                self._why = str(error) or type(error).__name__
+                self._take_blame(error)
             finally:
                 self._go_down()
                 await _abandon(client, subscriptions)
@@ -203,6 +204,7 @@ class Connection:
 
     def _come_up(self, client: nats_clients.Client) -> None:
         self._client = client
+        self._why = ""
         self.up_since_s = self._clock.monotonic()
         self._tasks.start("NATS writer", self._write(client))
         self._first.set()
@@ -230,7 +232,7 @@ class Connection:
             try:
                 await client.publish(subject, data)
             except _FAILURES as error:
-                self._why = str(error) or type(error).__name__
+                self._take_blame(error)
             if self._client is client:
                 self._outgoing_bytes -= len(data)
                 if self._outgoing_bytes <= self._settings.outgoing_bytes_max:
@@ -242,9 +244,15 @@ class Connection:
     async def _note(self, error: Exception) -> None:
         # The library reports what goes wrong in a subscriber's code here as well.
         if isinstance(error, _FAILURES):
-            self._why = str(error) or type(error).__name__
+            self._take_blame(error)
         else:
             routing.failed("a message's receipt", error)
+
+    def _take_blame(self, error: Exception) -> None:
+        """Remember why there is no connection; a refusal explains the resets that come with it."""
+        said = str(error) or type(error).__name__
+        if _REFUSED not in self._why or _REFUSED in said:
+            self._why = said
 
     async def _closed(self) -> None:
         self._broken.set()

@@ -199,8 +199,8 @@ class Desk:
                 left_s = known.expires_s - self._clock.monotonic()
                 response = await self._carry(replace(request, deadline_s=left_s))
         except TimeoutError:
-            late = f"{request.method} was not done within {request.deadline_s:g} s"
-            response = wire.Response(id=request.id, error=errors.DeadlineError(late))
+            late = errors.late(f"{request.method} was not done", request.deadline_s)
+            response = wire.Response(id=request.id, error=late)
         except asyncio.CancelledError:
             given_up = errors.CancelledCallError("the agent gave the call up")
             self._finish(known, wire.Response(id=request.id, error=given_up))

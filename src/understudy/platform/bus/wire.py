@@ -218,8 +218,8 @@ class CarriedPlatform:
         except TimeoutError:
             if not limit.expired():
                 raise
-            raise errors.DeadlineError(
-                f"{self._name} did not answer {request.method} within {request.deadline_s:g} s"
+            raise errors.late(
+                f"{self._name} did not answer {request.method}", request.deadline_s
             ) from None
 
     async def _call(self, method: str, **arguments: objects.Json) -> objects.Json:
@@ -306,8 +306,8 @@ async def perform(platform: protocol.Platform, request: Request) -> Response:
         is_relayed = isinstance(platform, CarriedPlatform)
         return Response(id=request.id, error=error, lost=is_relayed and of_the_way and not is_late)
     except TimeoutError:
-        late = f"{request.method} was not done within {request.deadline_s:g} s"
-        return Response(id=request.id, error=errors.DeadlineError(late))
+        late = errors.late(f"{request.method} was not done", request.deadline_s)
+        return Response(id=request.id, error=late)
     except Exception as error:  # noqa: BLE001 (the top of a request: a caller waits for an answer)
         said = f"{request.method} failed: {type(error).__name__}: {error}"
         return Response(id=request.id, error=errors.PlatformError(said))
