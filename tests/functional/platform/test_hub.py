@@ -1,5 +1,7 @@
 """The hub's HTTP API: who may ask what, how answers come, what is written down."""
 
+import asyncio
+
 import aiohttp
 import pytest
 
@@ -281,3 +283,42 @@ def test_waits_grow_to_a_limit_and_are_not_the_same():
     assert len(set(waits)) == 6
     backoff.reset()
     assert backoff.next_s() <= 1
+
+
+async def test_whoever_hangs_up_leaves_a_record_too(world):
+    hub = await world.hub()
+    mock = mocks.MockPlatform()
+    mock.on_sync.delay_s = -1
+    await world.agent(mock, hub.url)
+    path, limit = "/v1/instances/prod-eu/calls/sync", aiohttp.ClientTimeout(0.2)
+    async with aiohttp.ClientSession(hub.url) as session:
+        with pytest.raises(TimeoutError):
+            await session.post(path, json={"definition": {}}, timeout=limit)
+    await world.until(lambda: world.requests)
+    (told,) = world.requests
+    assert (told["request"], told["result"]) == ("sync", "cancelled")
+
+
+@pytest.mark.parametrize("path", ["calls/sync", "kubernetes/api/v1/pods"])
+async def test_nobodys_body_is_read_before_they_are_known(world, file, path):
+    file.add_caller("ci", relaying.Access.READ, ("*",))
+    hub = await world.hub(tokens=file.path)
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(hub.url.rpartition(":")[2]))
+    head = f"POST /v1/instances/prod-eu/{path} HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n"
+    writer.write(head.encode())
+    assert b" 401 " in await reader.readline(), "although the body never comes"
+    writer.close()
+    await writer.wait_closed()
+
+
+async def test_a_file_of_tokens_that_was_spoilt_lets_nobody_in(world, file):
+    token = file.add_caller("ci", relaying.Access.READ, ("*",))
+    agent_token = file.add_agent("prod-eu")
+    hub = await world.hub(tokens=file.path)
+    file.path.write_text("nonsense")
+    asked = await world.client(hub.url, token)
+    with pytest.raises(errors.UnavailableError, match="file of tokens cannot be used"):
+        await asked.instances()
+    mock = mocks.MockPlatform()
+    agent = await world.agent(mock, hub.url, wait=False, token=lambda: agent_token)
+    await world.until(lambda: "the hub answered 503" in agent.state)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
 
 import prometheus_client
 from aiohttp import web
@@ -101,7 +104,7 @@ class Callers:
     def _caller(self, request: web.Request) -> tokens.Caller:
         if self._tokens is None:
             return tokens.ANYBODY
-        found = self._tokens.read().caller_of(bearer(request))
+        found = self._tokens.known().caller_of(bearer(request))
         if found is None:
             raise _refusal("unauthorized", "a caller's token is needed: give one of this hub's")
         return found
@@ -112,7 +115,6 @@ class Callers:
         Raises:
             PlatformError: They may not, or there can be no such instance.
         """
-        watch.caller = self._caller(request)
         instance = records.check_instance(request.match_info["instance"])
         if not watch.caller.may_see(instance):
             raise _refusal("forbidden", f"{watch.caller.name} may not see instance {instance}")
@@ -127,25 +129,23 @@ class Callers:
     # ------------------------------------------------------------------ instances
 
     async def _list(self, request: web.Request) -> web.Response:
-        watch = _Watch(self, request, "list", "instances")
         try:
-            watch.caller = caller = self._caller(request)
-            names = self._tokens.read().agents if self._tokens is not None else ()
-            found = await self._roster.list(names)
+            with _Watch(self, request, "list", "instances") as watch:
+                watch.caller = caller = self._caller(request)
+                names = self._tokens.known().agents if self._tokens is not None else ()
+                found = await self._roster.list(names)
         except errors.PlatformError as error:
-            return _failed(watch.failed(error))
-        watch.succeeded()
+            return _failed(error)
         return _json([one for one in found if caller.may_see(one["instance"])])
 
     async def _describe(self, request: web.Request) -> web.Response:
-        watch = _Watch(self, request, "describe", "instance")
         try:
-            instance = self._permitted(request, relaying.Access.READ, watch)
-            found = await self._roster.describe(instance)
+            with _Watch(self, request, "describe", "instance") as watch:
+                watch.caller = self._caller(request)
+                instance = self._permitted(request, relaying.Access.READ, watch)
+                return _json(await self._roster.describe(instance))
         except errors.PlatformError as error:
-            return _failed(watch.failed(error))
-        watch.succeeded()
-        return _json(found)
+            return _failed(error)
 
     # ------------------------------------------------------------------ calls
 
@@ -153,51 +153,42 @@ class Callers:
         method = request.match_info["method"]
         if method not in protocol.METHODS:
             return _failed(errors.upgrade_needed("the hub", method))
-        body = await request.read()
-        watch = _Watch(self, request, method, method)
         try:
-            arguments = _arguments(body)
-            needed = _ACCESS.get(method, relaying.Access.READ)
-            if method == "call_api":
-                asked = records.from_json(records.ApiRequest, arguments.get("request"))
-                needed, watch.shown = relaying.needs(asked), f"{asked.method} {asked.path}"
-            response = await self._ask(request, needed, method, arguments, watch)
-            if response.error is not None:
-                raise response.error
+            with _Watch(self, request, method, method) as watch:
+                watch.caller = self._caller(request)
+                arguments = _arguments(await request.read())
+                needed = _ACCESS.get(method, relaying.Access.READ)
+                if method == "call_api":
+                    asked = records.from_json(records.ApiRequest, arguments.get("request"))
+                    needed, watch.shown = relaying.needs(asked), f"{asked.method} {asked.path}"
+                result = await self._ask(request, needed, method, arguments, watch)
+                return _json({"id": watch.identity, "result": result})
         except errors.PlatformError as error:
-            return _failed(watch.failed(error))
-        watch.succeeded()
-        return _json({"id": response.id, "result": response.result})
+            return _failed(error)
 
     async def _relay(self, request: web.Request) -> web.Response:
         prefix = f"/v1/instances/{request.match_info['instance']}/kubernetes"
         path = request.raw_path.removeprefix(prefix)
         watch = _Watch(self, request, "call_api", f"{request.method} {path}")
-        body, is_base64 = records.pack(await request.read())
-        asked = records.ApiRequest(
-            method=request.method,
-            path=path,
-            headers={key.lower(): value for key, value in request.headers.items()
-                     if key.lower() in relaying.ASKED},
-            body=body,
-            base64=is_base64,
-        )  # fmt: skip
         try:
-            arguments = {"request": records.to_json(asked)}
-            needed = relaying.needs(asked)
-            response = await self._ask(request, needed, "call_api", arguments, watch)
-            if response.error is not None:
-                raise response.error
-            answer = records.from_json(records.ApiAnswer, response.result)
-            content = records.unpack(answer)
+            with watch:
+                watch.caller = self._caller(request)
+                asked = await _asked(request, path)
+                needed, arguments = relaying.needs(asked), {"request": records.to_json(asked)}
+                result = await self._ask(request, needed, "call_api", arguments, watch)
+                answer = records.from_json(records.ApiAnswer, result)
+                watch.status = answer.status
+                return web.Response(
+                    status=answer.status,
+                    headers=dict(answer.headers),
+                    body=records.unpack(answer),
+                )
         except errors.PlatformError as error:
-            status = _status_of(watch.failed(error))
+            status = _status_of(error)
             if isinstance(error, errors.UnavailableError) and not watch.identity:
                 # Nothing was sent, and the agent may be back in a moment.
                 status.headers["Retry-After"] = "1"
             return status
-        watch.succeeded(answer.status)
-        return web.Response(status=answer.status, headers=dict(answer.headers), body=content)
 
     async def _ask(
         self,
@@ -206,7 +197,8 @@ class Callers:
         method: str,
         arguments: objects.Object,
         watch: _Watch,
-    ) -> wire.Response:
+    ) -> objects.Json:
+        """Ask the instance's agent; return the result, or raise the error it answers with."""
         instance = self._permitted(request, needed, watch)
         if self._roster.is_expected(instance, self._observed.excused_s):
             presence = await self._bus.presence(instance)
@@ -219,7 +211,10 @@ class Callers:
             deadline_s=_deadline(request, method),
         )
         watch.identity = asked.id
-        return await wire.perform(await self._bus.connect(instance), asked)
+        response = await wire.perform(await self._bus.connect(instance), asked)
+        if response.error is not None:
+            raise response.error
+        return response.result
 
     def _identity(self, request: web.Request, caller: tokens.Caller) -> str:
         given = request.headers.get(clients.REQUEST_ID)
@@ -232,7 +227,7 @@ class Callers:
         # One caller's ids are not another's.
         return f"{caller.name}/{given}"
 
-    def note(self, watch: _Watch, code: str, status: int) -> None:
+    def note(self, watch: _Watch, code: str) -> None:
         """Count a request and leave its audit record."""
         seconds = self._clock.monotonic() - watch.start
         self._observed.requests.labels(watch.method, code).inc()
@@ -245,7 +240,7 @@ class Callers:
                 "request": watch.shown[:SHOWN_MAX],
                 "id": watch.identity,
                 "result": code,
-                **({"status": status} if status else {}),
+                **({"status": watch.status} if watch.status else {}),
                 "ms": round(seconds * 1000, 1),
             }
         )
@@ -256,10 +251,16 @@ class Callers:
 
 
 class _Watch:
-    """One request, as it is told of when it is over."""
+    """One request, which is told of when it is over: answered, refused, or given up.
+
+    Attributes:
+        identity: The request's id, empty as long as nothing was sent.
+        status: The API server's answer, 0 where there is none.
+    """
 
     __slots__ = (
         "_callers", "caller", "identity", "instance", "method", "remote", "shown", "start",
+        "status",
     )  # fmt: skip
 
     def __init__(self, callers: Callers, request: web.Request, method: str, shown: str) -> None:
@@ -270,16 +271,41 @@ class _Watch:
         self.remote = request.remote or ""
         self.caller = _UNKNOWN
         self.identity = ""
+        self.status = 0
         self.start = callers.now()
 
-    def failed(self, error: errors.PlatformError) -> errors.PlatformError:
-        """Say that it failed; return the error."""
-        self._callers.note(self, error.code, 0)
-        return error
+    def __enter__(self) -> Self:
+        return self
 
-    def succeeded(self, status: int = 0) -> None:
-        """Say that it was answered, with the API server's status where there is one."""
-        self._callers.note(self, "ok", status)
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None:
+            code = "ok"
+        elif isinstance(error, errors.PlatformError):
+            code = error.code
+        elif isinstance(error, asyncio.CancelledError):
+            # Whoever asked is gone; what was asked may have been done.
+            code = errors.CancelledCallError.default_code
+        else:
+            code = errors.PlatformError.default_code
+        self._callers.note(self, code)
+
+
+async def _asked(request: web.Request, path: str) -> records.ApiRequest:
+    """Return a request as it is carried."""
+    body, is_base64 = records.pack(await request.read())
+    headers = {key.lower(): value for key, value in request.headers.items()}
+    return records.ApiRequest(
+        method=request.method,
+        path=path,
+        headers={key: value for key, value in headers.items() if key in relaying.ASKED},
+        body=body,
+        base64=is_base64,
+    )
 
 
 def _refusal(code: str, message: str) -> errors.PlatformError:

@@ -198,7 +198,10 @@ class Hub:
             raise web.HTTPNotFound(text=error.message) from error
         if self._tokens is None:
             return instance
-        known = self._tokens.read().instance_of(calls.bearer(request))
+        try:
+            known = self._tokens.known().instance_of(calls.bearer(request))
+        except errors.UnavailableError as error:
+            raise web.HTTPServiceUnavailable(text=error.message) from error
         if known is None:
             raise web.HTTPUnauthorized(text="no such token")
         if known != instance:

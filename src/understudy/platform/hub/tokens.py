@@ -104,6 +104,19 @@ class TokenFile:
             self._stamp = stamp
         return self._known
 
+    def known(self) -> Known:
+        """Return the tokens, for those who are not to know what is wrong with the file.
+
+        Raises:
+            UnavailableError: It cannot be used.
+        """
+        try:
+            return self.read()
+        except (errors.InvalidRequestError, OSError) as error:
+            raise errors.UnavailableError(
+                "the hub's file of tokens cannot be used", help="Tell whoever runs the hub."
+            ) from error
+
     def add_agent(self, instance: str, *, replacing: bool = False) -> str:
         """Make a token for an instance's agent and return it; it is not to be had again.
 
