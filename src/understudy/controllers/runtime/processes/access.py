@@ -58,7 +58,7 @@ class PodAccess:
             raise statuses.TooManyRequestsError(
                 f"{len(self._open)} commands run beside containers already; end some first"
             )
-        session = _Counted(self._open, tty=tty, stdin=stdin)
+        session = sessions.CommandSession(tty=tty, stdin=stdin, on_close=self._open.discard)
         self._open.add(session)
         launch = dataclasses.replace(one.launch, argv=list(command), memory_bytes=0)
         if tty:
@@ -139,18 +139,6 @@ class PodAccess:
             reason = (state.get("waiting") or {}).get("reason") or containers.CREATING
             raise statuses.BadRequestError(f"{where} is waiting to start: {reason}")
         return max(run, 0)
-
-
-class _Counted(sessions.CommandSession):
-    """A session that is counted while it is open."""
-
-    def __init__(self, open_: set[sessions.CommandSession], *, tty: bool, stdin: bool) -> None:
-        super().__init__(tty=tty, stdin=stdin)
-        self._counted_in = open_
-
-    async def close(self) -> None:
-        await super().close()
-        self._counted_in.discard(self)
 
 
 def _status_of(pod: objects.Object, name: str) -> objects.Object:

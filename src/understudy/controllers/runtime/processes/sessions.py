@@ -21,7 +21,10 @@ CHUNKS_MAX: Final = 16
 class CommandSession:
     """A command; make it with `start`."""
 
-    def __init__(self, *, tty: bool, stdin: bool) -> None:
+    def __init__(
+        self, *, tty: bool, stdin: bool, on_close: Callable[[CommandSession], None]
+    ) -> None:
+        self._on_close = on_close
         self._changed = asyncio.Event()
         self._outputs: dict[kubelets.Channel, int] = {}
         self._input = -1
@@ -102,6 +105,7 @@ class CommandSession:
             self._process.kill()
             await self._process.wait()
         self._let_go()
+        self._on_close(self)
 
     def _let_go(self) -> None:
         for descriptor in {self._input, *self._outputs.values()} - {-1}:
