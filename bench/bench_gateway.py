@@ -49,6 +49,11 @@ async def main():
 uvloop.run(main())
 """
 ACTIVE = records.DeploymentStatus.ACTIVE
+WORKING = BARE.replace(
+    "self.transport.write(ANSWER)",
+    "asyncio.get_running_loop().call_later(0.02, self.transport.write, ANSWER)",
+)
+"""The same, after 20 ms of waiting, as for a database."""
 AUTOSCALER = {"stable-window": "1s", "scale-to-zero-grace-period": "300ms"}
 
 
@@ -165,10 +170,11 @@ def points(times: list[float]) -> tuple[float, float]:
 
 
 async def compared(up: Up, client: protocol.Client, only: set[str], seconds: float) -> None:
-    """Ask two apps directly and through the gateway, in turns; print the middle one of rounds."""
+    """Ask apps directly and through the gateway, in turns; print the middle one of rounds."""
     for name, command in (
         ("hello", [sys.executable, "app.py"]),
         ("bare", [sys.executable, "-c", BARE]),
+        ("working", [sys.executable, "-c", WORKING]),
     ):
         host = await deploy(client, name, command, 1)
         (pod,) = await pods_of(client, name)
