@@ -181,6 +181,19 @@ async def test_a_command_that_is_none_says_so(machine):
         )
 
 
+async def test_a_command_whose_client_goes_while_it_starts_is_ended(make_machine):
+    machine = await make_machine(sessions_max=1)
+    machine.pod("host", *SLEEP)
+    await machine.ready("host")
+    starting = machine.runtime.pods.execute(
+        machine.get("host"), "app", ["sleep", "1000"], stdin=True, tty=False
+    )
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0):
+            await starting
+    assert (await run(machine, "host", "true"))[0] == 0
+
+
 async def test_commands_beyond_the_bound_are_refused(make_machine):
     machine = await make_machine(sessions_max=1)
     machine.pod("host", *SLEEP)

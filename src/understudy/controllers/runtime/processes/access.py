@@ -65,8 +65,8 @@ class PodAccess:
             launch = dataclasses.replace(launch, env={"TERM": "xterm", **launch.env})
         try:
             await session.start(self._host.nursery, launch)
-        except BaseException:
-            self._open.discard(session)
+        except BaseException:  # also where the client has gone meanwhile
+            await session.close()
             raise
         return session
 

@@ -39,7 +39,7 @@ class CommandSession:
         self._stdio = self._terminal() if tty else self._pipes(stdin=stdin)
 
     async def start(self, nursery: supervisors.Nursery, launch: supervisors.Launch) -> None:
-        """Start the command.
+        """Start the command; `close` the session in any case.
 
         Raises:
             InternalError: It cannot be executed; the message says why.
@@ -49,7 +49,6 @@ class CommandSession:
                 nursery, launch, on_change=self._changed.set, stdio=self._stdio
             )
         except OSError as error:
-            self._let_go()
             raise statuses.InternalError(
                 f"error executing command in container: {error}"
             ) from error
@@ -60,7 +59,6 @@ class CommandSession:
             self._changed.clear()
             await self._changed.wait()
         if process.ended is not None and process.ended.failure:
-            await self.close()
             raise statuses.InternalError(
                 f"error executing command in container: {process.ended.failure}"
             )
