@@ -50,6 +50,14 @@ class Net:
                     return found
                 await asyncio.sleep(0.005)
 
+    async def heard(self, bus, subscription):
+        """Wait until a bus knows of a subscription of instance `a`."""
+
+        async def known():
+            return (await bus.presence("a")).epoch == subscription.epoch
+
+        await self.until(known)
+
     async def presence(self, bus, state):
         """Wait until a bus has instance `a` in a state; return its presence."""
 

@@ -63,7 +63,7 @@ async def test_a_newer_subscription_elsewhere_kicks_the_older_and_its_calls(net)
     assert second.epoch > first.epoch
     with pytest.raises(errors.KickedError, match=f"replaced by connection {second.epoch}"):
         await call
-    await net.until(lambda: near._roll.newest("a").epoch == second.epoch)
+    await net.heard(near, second)
     assert await (await near.connect("a")).sync(records.SyncDef()) == records.SyncResult()
     assert (hanging.on_sync.calls, newer.on_sync.calls) == (1, 1)
     assert not second.done.done()
@@ -102,6 +102,23 @@ async def test_an_application_error_leaves_the_subscription_a_fatal_one_ends_it(
     assert found.reason == "the socket broke"
     with pytest.raises(errors.UnavailableError):
         await platform.ping()
+
+
+async def test_every_error_is_equal_at_the_other_end(net):
+    near, far = await net.bus(), await net.bus()
+    platform = await near.connect("a")
+    inner = {cls.__name__: cls("no", details={"ü": [1, None, 2**70]}) for cls in errors._CLASSES}
+    raised = [*inner.values(), errors.SyncError.of(inner), errors.ApplyError.of(inner)]
+    raised.append(errors.PlatformError("m", code="of a newer version", retryable=True))
+    for error in raised:
+        mock = mocks.MockPlatform()
+        mock.on_export.error = error
+        subscription = await far.subscribe("a", mock)
+        await net.heard(near, subscription)
+        with pytest.raises(errors.PlatformError) as caught:
+            await platform.export()
+        assert caught.value == error
+        assert mock.on_export.calls == 1
 
 
 async def test_leaving_is_told_at_once(net):
@@ -416,9 +433,7 @@ async def test_two_agents_that_take_turns_are_told_of(net, caplog):
         for bus in (one, two):
             subscription = await bus.subscribe("a", mocks.MockPlatform())
             for other in (one, two):
-                # Until it has heard of it; the test's own time is the bound.
-                while (await other.presence("a")).epoch != subscription.epoch:  # noqa: ASYNC110
-                    await asyncio.sleep(0.002)
+                await net.heard(other, subscription)
     assert "several agents use the identity of instance a" in caplog.text
 
 

@@ -420,6 +420,24 @@ async def test_what_belongs_to_an_application_is_left_to_it(view, platform, step
     await platform.sync(records.SyncDef(actions=(action("m", **{step: [owned]}),)))
 
 
+async def test_syncs_of_a_cluster_follow_one_another(view):
+    applied = []
+
+    class Slow(view_clients.ViewClient):
+        async def apply(self, resource, obj, **options):
+            applied.append(obj["metadata"]["name"])
+            await asyncio.sleep(0.001)
+            return await super().apply(resource, obj, **options)
+
+    platform = kubernetes.KubernetesPlatform(Slow(view))
+    async with asyncio.TaskGroup() as group:
+        for one in "ab":
+            manifests = [config_map(f"{one}{number}") for number in range(3)]
+            definition = records.SyncDef(actions=(action(one, apply=manifests),))
+            group.create_task(platform.sync(definition))
+    assert applied in (["a0", "a1", "a2", "b0", "b1", "b2"], ["b0", "b1", "b2", "a0", "a1", "a2"])
+
+
 async def test_a_sync_that_is_given_up_leaves_the_way_free(view, platform):
     view.create("configmaps", config_map(finalizers=["example.com/stuck"]), "default")
     recreate = action("m", delete=[config_map()], apply=[config_map()])
