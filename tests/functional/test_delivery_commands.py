@@ -226,7 +226,7 @@ def test_bad_input_is_one_clear_sentence_and_nothing_is_written(
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (["plan", "Bad_Name", "-f", "-"], "the application's name 'Bad_Name' "),
+        (["plan", "Bad_Name", "-f", "-"], "the application's name 'Bad_Name': a lowercase"),
         (["plan", "x", "-f", "/nowhere"], "/nowhere: no such file or directory"),
         (["rollback", "nobody", "--yes"], "there is no application default/nobody"),
         (["history", "nobody"], "there is no application default/nobody"),
@@ -337,3 +337,21 @@ def test_a_plan_may_be_between_two_revisions(run: Run) -> None:
         assert (wrong.code, "Error: " in wrong.err) == (2, True)
     unsaved = run("plan", "between", "--from", "1", "--to", "2", "--out", "p.json")
     assert "begins where the cluster is not" in unsaved.err
+
+
+def test_drift_names_who_scaled_and_bad_rules_are_one_sentence(run: Run, server: Path) -> None:
+    web = (
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: scaled}\n"
+        "spec: {replicas: 1, selector: {matchLabels: {a: b}}, template: {metadata: {labels: "
+        "{a: b}}, spec: {containers: [{name: c, image: i}]}}}\n"
+    )
+    assert run("deliver", "scaling", "-f", "-", "--yes", stdin=web).code == 0
+    scale = ["scale", "deployment", "scaled", "--replicas", "3"]
+    environment = {**os.environ, "KUBECONFIG": str(server)}
+    subprocess.run(["kubectl", *scale], env=environment, check=True, capture_output=True)
+    drifted = run("drift", "scaling")
+    assert drifted.code == 2
+    assert "spec.replicas: 3 -> 1  # drift: changed by kubectl" in drifted.out
+    assert "Drift of scaling: revision scaling-v1" in drifted.out
+    wrong = run("drift", "scaling", "--ignore", "replicas")
+    assert (wrong.code, "error: --ignore replicas: is no rule" in wrong.err) == (1, True)

@@ -405,9 +405,9 @@ def drift(
     **flags: bool,
 ) -> None:
     """Show what differs in the cluster from the newest revision of NAME."""
-    options = sessions.options(flags, ignored=ignored)
 
     async def rehearse(session: sessions.Session) -> plans.Plan:
+        options = sessions.options(flags, ignored=ignored)
         return await session.deliveries.drift(session.owner(name), options)
 
     if where.cluster.is_fleet:
@@ -415,7 +415,7 @@ def drift(
 
     async def work(session: sessions.Session) -> int:
         made = await rehearse(session)
-        session.show(made)
+        session.show(made, subject="Drift of")
         if where.output == "json":
             sessions.print_json(made.as_dict())
         return CHANGED if made.has_changes or made.blocked else 0

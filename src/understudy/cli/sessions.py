@@ -216,10 +216,10 @@ class Session:
             for one in filter(None, lines):
                 say(f"{self.now().astimezone():%H:%M:%S}: {label}{one}")
 
-    def show(self, plan: plans.Plan) -> None:
+    def show(self, plan: plans.Plan, subject: str = "Plan for") -> None:
         """Show a plan in the chosen form, except where one document comes at the end."""
         if self.where.output == "text":
-            print_lines(render.plan(plan, self.now(), paint))
+            print_lines(render.plan(plan, self.now(), paint, subject))
         elif self.where.output == "jsonl":
             print_json({"type": "plan", **plan.as_dict()})
 

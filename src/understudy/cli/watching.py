@@ -59,7 +59,7 @@ def _tell(session: sessions.Session, made: plans.Plan) -> None:
     if session.where.output != "text":
         sessions.print_json({"type": "drift", **made.as_dict()})
     elif made.has_changes or made.blocked:
-        sessions.print_lines(render.plan(made, session.now(), sessions.paint))
+        sessions.print_lines(render.plan(made, session.now(), sessions.paint, "Drift of"))
     else:
         sessions.say(f"{made.owner.application}: no drift")
 

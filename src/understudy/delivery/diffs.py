@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from understudy.delivery import fields, marks
+from understudy.delivery import marks
 from understudy.kube import objects
 
 Step = str | int
@@ -204,16 +204,27 @@ def _writer(live: objects.Object, path: Path) -> str:
     """Return the manager that last wrote a field of a live object, as far as is recorded."""
     owners = []
     for entry in objects.metadata(live).get("managedFields") or ():
-        if entry.get("subresource"):
+        if entry.get("subresource") == "status":
             continue
         tree = entry.get("fieldsV1") or {}
         for step in path:
-            if not isinstance(step, str) or step.startswith("["):
+            key = _key(tree, step)
+            if key is None:
+                break  # A list that is owned as a whole.
+            tree = tree.get(key)
+            if tree is None:
                 break
-            if f"f:{step}" not in tree:
-                tree = None
-                break
-            tree = tree[f"f:{step}"]
         if tree is not None:
             owners.append((str(entry.get("time") or ""), str(entry.get("manager"))))
-    return max(owners)[1] if owners else ", ".join(fields.managers_of(live)[:1])
+    return max(owners)[1] if owners else ""
+
+
+def _key(tree: objects.Object, step: Step) -> str | None:
+    """Return the key of a step in a tree of owned fields; None for a list owned as a whole."""
+    if isinstance(step, int):
+        return None
+    if not step.startswith("["):
+        return f"f:{step}"
+    known = [key for key in tree if key.startswith("k:")]
+    named = [key for key in known if orjson.loads(key[2:]).get("name") == step[1:-1]]
+    return named[0] if named else ("" if known else None)

@@ -48,8 +48,10 @@ def plain(text: str, _colour: str) -> str:
     return text
 
 
-def plan(made: plans.Plan, now: dt.datetime, paint: Paint = plain) -> Iterator[str]:
-    """Yield the lines of a plan."""
+def plan(
+    made: plans.Plan, now: dt.datetime, paint: Paint = plain, subject: str = "Plan for"
+) -> Iterator[str]:
+    """Yield the lines of a plan, or of what else is told in its form (`Drift of`)."""
     shown = [operation for operation in made.operations if operation.op not in _HIDDEN]
     if shown:
         yield from _table(shown, now, paint)
@@ -76,7 +78,7 @@ def plan(made: plans.Plan, now: dt.datetime, paint: Paint = plain) -> Iterator[s
         yield "Not simulated:"
         yield from (f"  {text}" for text in made.fidelity)
         yield ""
-    yield summary(made)
+    yield summary(made, subject)
     yield f"Digest: {made.digest}"
 
 
@@ -101,7 +103,7 @@ def counts(done: Iterable[outcomes.Outcome]) -> str:
     return ", ".join(f"{listed.count(op)} {op}" for op in outcomes.Op if op in listed)
 
 
-def summary(made: plans.Plan) -> str:
+def summary(made: plans.Plan, subject: str = "Plan for") -> str:
     """Return one line: how many of each."""
     told = [f"{made.count(op)} {op}" for op in outcomes.Op if made.count(op)]
     if made.blocked:
@@ -114,7 +116,7 @@ def summary(made: plans.Plan) -> str:
         revision += f" (after {made.previous})"
     elif not made.is_new:
         revision += " (the newest already)"
-    return f"Plan for {revision}: {what}"
+    return f"{subject} {revision}: {what}"
 
 
 def _table(operations: Sequence[plans.Operation], now: dt.datetime, paint: Paint) -> Iterator[str]:

@@ -72,11 +72,11 @@ def check_owner(owner: Owner) -> None:
         ManifestError: With what is wrong.
     """
     wrong = [
-        f"the application's name {owner.application!r} {complaint}"
+        f"the application's name {owner.application!r}: {complaint}"
         for complaint in names.complaints_about(owner.application)
     ]
     wrong += (
-        f"the namespace {owner.namespace!r} {complaint}"
+        f"the namespace {owner.namespace!r}: {complaint}"
         for complaint in kube_names.dns_label(owner.namespace)
     )
     if wrong:
