@@ -535,14 +535,11 @@ class HttpClient:
         if self._session is None:
             self._tls = await self._credentials.tls()
         if self._session is None:
-            host = urlsplit(self.access.server).hostname or ""
-            loopback = host == "localhost" or host.startswith("127.") or host == "::1"
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=self._settings.connections_max),
                 headers={"User-Agent": self._settings.user_agent},
                 skip_auto_headers=("Content-Type",),
-                # Go's clients never ask a proxy for a loopback address, whatever the environment.
-                trust_env=not loopback,
+                trust_env=not is_loopback(self.access.server),
                 read_bufsize=1 << 20,
             )
         return self._session
@@ -606,6 +603,12 @@ async def _until_lull(answer: aiohttp.ClientResponse, longest_s: float) -> bytes
                 if content.endswith(b"\n"):
                     wait_s = LULL_S
     return content[: content.rfind(b"\n") + 1]
+
+
+def is_loopback(url: str) -> bool:
+    """Whether a URL's host is this machine: Go's clients never ask a proxy for such a one."""
+    host = urlsplit(url).hostname or ""
+    return host == "localhost" or host.startswith("127.") or host == "::1"
 
 
 def _reason(error: BaseException) -> str:

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 import aiohttp
 
 from understudy.aio import clocks, ids as id_sources, tasks
+from understudy.client import http
 from understudy.platform import errors, links, protocol, records
 from understudy.platform.bus import serving, wire
 
@@ -115,6 +116,7 @@ class Agent:
         self._retry = Backoff(settings.retry_first_s, settings.retry_max_s, ids)
         self._kicked = Backoff(settings.kicked_first_s, settings.kicked_max_s, ids)
         self._stopping = asyncio.Event()
+        self._connecting: asyncio.Timeout | None = None
         self._link: links.Link | None = None
         self.connected = asyncio.Event()
         self.state = "not connected yet"
@@ -124,11 +126,15 @@ class Agent:
     def stop(self) -> None:
         """Say good-bye once what is under way has finished, and return from `run`."""
         self._stopping.set()
+        if self._connecting is not None:
+            # Nothing is under way where there is no connection yet.
+            self._connecting.reschedule(asyncio.get_running_loop().time())
 
     async def run(self) -> None:
         """Keep connected until `stop`; failures are told, never raised."""
         try:
-            async with aiohttp.ClientSession() as session:
+            by_proxy = not http.is_loopback(self._settings.hub)
+            async with aiohttp.ClientSession(trust_env=by_proxy) as session:
                 while not self._stopping.is_set():
                     wait_s = await self._turn(session)
                     with contextlib.suppress(TimeoutError):
@@ -169,24 +175,36 @@ class Agent:
         """
         async with contextlib.AsyncExitStack() as stack:
             cluster = await self._described()
-            async with asyncio.timeout(self._settings.connect_timeout_s):
-                socket = await stack.enter_async_context(
-                    session.ws_connect(
-                        f"{self._settings.hub.rstrip('/')}/v1/agents/{self._settings.instance}",
-                        headers=self._headers(),
-                        ssl=self._tls if self._tls is not None else True,
-                        max_msg_size=2 * links.FRAME_BYTES,
-                        timeout=aiohttp.ClientWSTimeout(ws_close=links.CLOSE_S),
-                    )
-                )
-                hello = links.Hello(
-                    agent=self._process,
-                    version=await self._platform.version(),
-                    methods=protocol.methods_of(self._platform),
-                    cluster=cluster,
-                )
-                link, welcome = await links.greet(socket, hello, self._clock)
+            try:
+                async with asyncio.timeout(self._settings.connect_timeout_s) as self._connecting:
+                    link, welcome = await self._greeted(session, stack, cluster)
+            finally:
+                self._connecting = None
             return await self._serve(link, welcome)
+
+    async def _greeted(
+        self,
+        session: aiohttp.ClientSession,
+        stack: contextlib.AsyncExitStack,
+        cluster: dict[str, str],
+    ) -> tuple[links.Link, links.Welcome]:
+        """Connect and say hello; return the connection and the hub's welcome."""
+        socket = await stack.enter_async_context(
+            session.ws_connect(
+                f"{self._settings.hub.rstrip('/')}/v1/agents/{self._settings.instance}",
+                headers=self._headers(),
+                ssl=self._tls if self._tls is not None else True,
+                max_msg_size=2 * links.FRAME_BYTES,
+                timeout=aiohttp.ClientWSTimeout(ws_close=links.CLOSE_S),
+            )
+        )
+        hello = links.Hello(
+            agent=self._process,
+            version=await self._platform.version(),
+            methods=protocol.methods_of(self._platform),
+            cluster=cluster,
+        )
+        return await links.greet(socket, hello, self._clock)
 
     async def _described(self) -> dict[str, str]:
         """Return what is known of the cluster; one that does not answer keeps nobody waiting."""

@@ -261,3 +261,24 @@ async def test_an_agent_waits_for_a_token_that_is_not_there_just_now(world, tmp_
     await world.until(lambda: "No such file" in agent.state)
     found.append(file.add_agent("prod-eu"))
     await world.until(agent.connected.is_set)
+
+
+async def test_an_agent_can_be_stopped_while_it_connects(world):
+    came, release = asyncio.Event(), asyncio.Event()
+
+    async def silent(_reader, writer):
+        came.set()
+        await release.wait()
+        writer.close()
+
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    agent = await world.agent(mocks.MockPlatform(), f"http://127.0.0.1:{port}", wait=False)
+    await came.wait()
+    agent.stop()
+    async with asyncio.timeout(2):
+        await agent.running
+    assert agent.state == "stopped"
+    release.set()
+    server.close()
+    await server.wait_closed()

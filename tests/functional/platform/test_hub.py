@@ -322,3 +322,15 @@ async def test_a_file_of_tokens_that_was_spoilt_lets_nobody_in(world, file):
     mock = mocks.MockPlatform()
     agent = await world.agent(mock, hub.url, wait=False, token=lambda: agent_token)
     await world.until(lambda: "the hub answered 503" in agent.state)
+
+
+async def test_an_agent_whose_token_is_taken_back_is_sent_away(world, file):
+    token = file.add_agent("prod-eu")
+    hub = await world.hub(tokens=file.path)
+    agent = await world.agent(mocks.MockPlatform(), hub.url, token=lambda: token)
+    file.add_agent("prod-eu")
+    await asyncio.sleep(2 * world.heartbeat_s)
+    assert agent.connected.is_set(), "another token changes nothing"
+    file.remove("prod-eu")
+    await world.until(lambda: "does not know the agent's token" in agent.state)
+    assert "the agent's token was taken back" in {one.get("reason") for one in world.audit}

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from understudy.aio import ids as id_sources
-from understudy.client import kubeconfig
+from understudy.client import http, kubeconfig
 from understudy.kube import objects
 from understudy.platform import errors, protocol, records
 from understudy.platform.bus import wire
@@ -191,13 +191,12 @@ class HubClient:
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
-            host = urlsplit(self._place.url).hostname or ""
             tls = self._place.tls()
             headers = {"Authorization": f"Bearer {self._place.token}"} if self._place.token else {}
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, ssl=tls if tls is not None else True),
                 headers=headers,
-                trust_env=host not in {"localhost", "127.0.0.1", "::1"},
+                trust_env=not http.is_loopback(self._place.url),
             )
         return self._session
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import ipaddress
 import ssl
 from collections.abc import Callable
@@ -29,7 +30,7 @@ from understudy.aio import clocks, ids as id_sources
 from understudy.kube import objects
 from understudy.platform import errors, links, records
 from understudy.platform.bus import protocol as buses
-from understudy.platform.hub import calls, rosters, tokens
+from understudy.platform.hub import calls, rosters, sessions, tokens
 
 HELLO_S = 10.0
 """How long an agent may take to say who it is."""
@@ -167,11 +168,24 @@ class Hub:
         # A handler is cancelled when its connection is closed.
         why = "the connection was closed"
         try:
-            why = await link.run(session.take)
+            why = await link.run(functools.partial(self._take, request, session))
         finally:
             session.broke(why)
             self._note(request, "disconnected", session.over.result().message)
         return socket
+
+    def _take(
+        self, request: web.Request, session: sessions.Session, message: links.Message
+    ) -> None:
+        """Take what an agent sends, as long as its token counts: that is looked at with each beat.
+
+        A file of tokens that cannot be read just now takes nothing back.
+        """
+        if isinstance(message, links.Beat) and self._tokens is not None:
+            with contextlib.suppress(errors.UnavailableError):
+                if self._tokens.known().instance_of(calls.bearer(request)) != session.instance:
+                    session.end(_REVOKED)
+        session.take(message)
 
     def _note(self, request: web.Request, event: str, why: str) -> None:
         self._audit(
@@ -209,6 +223,7 @@ class Hub:
         return instance
 
 
+_REVOKED = errors.PlatformError("the agent's token was taken back", code="unauthorized")
 _SILENT = errors.UnavailableError("the agent did not say who it is")
 
 
