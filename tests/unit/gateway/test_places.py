@@ -81,6 +81,30 @@ async def test_waiting_has_an_end():
         await world.stop()
 
 
+async def test_who_waits_in_vain_learns_what_ails_the_pod():
+    world = World(hold_s=0.2)
+    await world.start()
+    try:
+        name = await world.app(says("x"))
+        pod = world.find_pod(name)
+        waiting = {"reason": "CrashLoopBackOff", "message": "back-off 10s restarting"}
+        pod["status"]["conditions"] = [{"type": "Ready", "status": "False"}]
+        pod["status"]["containerStatuses"] = [
+            {
+                "name": "user-container", "image": "x", "imageID": "", "ready": False,
+                "restartCount": 1, "state": {"waiting": waiting},
+            }
+        ]  # fmt: skip
+        world.view.update("pods", pod, "default", subresource="status")
+        assert (await world.get()).text == (
+            "app had no replica free in 0.2 s: CrashLoopBackOff: back-off 10s restarting\n"
+        )
+        world.view.delete("pods", name, "default")
+        assert (await world.get()).text == "app had no replica free in 0.2 s\n"
+    finally:
+        await world.stop()
+
+
 async def test_the_line_has_an_end():
     world = World(held_max=2)
     await world.start()

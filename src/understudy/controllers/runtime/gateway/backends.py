@@ -101,8 +101,8 @@ class Backend:
     """The pods of a Revision, and the requests in line for them."""
 
     __slots__ = (
-        "_endpoints", "_leaving", "_line", "_line_max", "_tell", "facts", "is_gone", "meter",
-        "name", "namespace",
+        "_endpoints", "_leaving", "_line", "_line_max", "_tell", "_troubles", "facts", "is_gone",
+        "meter", "name", "namespace",
     )  # fmt: skip
 
     def __init__(
@@ -122,6 +122,7 @@ class Backend:
         self.is_gone = False
         self._endpoints: dict[str, Endpoint] = {}
         self._leaving: dict[Endpoint, None] = {}
+        self._troubles: dict[str, str] = {}
         self._line: deque[asyncio.Future[Endpoint]] = deque()
         self._line_max = line_max
         self._tell = tell
@@ -142,8 +143,11 @@ class Backend:
         self._endpoints[pod] = Endpoint(pod, address)
         self._serve_line()
 
-    def drop(self, pod: str) -> None:
-        """Give a pod no further request."""
+    def drop(self, pod: str, trouble: str = "") -> None:
+        """Give a pod no further request; `trouble` is why it cannot run, if that is known."""
+        self._troubles.pop(pod, None)
+        if trouble:
+            self._troubles[pod] = trouble
         endpoint = self._endpoints.pop(pod, None)
         if endpoint is not None:
             endpoint.closed = True
@@ -220,6 +224,11 @@ class Backend:
             self._leaving.pop(endpoint, None)
         if self._line:
             self._serve_line()
+
+    @property
+    def trouble(self) -> str:
+        """Why there is no pod, as the Revision or a pod says; empty if nothing is known."""
+        return self.facts.trouble or next(iter(self._troubles.values()), "")
 
     @property
     def is_leaving(self) -> bool:

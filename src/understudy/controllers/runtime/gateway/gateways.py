@@ -283,7 +283,7 @@ class Gateway:
             async with asyncio.timeout(self._config.hold_s):
                 return await backend.take()
         except TimeoutError:
-            why = f": {backend.facts.trouble}" if backend.facts.trouble else ""
+            why = f": {backend.trouble}" if backend.trouble else ""
             raise answers.RefusedError(
                 504,
                 f"{backend.facts.service} had no replica free in {self._config.hold_s:g} s{why}",

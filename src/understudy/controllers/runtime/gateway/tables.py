@@ -23,6 +23,7 @@ from understudy.kube.knative import keys
 _PUBLIC = "ExternalIP"
 _DEFAULT_TIMEOUT_S = 300.0
 _USER_PORT = "user-port"
+_STARTING = ("ContainerCreating", "PodInitializing")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -179,11 +180,12 @@ class Table:
         backend = self._backends.get((entry.namespace, revision)) if revision else None
         if backend is None or backend.facts.uid != entry.labels.get(keys.REVISION_UID):
             return
-        address = None if gone else _address(entry.load())
-        if address is None:
-            backend.drop(entry.name)
-        else:
+        pod = None if gone else entry.load()
+        address = _address(pod) if pod is not None else None
+        if address is not None:
             backend.put(entry.name, address)
+        else:
+            backend.drop(entry.name, _trouble(pod) if pod is not None else "")
 
     def _ingress(self, entry: entries.Entry, *, gone: bool) -> None:
         ingress = {} if gone else entry.load()
@@ -258,6 +260,18 @@ def _address(pod: objects.Object) -> tuple[str, int] | None:
             if port.get("name") == _USER_PORT and host:
                 return host, int(port["containerPort"])
     return None
+
+
+def _trouble(pod: objects.Object) -> str:
+    """Return why a pod's containers do not run, e.g. `CrashLoopBackOff: back-off 10s ...`."""
+    if not pods.is_active(pod):
+        return ""
+    for status in (pod.get("status") or {}).get("containerStatuses") or ():
+        waiting = objects.lookup(status, ("state", "waiting")) or {}
+        reason = str(waiting.get("reason") or "")
+        if reason and reason not in _STARTING:
+            return f"{reason}: {waiting.get('message') or ''}".rstrip(": ")
+    return ""
 
 
 def _nobody(namespace: str, revision: str) -> None:
