@@ -139,7 +139,7 @@ class Pod(rules.Kind):
         if spec.get("nodeName") and spec.get("schedulingGates"):
             text = "cannot be set until all schedulingGates have been cleared"
             out.append(causes.forbidden("spec.nodeName", text))
-        if annotations := objects.annotations_of(obj):
+        if annotations := podsystems.meaningful(obj):
             out += podsystems.profiles_match(annotations, spec, "spec")
         return out
 
@@ -211,9 +211,8 @@ class PodTemplate(rules.Kind):
 def _whole(pod: objects.Object, valid: series.Series[bool] | None = None) -> Causes:
     """Check everything that is the same at creation and at update; `valid` specs are not again."""
     spec = pod["spec"]
-    annotations = objects.annotations_of(pod)
     out: Causes = []
-    if annotations:
+    if annotations := podsystems.meaningful(pod):
         out += podspecs.validate_annotations(annotations, spec, "metadata.annotations")
     if valid is None or _names_claims(spec):
         return out + _of_spec(spec, objects.name_of(pod))

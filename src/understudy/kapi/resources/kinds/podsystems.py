@@ -169,6 +169,12 @@ def _seccomp_profile(value: str, field: str) -> Causes:
     return [causes.invalid(field, value, "must be a valid seccomp profile")]
 
 
+def meaningful(pod: objects.Object) -> dict[str, str]:
+    """Return the annotations of a pod that may mean something to Kubernetes: nearly always none."""
+    found = objects.annotations_of(pod)
+    return {key: found[key] for key in found if "kubernetes.io/" in key}
+
+
 def profiles_match(annotations: dict[str, str], spec: objects.Object, field: str) -> Causes:
     """Complain where an annotation and the field that replaced it disagree."""
     out: Causes = []

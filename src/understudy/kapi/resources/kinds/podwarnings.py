@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from understudy.kapi.resources.kinds import requirements
+from understudy.kapi.resources.kinds import podsystems, requirements
 from understudy.kube import names, objects, series
 
 _VOLUMES = {
@@ -66,13 +66,12 @@ def of_pod(pod: objects.Object, quiet: series.Series[bool]) -> list[str]:
             f" behavior; a DNS label is recommended: {shown}"
         )
     spec, meta = pod.get("spec") or {}, objects.metadata(pod)
-    annotations = meta.get("annotations") or {}
     key = quiet.key(spec)
     if quiet.get(key) is None:
         if of_spec(spec, {}, ""):
             return out + of_spec(spec, meta, "")
         quiet.put(key, True)
-    if annotations:
+    if annotations := podsystems.meaningful(pod):
         # Nothing in the spec itself: what is left is what is said about annotations.
         out += _known_annotations(annotations, "") + _profiles(spec, annotations, "")
     return out
