@@ -465,6 +465,8 @@ def logs(
 
     async def work(client: app_clients.KnativeAppClient) -> None:
         count = 1 if replica else len(await client.replicas(app_id))
+        if not count and not follow:
+            click.echo(f"app {app_id} has no replica at present, and so no log", err=True)
         writer = applogs.Writer(where.output, replicas=count, timestamps=timestamps)
         async with contextlib.aclosing(client.logs(app_id, query, follow=follow)) as lines:
             async for line in lines:

@@ -97,6 +97,18 @@ def test_logs_for_programs_name_their_replica(run, url: str) -> None:
     assert orjson.loads(run("-o", "json", "logs", "hello", "--replica", name).stdout)[0] == first
 
 
+def test_an_app_without_replicas_has_no_log(run, url: str, tmp_path: Path) -> None:
+    path = tmp_path / "app.yaml"
+    path.write_text(
+        "metadata: {id: {name: asleep}}\n"
+        "spec: {desiredState: STOPPED, container: {image: none, command: [sleep, '1']}}\n"
+    )
+    assert run("deploy", path).exit_code == 0
+    shown = run("logs", "asleep")
+    assert (shown.exit_code, shown.stdout) == (0, "")
+    assert "has no replica at present, and so no log" in shown.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "code", "told"),
     [
