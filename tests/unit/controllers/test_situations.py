@@ -522,3 +522,39 @@ def test_a_second_deletion_leaves_a_lingering_pod_less_time(world) -> None:
         rehearsal.rest(limit_s=10)
         assert len(world.pods()) == count
     rehearsal.close()
+
+
+def ephemeral(name: str = "scratch") -> objects.Object:
+    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": {**spec, "storageClassName": "fast"}}
+    return {"name": name, "ephemeral": {"volumeClaimTemplate": template}}
+
+
+def test_a_pods_ephemeral_volume_gets_a_claim_that_goes_with_it(world) -> None:
+    world.view.create(
+        "storageclasses.storage.k8s.io",
+        {"metadata": {"name": "fast"}, "provisioner": "example.com/disk"},
+    )
+    world.view.create("pods", pod(volumes=[ephemeral()]), "default")
+    world.settle()
+    claim = world.view.find("persistentvolumeclaims", "default", "one-scratch")
+    assert claim["metadata"]["labels"] == {"a": "b"}
+    owner = claim["metadata"]["ownerReferences"][0]
+    assert (owner["kind"], owner["name"], owner["controller"]) == ("Pod", "one", True)
+    assert claim["status"]["phase"] == "Bound"
+    assert world.pods()[0]["status"]["phase"] == "Running"
+    world.view.delete("pods", "one", "default")
+    world.settle()
+    assert world.view.find("persistentvolumeclaims", "default", "one-scratch") is None
+
+
+def test_a_claim_of_somebody_else_is_not_taken_for_a_pods(world) -> None:
+    taken = {"metadata": {"name": "one-scratch"}, "spec": ephemeral()["ephemeral"]}
+    taken["spec"] = taken["spec"]["volumeClaimTemplate"]["spec"]
+    world.view.create("persistentvolumeclaims", taken, "default")
+    world.view.create("pods", pod(volumes=[ephemeral()]), "default")
+    world.settle()
+    assert world.events("FailedBinding") == [
+        "ephemeral volume scratch: PVC default/one-scratch was not created for pod default/one "
+        "(pod is not owner)"
+    ]
