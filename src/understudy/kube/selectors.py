@@ -226,27 +226,40 @@ def validate_label_selector(selector: objects.Object | None, field: str) -> list
     return out
 
 
-def validate_expression(expression: objects.Object, field: str) -> list[statuses.Cause]:
+def validate_expression(
+    expression: objects.Object, field: str, *, any_operator: bool = False
+) -> list[statuses.Cause]:
     """Return every complaint about one `v1.LabelSelectorRequirement`."""
-    out: list[statuses.Cause] = []
+    out = validate_values(expression, field, any_operator=any_operator)
+    key = expression.get("key") or ""
+    out += causes.complaints(f"{field}.key", key, names.label_key(key))
+    for index, value in enumerate(expression.get("values") or ()):
+        out += causes.complaints(f"{field}.values[{index}]", value, names.label_value(value))
+    return out
+
+
+def validate_values(
+    expression: objects.Object, field: str, *, any_operator: bool = False
+) -> list[statuses.Cause]:
+    """Return every complaint about the number of values that an operator is given.
+
+    An operator that is unknown is one, too, unless `any_operator`.
+    """
     values = expression.get("values") or ()
     match expression.get("operator") or "":
         case "In" | "NotIn":
             if not values:
                 text = "must be specified when `operator` is 'In' or 'NotIn'"
-                out.append(causes.required(f"{field}.values", text))
+                return [causes.required(f"{field}.values", text)]
         case "Exists" | "DoesNotExist":
             if values:
                 text = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
-                out.append(causes.forbidden(f"{field}.values", text))
+                return [causes.forbidden(f"{field}.values", text)]
         case operator:
-            text = "not a valid selector operator"
-            out.append(causes.invalid(f"{field}.operator", operator, text))
-    key = expression.get("key") or ""
-    out += causes.complaints(f"{field}.key", key, names.label_key(key))
-    for index, value in enumerate(values):
-        out += causes.complaints(f"{field}.values[{index}]", value, names.label_value(value))
-    return out
+            if not any_operator:
+                text = "not a valid selector operator"
+                return [causes.invalid(f"{field}.operator", operator, text)]
+    return []
 
 
 def _integer(text: str) -> int | None:

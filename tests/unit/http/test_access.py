@@ -345,11 +345,13 @@ def test_impersonated_groups_need_a_user(view):
 def ask(view, authenticator):
     asked = reviews.Reviews(authenticator, rbac.RbacAuthorizer())
 
-    def put(ref, spec, who=JANE, namespace=""):
+    def put(ref, spec, who=JANE, namespace="", **more):
         resource = view.resolve(ref)
         assert asked.answers(resource)
         body = {"kind": resource.kind, "apiVersion": resource.api_version, "spec": spec}
-        answer, _ = asked.create(view, resource, body, namespace, opts.WriteOptions(user=who))
+        answer, _ = asked.create(
+            view, resource, body | more, namespace, opts.WriteOptions(user=who)
+        )
         return answer["status"]
 
     return put
@@ -378,6 +380,109 @@ def test_may_they(ask):
     assert ask("subjectaccessreviews.authorization.k8s.io", spec) == {"allowed": True}
     with pytest.raises(statuses.InvalidError):
         ask("subjectaccessreviews.authorization.k8s.io", {"user": "x"})
+
+
+LOCAL = "localsubjectaccessreviews.authorization.k8s.io"
+
+
+def test_may_they_here_is_asked_of_one_namespace(ask):
+    spec = {"user": "x", "resourceAttributes": {"namespace": "b"}, "nonResourceAttributes": {}}
+    with pytest.raises(statuses.InvalidError) as refused:
+        ask(LOCAL, spec, namespace="a", metadata={"name": "n", "namespace": "a"})
+    assert [
+        (cause["field"], cause["message"].rpartition(": ")[2]) for cause in refused.value.causes
+    ] == [
+        (
+            "spec.nonResourceAttributes",
+            "cannot be specified in combination with resourceAttributes",
+        ),
+        ("metadata", "must be empty except for namespace"),
+        ("spec.resourceAttributes.namespace", "must match metadata.namespace"),
+        ("spec.nonResourceAttributes", "disallowed on this kind of request"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("selectors", "complaints"),
+    [
+        (
+            {"labelSelector": {"rawSelector": "a", "requirements": [{"key": "a"}]}},
+            [
+                'spec.resourceAttributes.labelSelector.rawSelector: Invalid value: "a": '
+                "may not specified at the same time as requirements"
+            ],
+        ),
+        (
+            {"fieldSelector": {}, "labelSelector": {}},
+            [
+                f"spec.resourceAttributes.{name}.requirements: Required value: when "
+                f"spec.resourceAttributes.{name} is specified, requirements or rawSelector is required"
+                for name in ("fieldSelector", "labelSelector")
+            ],
+        ),
+        (
+            {"fieldSelector": {"requirements": [{"operator": "In"}]}},
+            [
+                "spec.resourceAttributes.fieldSelector.requirements[0].key: Required value: "
+                "must be specified",
+                "spec.resourceAttributes.fieldSelector.requirements[0].values: Required value: "
+                "must be specified when `operator` is 'In' or 'NotIn'",
+            ],
+        ),
+        (
+            {"labelSelector": {"requirements": [{"operator": "Exists", "values": ["a"]}]}},
+            [
+                "spec.resourceAttributes.labelSelector.requirements[0].values: Forbidden: "
+                "may not be specified when `operator` is 'Exists' or 'DoesNotExist'",
+                'spec.resourceAttributes.labelSelector.requirements[0].key: Invalid value: "": '
+                "name part must be non-empty",
+                'spec.resourceAttributes.labelSelector.requirements[0].key: Invalid value: "": '
+                "name part must consist of alphanumeric characters, '-', '_' or '.', and must start "
+                "and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc',"
+                " regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')",
+            ],
+        ),
+    ],
+)
+def test_what_is_asked_about_selectors_must_be_whole(ask, selectors, complaints):
+    with pytest.raises(statuses.InvalidError) as refused:
+        ask(
+            "selfsubjectaccessreviews.authorization.k8s.io",
+            {"resourceAttributes": {"verb": "list", "resource": "pods"} | selectors},
+        )
+    assert [f"{cause['field']}: {cause['message']}" for cause in refused.value.causes] == complaints
+
+
+@pytest.mark.parametrize(
+    ("selectors", "said"),
+    [
+        ({"labelSelector": {"rawSelector": "a=b"}, "fieldSelector": {"rawSelector": "a=b"}}, None),
+        (
+            {"labelSelector": {"rawSelector": "a in"}, "fieldSelector": {"rawSelector": "a"}},
+            "spec.resourceAttributes.fieldSelector ignored due to parse error; "
+            "spec.resourceAttributes.labelSelector ignored due to parse error",
+        ),
+        (
+            {
+                "fieldSelector": {
+                    "requirements": [
+                        {"key": "a", "operator": "In", "values": ["b"]},
+                        {"key": "a", "operator": "NotIn", "values": ["b", "c"]},
+                    ]
+                },
+                "labelSelector": {"requirements": [{"key": "a", "operator": "Near"}]},
+            },
+            "spec.resourceAttributes.fieldSelector partially ignored due to parse error; "
+            "spec.resourceAttributes.labelSelector ignored due to parse error",
+        ),
+    ],
+)
+def test_selectors_that_cannot_be_read_are_told(ask, selectors, said):
+    status = ask(
+        "selfsubjectaccessreviews.authorization.k8s.io",
+        {"resourceAttributes": {"verb": "list", "resource": "pods"} | selectors},
+    )
+    assert status.get("evaluationError") == said
 
 
 def test_whose_token(ask):

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import orjson
 
 from understudy.aio import clocks
-from understudy.kapi.http import auth, rbac, tokens
+from understudy.kapi.http import auth, rbac, selections, tokens
 from understudy.kapi.resources import catalogue, strategies
 from understudy.kapi.views import options as opts, view as views
 from understudy.kube import apply as fields, decoding, objects, schemas, statuses
@@ -118,6 +118,8 @@ class Reviews:
         status: objects.Object = {"allowed": decision.allowed}
         if decision.reason:
             status["reason"] = decision.reason
+        if unread := selections.unread(question.spec.get("resourceAttributes") or {}):
+            status["evaluationError"] = unread
         question.obj["status"] = status
 
     def _what_may_i(self, view: views.View, question: Question) -> None:
@@ -272,13 +274,14 @@ class Question:
             causes.append(
                 _invalid("spec.user", "", "at least one of user or group must be specified")
             )
+        causes += selections.complaints(resource or {})
         metadata = self.obj.get("metadata") or {}
-        said = {key: value for key, value in metadata.items() if key != "managedFields" and value}
+        kept = {"managedFields", "namespace"} if local else {"managedFields"}
+        if any(value for key, value in metadata.items() if key not in kept):
+            why = "must be empty except for namespace" if local else "must be empty"
+            causes.append(_invalid("metadata", metadata, why))
         if local:
-            causes += self._local_complaints(said, resource, path)
-            said.pop("namespace", None)
-        if said:
-            causes.append(_invalid("metadata", metadata, "must be empty"))
+            causes += self._local_complaints(metadata, resource, path)
         if causes:
             raise statuses.invalid(AUTHORIZATION, "", "", causes)
 
@@ -287,20 +290,20 @@ class Question:
     ) -> list[statuses.Cause]:
         causes: list[statuses.Cause] = []
         namespace = metadata.get("namespace") or self.namespace
-        if path is not None:
-            causes.append(
-                _invalid(
-                    "spec.nonResourceAttributes",
-                    _go_struct(path),
-                    "disallowed on this kind of request",
-                )
-            )
         if resource is not None and resource.get("namespace", "") != namespace:
             causes.append(
                 _invalid(
                     "spec.resourceAttributes.namespace",
                     resource.get("namespace", ""),
                     "must match metadata.namespace",
+                )
+            )
+        if path is not None:
+            causes.append(
+                _invalid(
+                    "spec.nonResourceAttributes",
+                    _go_struct(path),
+                    "disallowed on this kind of request",
                 )
             )
         return causes
