@@ -13,13 +13,13 @@ from __future__ import annotations
 import base64
 import binascii
 import logging
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
-from typing import Final
-
-from wsproto import connection as frames, events
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Final
 
 from understudy.kapi.http import lanes, spdy, upgrades
+
+if TYPE_CHECKING:
+    from understudy.kapi.http import websockets
 
 log = logging.getLogger(__name__)
 
@@ -28,72 +28,6 @@ CLOSE: Final = 255
 TUNNELLED_SPDY: Final = "SPDY/3.1+portforward.k8s.io"
 _MESSAGE_BYTES_MAX: Final = 1024 * 1024
 """Largest message in base64, which has to be whole before it is read."""
-_NORMAL: Final = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """A part of a message."""
-
-    data: bytes
-    is_first: bool
-    is_last: bool
-
-
-class Socket:
-    """The frames of one WebSocket, on the server's side, once hands are shaken."""
-
-    __slots__ = ("_frames", "_is_first", "_lanes")
-
-    def __init__(self, within: lanes.Lanes) -> None:
-        self._lanes = within
-        self._frames = frames.Connection(frames.ConnectionType.SERVER)
-        self._is_first = True
-
-    def receive(self, data: bytes) -> Iterator[Piece]:
-        """Yield the parts of messages; pings are answered, a farewell ends the lanes."""
-        if self._frames.state not in (
-            frames.ConnectionState.OPEN,
-            frames.ConnectionState.LOCAL_CLOSING,
-        ):
-            return
-        self._frames.receive_data(data)
-        for event in self._frames.events():
-            match event:
-                case events.Ping():
-                    self._send(event.response())
-                case events.CloseConnection():
-                    self.close(int(event.code))
-                    self._lanes.fail()
-                    return
-                case events.TextMessage() | events.BytesMessage():
-                    text = event.data
-                    content = text.encode() if isinstance(text, str) else bytes(text)
-                    yield Piece(content, self._is_first, event.message_finished)
-                    self._is_first = event.message_finished
-
-    def message(self, data: bytes) -> None:
-        """Send a message."""
-        self._send(events.BytesMessage(data=data))
-
-    def text(self, data: str) -> None:
-        """Send a message that is text."""
-        self._send(events.TextMessage(data=data))
-
-    def ping(self) -> None:
-        """Ask whether the peer is there."""
-        self._send(events.Ping())
-
-    def close(self, code: int = _NORMAL) -> None:
-        """Say goodbye, or answer the peer's."""
-        if code in (1005, 1006):  # never sent: there was no code, or no farewell
-            code = _NORMAL
-        self._send(events.CloseConnection(code=code))
-
-    def _send(self, event: events.Event) -> None:
-        open_ones = (frames.ConnectionState.OPEN, frames.ConnectionState.REMOTE_CLOSING)
-        if self._frames.state in open_ones:
-            self._lanes.send(self._frames.send(event))
 
 
 class ChannelWire:
@@ -105,7 +39,7 @@ class ChannelWire:
         self, within: lanes.Lanes, protocol: str, readable: Collection[int], count: int
     ) -> None:
         self._lanes = within
-        self._socket = Socket(within)
+        self._socket = _socket(within)
         self._base64 = "base64" in protocol
         self._closes = protocol.startswith("v5.")
         self._readable = frozenset(readable)
@@ -122,7 +56,7 @@ class ChannelWire:
             else:
                 self._pass_on(piece)
 
-    def _pass_on(self, piece: Piece) -> None:
+    def _pass_on(self, piece: websockets.Piece) -> None:
         data = piece.data
         if piece.is_first:
             self._to = None
@@ -141,7 +75,7 @@ class ChannelWire:
         if self._to is not None:
             self._to.feed(data)
 
-    def _gather(self, piece: Piece) -> None:
+    def _gather(self, piece: websockets.Piece) -> None:
         self._gathered = piece.data if piece.is_first else self._gathered + piece.data
         if len(self._gathered) > _MESSAGE_BYTES_MAX:
             self._lanes.fail()
@@ -184,7 +118,7 @@ class SpdyWire:
 
     def __init__(self, within: lanes.Lanes, *, websocket: bool, streams_max: int) -> None:
         self._lanes = within
-        self._socket = Socket(within) if websocket else None
+        self._socket = _socket(within) if websocket else None
         self._reader, self._writer = spdy.Reader(), spdy.Writer()
         self._streams_max = streams_max
         self._last = 0
@@ -263,3 +197,9 @@ class SpdyWire:
 def is_spdy(upgrade: upgrades.Upgrade) -> bool:
     """Say whether SPDY is spoken, whatever carries it."""
     return upgrade.carrier == "spdy" or upgrade.protocol == TUNNELLED_SPDY
+
+
+def _socket(within: lanes.Lanes) -> websockets.Socket:
+    from understudy.kapi.http import websockets  # noqa: PLC0415 (loads wsproto: few servers need it)
+
+    return websockets.Socket(within)
