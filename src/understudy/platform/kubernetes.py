@@ -59,7 +59,7 @@ class KubernetesPlatform:
         clock: clocks.Clock | None = None,
     ) -> None:
         self._client = client
-        self._relay = relay
+        self._carrier = relaying.Carrier(relay) if relay is not None else None
         self._settings = settings or Settings()
         self._syncing = asyncio.Lock()
         self._kept: dict[str, records.SyncResult | errors.SyncError] = {}
@@ -317,14 +317,14 @@ class KubernetesPlatform:
         return self._settings.version
 
     async def call_api(self, request: records.ApiRequest) -> records.ApiAnswer:
-        if self._relay is None:
+        if self._carrier is None:
             raise errors.UpgradeNeededError(
                 "this platform carries no requests of the Kubernetes API"
             )
         if self._settings.read_only and relaying.needs(request) is relaying.Access.WRITE:
             raise errors.InvalidRequestError(_READ_ONLY)
         try:
-            return await relaying.carry(self._relay, request)
+            return await self._carrier.carry(request)
         except client_errors.TransportError as error:
             raise _translated(error) from error
 

@@ -16,8 +16,11 @@ from urllib.parse import parse_qs, unquote
 from understudy.client import http
 from understudy.platform import errors, records
 
-WATCH_S = 20.0
-"""Longest time that a watch without news stays open."""
+WATCH_S, CROWDED_WATCH_S = 20.0, 0.5
+"""Longest time that a watch without news stays open, and that where there are many."""
+CROWD = 8
+"""From so many watches on, others are short: a cluster's requests have a limited number of places,
+and those who watch must not keep those who work waiting."""
 ASKED = ("accept", "content-type")
 ANSWERED = ("content-type", "retry-after", "warning")
 """Headers that are carried; credentials and impersonation are the agent's own business."""
@@ -130,26 +133,44 @@ def needs(request: records.ApiRequest) -> Access:
     return Access.READ
 
 
-async def carry(relay: Relay, request: records.ApiRequest) -> records.ApiAnswer:
-    """Send a request and return its answer.
+class Carrier:
+    """Sends requests with the agent's credentials."""
 
-    Raises:
-        InvalidRequestError: It is not carried at all. TransportError: There was no answer.
-    """
-    needs(request)
-    is_watch = target_of(request.path).is_watch
-    content = records.unpack(request)
-    raw = await relay(
-        request.method,
-        request.path,
-        headers=_only(request.headers, ASKED),
-        body=content or None,
-        stream_s=WATCH_S if is_watch else 0.0,
-    )
-    body, is_base64 = records.pack(raw.content)
-    return records.ApiAnswer(
-        status=raw.status, headers=_only(raw.headers, ANSWERED), body=body, base64=is_base64
-    )
+    __slots__ = ("_relay", "_watches")
+
+    def __init__(self, relay: Relay) -> None:
+        self._relay = relay
+        self._watches = 0
+
+    async def carry(self, request: records.ApiRequest) -> records.ApiAnswer:
+        """Send a request and return its answer.
+
+        Raises:
+            InvalidRequestError: It is not carried at all. TransportError: There was no answer.
+        """
+        needs(request)
+        if not target_of(request.path).is_watch:
+            return await self._send(request, 0.0)
+        self._watches += 1
+        try:
+            longest_s = WATCH_S if self._watches <= CROWD else CROWDED_WATCH_S
+            return await self._send(request, longest_s)
+        finally:
+            self._watches -= 1
+
+    async def _send(self, request: records.ApiRequest, stream_s: float) -> records.ApiAnswer:
+        content = records.unpack(request)
+        raw = await self._relay(
+            request.method,
+            request.path,
+            headers=_only(request.headers, ASKED),
+            body=content or None,
+            stream_s=stream_s,
+        )
+        body, is_base64 = records.pack(raw.content)
+        return records.ApiAnswer(
+            status=raw.status, headers=_only(raw.headers, ANSWERED), body=body, base64=is_base64
+        )
 
 
 def _only(headers: Mapping[str, str], names: tuple[str, ...]) -> dict[str, str]:

@@ -334,3 +334,29 @@ async def test_an_agent_whose_token_is_taken_back_is_sent_away(world, file):
     file.remove("prod-eu")
     await world.until(lambda: "does not know the agent's token" in agent.state)
     assert "the agent's token was taken back" in {one.get("reason") for one in world.audit}
+
+
+async def test_many_watches_do_not_keep_other_requests_waiting(world, cluster, closing):
+    hub = await world.hub()
+    real = connections.connect(kubeconfig=cluster.kubeconfig)
+    client = kube(hub.url)
+    closing(real)
+    closing(client)
+    await world.agent(kubernetes.KubernetesPlatform(real, relay=real.relay), hub.url)
+    since = (await client.list("secrets", namespace="default")).resource_version
+    busy = [kube(hub.url) for _ in range(3)]
+    for one in busy:
+        closing(one)
+
+    async def watch(one):
+        async for _ in one.watch("secrets", namespace="default", resource_version=since):
+            pass
+
+    async with asyncio.TaskGroup() as group:
+        watches = [group.create_task(watch(busy[n % 3])) for n in range(60)]
+        await asyncio.sleep(0.2)
+        async with asyncio.timeout(relaying.WATCH_S / 2):
+            await client.get("namespaces", "default")
+        assert not all(one.done() for one in watches), "some still wait for news"
+        for one in watches:
+            one.cancel()
