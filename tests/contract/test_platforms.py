@@ -5,12 +5,13 @@ import contextlib
 import functools
 from dataclasses import replace
 
+import prometheus_client
 import pytest
 
 from understudy.aio import ids
 from understudy.client import views as view_clients
 from understudy.kapi import views
-from understudy.platform import errors, kubernetes
+from understudy.platform import errors, instrument, kubernetes
 from understudy.platform.bus import nats, settings, standalone, wire
 from understudy.testing import battery, brokers
 
@@ -20,6 +21,12 @@ DEADLINES_S = {"some_services": 0.3, "all_services": 0.3}
 @contextlib.asynccontextmanager
 async def directly(platform):
     yield platform
+
+
+@contextlib.asynccontextmanager
+async def measured(platform):
+    durations = instrument.durations(prometheus_client.CollectorRegistry())
+    yield instrument.Instrument(platform, durations)
 
 
 @contextlib.asynccontextmanager
@@ -84,7 +91,8 @@ async def reach(platform, *, near, far):
 
 
 WRAPS = pytest.mark.parametrize(
-    "wrap", [directly, through_the_bus, through_two_buses, through_nats, through_nats_and_back]
+    "wrap",
+    [directly, measured, through_the_bus, through_two_buses, through_nats, through_nats_and_back],
 )
 
 

@@ -34,6 +34,8 @@ class Instrument:
 
     def __init__(self, platform: protocol.Platform, observed: prometheus_client.Histogram) -> None:
         self._platform = platform
+        self.methods = protocol.methods_of(platform)
+        self.agent = protocol.agent_of(platform)
         self._durations = observed
 
     async def _timed(self, method: str, call: Awaitable[T]) -> T:
