@@ -276,6 +276,22 @@ async def test_a_command_that_does_not_read_stops_the_client_only():
         await served.all_closed()
 
 
+async def test_input_that_nobody_asked_for_is_dropped():
+    limits = dataclasses.replace(LIMITS, tunnel_buffer_bytes_max=10_000)
+    async with Served(limits) as served:
+        path = "exec?stdout=true&command=sh&command=-c&command=echo+on;exec+sleep+1000"
+        socket = await Socket.open(served, path, "v4.channel.k8s.io")
+        while (await socket.hear()) != b"\x01on\n":
+            pass
+        for _ in range(64):
+            socket.say(b"\0" + b"x" * 10_000)
+        await asyncio.sleep(0.3)
+        (connection,) = served.listener.connections
+        assert connection._transport.is_reading()
+        await socket.close()
+        await served.all_closed()
+
+
 async def test_a_log_waits_for_its_reader_and_ends_with_it():
     async with Served() as served:
         reader, writer = await asyncio.open_connection("127.0.0.1", served.port)

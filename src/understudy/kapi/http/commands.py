@@ -103,6 +103,12 @@ class Conversation:
         try:
             await tunnel.drained()
             by_name = await self._lanes(tunnel)
+            heard = [by_name[name] for name in ("stdin", "resize") if name in by_name]
+            for lane in tunnel.all.values():
+                if lane not in heard:
+                    # Nobody reads it: what comes is dropped, not kept.
+                    lane.forget()
+            tunnel.opened_by_peer = lanes.Lane.forget
             if isinstance(session, statuses.ApiError):
                 await self._tell(by_name["error"], session.status())
             else:

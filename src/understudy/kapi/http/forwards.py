@@ -91,6 +91,7 @@ class Forwarding:
 
     async def _forward_pair(self, tunnel: lanes.Lanes, data: lanes.Lane, error: lanes.Lane) -> None:
         port = data.headers.get("port", "")
+        error.forget()
         try:
             if port.isdecimal() and 0 < int(port) < 65536:
                 await self._forward(int(port), data, error)

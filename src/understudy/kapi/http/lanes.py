@@ -99,7 +99,7 @@ class Lane:
         self.feed_end()
 
     def forget(self) -> None:
-        """Drop what nobody will read."""
+        """Drop what nobody will read, now and later."""
         self._lanes.taken(sum(map(len, self._pieces)))
         self._pieces.clear()
         self._ended = True
