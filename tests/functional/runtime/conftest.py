@@ -23,9 +23,10 @@ WAIT_S = 20.0
 class Machine:
     """A view whose pods run here."""
 
-    def __init__(self, directory: Path | None, **chosen) -> None:
+    def __init__(self, directory: Path | None, drained=None, **chosen) -> None:
         self.view = views.new_view(clock=clocks.SystemClock())
         self.directory = directory
+        self._drained = drained
         self.failures: list[BaseException] = []
         self._chosen = chosen
         for name in ("default", "kube-node-lease"):
@@ -36,7 +37,10 @@ class Machine:
         fast = {"backoff_base_s": 0.3, "backoff_max_s": 2.0, "stop_grace_s": 2.0,
                 "mount_retry_s": 0.1, "directory": self.directory, **self._chosen}  # fmt: skip
         self.runtime = runtime.ProcessRuntime(
-            settings.Processes(**fast), inherited=dict(os.environ), on_failure=self._failed
+            settings.Processes(**fast),
+            inherited=dict(os.environ),
+            on_failure=self._failed,
+            drained=self._drained,
         )
         self.running = running.start(
             self.view, "all", more=self.runtime.controllers(), on_failure=self._failed

@@ -247,6 +247,27 @@ async def test_hooks_run_after_the_start_and_before_the_end(machine, tmp_path):
     assert said.read_text() == "start me\nstop\n"
 
 
+async def test_a_container_may_end_while_its_requests_are_waited_for(make_machine):
+    waiting, answered = asyncio.Event(), asyncio.Event()
+
+    async def drained(pod) -> None:
+        waiting.set()
+        await answered.wait()
+
+    machine = await make_machine(drained=drained)
+    lifecycle = {"preStop": {"exec": {"command": ["true"]}}}
+    machine.pod("served", *SLEEP, lifecycle=lifecycle)
+    await machine.ready("served")
+    pid = machine.pid("served")
+    machine.view.delete("pods", "served", "default")
+    await asyncio.wait_for(waiting.wait(), 20)
+    os.kill(pid, signal.SIGKILL)
+    await machine.gone("served")
+    answered.set()
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
 async def test_a_post_start_hook_that_fails_ends_the_container(machine):
     lifecycle = {"postStart": {"exec": {"command": ["sh", "-c", "echo not today; exit 1"]}}}
     machine.pod("unhooked", *SLEEP, lifecycle=lifecycle, pod={"restartPolicy": "Never"})

@@ -443,27 +443,25 @@ class PodWorker:
         is_asked_for = self.host.drained is not None and pods.is_terminating(self.pod)
         if (handler or is_asked_for) and hook and one.is_running:
             name = f"preStop of {objects.name_of(self.pod)}/{one.name}"
-            self.host.tasks.start(name, self._stop_politely(one, handler))
+            self.host.tasks.start(name, self._stop_politely(one, one.stop, handler))
         else:
             _ask_to_end(one)
 
     async def _stop_politely(
-        self, one: containers.Container, handler: objects.Object | None
+        self, one: containers.Container, stop: containers.Stop, handler: objects.Object | None
     ) -> None:
         """Let requests end and run the preStop hook, then send the signal.
 
         Unless the run has ended meanwhile.
         """
-        process = one.process
-        assert one.stop is not None, "a stop is under way"
         if self.host.drained is not None and pods.is_terminating(self.pod):
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(max(0.0, one.stop.at_s - self.host.now_s())):
+                async with asyncio.timeout(max(0.0, stop.at_s - self.host.now_s())):
                     await self.host.drained(self.pod)
-        left_s = max(0.0, one.stop.at_s - self.host.now_s())
-        if handler and (why := await self._ask(one, handler, left_s)):
+        left_s = max(0.0, stop.at_s - self.host.now_s())
+        if handler and one.stop is stop and (why := await self._ask(one, handler, left_s)):
             self._event("Warning", "FailedPreStopHook", f"PreStopHook failed: {why}", one)
-        if one.process is process:
+        if one.stop is stop:
             _ask_to_end(one)
 
     def _press_stops(self, waits: list[float]) -> None:
