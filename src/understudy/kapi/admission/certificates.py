@@ -25,6 +25,7 @@ class CertificateApproval:
     """
 
     name = "CertificateApproval"
+    storages = frozenset({REQUESTS})
 
     def __init__(self, authorize: bindings.Authorize = bindings.allow_all) -> None:
         self._authorize = authorize
@@ -72,6 +73,7 @@ class CertificateSubjectRestriction:
     """Gives nobody a certificate as one of those who may do everything."""
 
     name = "CertificateSubjectRestriction"
+    storages = frozenset({REQUESTS})
 
     def handles(self, attributes: chain.Attributes) -> bool:
         return (

@@ -112,8 +112,16 @@ class Rounds:
         self.seen = objects.copy(attributes.obj)
 
 
+_STORAGES_MAX = 4096
+"""Storages for which the plugins are kept sorted: custom kinds come and go."""
+
+
 class Plugin(Protocol):
-    """One step of the chain."""
+    """One step of the chain.
+
+    One that only ever concerns some storages may say so in an attribute `storages`: for others it
+    is not asked at all.
+    """
 
     @property
     def name(self) -> str:
@@ -136,14 +144,29 @@ class Plugin(Protocol):
 class Chain:
     """Runs plugins in order."""
 
-    __slots__ = ("plugins",)
+    __slots__ = ("_of", "_sorted", "plugins")
 
     def __init__(self, plugins: Sequence[Plugin] = ()) -> None:
         self.plugins = tuple(plugins)
+        self._sorted: tuple[Plugin, ...] = ()
+        self._of: dict[identities.GroupResource, tuple[Plugin, ...]] = {}
+
+    def _concerned(self, storage: identities.GroupResource) -> tuple[Plugin, ...]:
+        """Return the plugins that objects of a storage may concern, in order."""
+        if self._sorted is not self.plugins:
+            self._sorted, self._of = self.plugins, {}
+        found = self._of.get(storage)
+        if found is None:
+            if len(self._of) >= _STORAGES_MAX:
+                self._of.clear()
+            found = self._of[storage] = tuple(
+                one for one in self.plugins if storage in getattr(one, "storages", (storage,))
+            )
+        return found
 
     def mutate(self, attributes: Attributes) -> None:
         """Let every plugin that handles the write change it; twice if one asks for that."""
-        for plugin in self.plugins:
+        for plugin in self._concerned(attributes.resource.storage):
             if plugin.handles(attributes):
                 plugin.mutate(attributes)
         if attributes.again and not attributes.is_again:
@@ -152,6 +175,6 @@ class Chain:
 
     def validate(self, attributes: Attributes) -> None:
         """Let every plugin that handles the write refuse it; the first refusal counts."""
-        for plugin in self.plugins:
+        for plugin in self._concerned(attributes.resource.storage):
             if plugin.handles(attributes):
                 plugin.validate(attributes)

@@ -47,6 +47,7 @@ class DefaultStorageClass(_Defaulting):
     """Gives claims without a class the default one."""
 
     name = "DefaultStorageClass"
+    storages = frozenset({CLAIMS})
 
     def handles(self, attributes: chain.Attributes) -> bool:
         return attributes.resource.storage == CLAIMS and attributes.operation == "CREATE"
@@ -70,6 +71,7 @@ class DefaultIngressClass(_Defaulting):
     """Gives ingresses without a class the default one."""
 
     name = "DefaultIngressClass"
+    storages = frozenset({INGRESSES})
 
     def handles(self, attributes: chain.Attributes) -> bool:
         return (
@@ -97,6 +99,7 @@ class StorageObjectInUseProtection(_Defaulting):
     """Gives claims, volumes and attribute classes the finalizer that keeps them while in use."""
 
     name = "StorageObjectInUseProtection"
+    storages = frozenset(_PROTECTION)
 
     def handles(self, attributes: chain.Attributes) -> bool:
         return attributes.resource.storage in _PROTECTION and attributes.operation == "CREATE"
@@ -113,6 +116,7 @@ class TaintNodesByCondition(_Defaulting):
     """Taints a new node as not ready, so that nothing is scheduled before it says it is."""
 
     name = "TaintNodesByCondition"
+    storages = frozenset({NODES})
 
     def handles(self, attributes: chain.Attributes) -> bool:
         return (

@@ -17,6 +17,7 @@ class NamespaceLifecycle:
     """Keeps the namespaces that every cluster has."""
 
     name = "NamespaceLifecycle"
+    storages = frozenset({NAMESPACES})
 
     def handles(self, attributes: chain.Attributes) -> bool:
         return (

@@ -54,6 +54,7 @@ class PodTopologyLabels:
     """Labels a pod that is born on a node with where that is; binding does so for the others."""
 
     name = "PodTopologyLabels"
+    storages = frozenset({PODS})
 
     def handles(self, attributes: chain.Attributes) -> bool:
         return is_pod(attributes, "CREATE") and bool(_spec(attributes).get("nodeName"))
@@ -72,6 +73,7 @@ class DefaultTolerationSeconds:
     """Lets pods stay five minutes on a node that is not ready or unreachable."""
 
     name = "DefaultTolerationSeconds"
+    storages = frozenset({PODS})
 
     def handles(self, attributes: chain.Attributes) -> bool:
         return is_pod(attributes, "CREATE", "UPDATE")
@@ -108,6 +110,7 @@ class Priority:
     """Resolves a pod's priority class to its number; one class may be the default."""
 
     name = "Priority"
+    storages = frozenset({PODS, PRIORITY_CLASSES})
 
     def handles(self, attributes: chain.Attributes) -> bool:
         return is_pod(attributes, "CREATE", "UPDATE") or (
@@ -184,6 +187,7 @@ class RuntimeClass:
     """Gives pods what their runtime class says: overhead, node selector, tolerations."""
 
     name = "RuntimeClass"
+    storages = frozenset({PODS})
 
     def handles(self, attributes: chain.Attributes) -> bool:
         return is_pod(attributes, "CREATE")

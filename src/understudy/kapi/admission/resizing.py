@@ -20,6 +20,7 @@ class PersistentVolumeClaimResize:
     """Lets claims grow only where their class says that it can provide more."""
 
     name = "PersistentVolumeClaimResize"
+    storages = frozenset({defaults.CLAIMS})
 
     def handles(self, attributes: chain.Attributes) -> bool:
         return (
