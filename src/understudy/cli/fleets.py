@@ -189,7 +189,11 @@ async def _planned(where: sessions.Where, rehearse: Rehearse) -> dict[str, Plann
 def _progress(done: int, total: int) -> None:
     """Show how far the rehearsals are, where somebody sees it."""
     if sys.stderr.isatty():
-        click.echo(f"\r{done} of {total} instances rehearsed", nl=done == total, err=True)
+        click.echo(f"\r{done} of {_instances(total)} rehearsed", nl=done == total, err=True)
+
+
+def _instances(count: int) -> str:
+    return "1 instance" if count == 1 else f"{count} instances"
 
 
 def _lines(error: Exception) -> tuple[str, ...]:
@@ -239,7 +243,7 @@ def _matrix(
             continue
         counts = (str(one.count(op) or "-") for op in shown)
         rows.append((key, one.revision or "-", *counts, _result(one)))
-    yield f"{kind} for {name} on {len(found)} instances"
+    yield f"{kind} for {name} on {_instances(len(found))}"
     yield from render.columns(rows)
     if comparison.outliers:
         yield ""
@@ -331,7 +335,7 @@ async def _approved(count: int) -> bool:
         raise errors.DeliveryError(
             "nothing was changed: standard input is no terminal to ask on; give --yes"
         )
-    return await asyncio.to_thread(click.confirm, f"Deliver to {count} instances?", default=False)
+    return await asyncio.to_thread(click.confirm, f"Deliver to {_instances(count)}?", default=False)
 
 
 class _Site:
@@ -418,5 +422,5 @@ def _conclude(where: sessions.Where, name: str, results: Mapping[str, fleets.Res
         more = f" (and {len(result.messages) - 1} more)" if len(result.messages) > 1 else ""
         rows.append((key, painted, result.revision or "-", why + more))
     done = sum(not result.code for result in results.values())
-    sessions.say(f"{name}: {done} of {len(results)} instances without a failure")
+    sessions.say(f"{name}: {done} of {_instances(len(results))} without a failure")
     sessions.print_lines(render.columns(rows))
