@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-import binascii
+import re
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ import orjson
 from understudy.kapi.resources import catalogue
 from understudy.kapi.store import entries, trees
 from understudy.kapi.views import results
-from understudy.kube import selectors, statuses
+from understudy.kube import conversions, jsontext, objects, selectors, statuses
 
 Match = Callable[[entries.Entry], bool]
 
@@ -31,7 +31,7 @@ def parse_revision(text: str, *, on_list: bool = False) -> int | None:
     complaint = f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": '
     complaint += "value out of range" if text.isascii() and text.isdigit() else "invalid syntax"
     if on_list:
-        raise statuses.BadRequestError(complaint)
+        raise statuses.BadRequestError(f"invalid resource version: {complaint}")
     raise statuses.InternalError(complaint, reason="")
 
 
@@ -105,26 +105,62 @@ def decode_continue(token: str, namespace: str) -> Continue:
     """Read a token back.
 
     Raises:
-        BadRequestError: It is not one of ours.
+        BadRequestError: It is not one of ours; worded as by the real server.
     """
-    try:
-        raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
-        parsed = orjson.loads(raw)
-        start = str(parsed["start"]).rstrip("\x00")
-        version, revision = parsed["v"], int(parsed["rv"])
-    except (binascii.Error, ValueError, KeyError, TypeError) as error:
-        raise statuses.BadRequestError(f"continue key is not valid: {_why(error)}") from error
+    parsed = _unpack(token)
+    version, revision, start = parsed.get("v", ""), parsed.get("rv", 0), parsed.get("start", "")
+    for field, value, kind, wanted in (
+        ("v", version, str, "string"),
+        ("rv", revision, int, "int64"),
+        ("start", start, str, "string"),
+    ):
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise _bad_token(
+                f": json: cannot unmarshal {conversions.called(value)} into Go struct field "
+                f"continueToken.{field} of type {wanted}"
+            )
     if version != "meta.k8s.io/v1":
-        raise statuses.BadRequestError(
-            f'continue key is not valid: server does not recognize this encoded version "{version}"'
+        raise _bad_token(f": server does not recognize this encoded version {version}")
+    if not revision:
+        raise _bad_token(f": incorrect encoded start resourceVersion (version {version})")
+    if not start:
+        raise _bad_token(f": encoded start key empty (version {version})")
+    if not _is_clean(start):
+        raise _bad_token(f": {start}")
+    after = start.rstrip("\x00")
+    return Continue(revision, f"{namespace}/{after}" if namespace else after)
+
+
+def _unpack(token: str) -> objects.Object:
+    corrupt = _NOT_BASE64.search(token)
+    if corrupt is not None or len(token) % 4 == 1:
+        at = corrupt.start() if corrupt is not None else len(token) - 1
+        raise _bad_token(f": illegal base64 data at input byte {at}")
+    raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
+    complaint = jsontext.complaint(raw)
+    if complaint:
+        raise _bad_token(f": {complaint}")
+    parsed = jsontext.loads(raw)
+    if parsed is None:
+        return {}
+    if not isinstance(parsed, dict):
+        kind = conversions.called(parsed)
+        raise _bad_token(
+            f": json: cannot unmarshal {kind} into Go value of type storage.continueToken"
         )
-    return Continue(revision, f"{namespace}/{start}" if namespace else start)
+    return {key: value for key, value in parsed.items() if value is not None}
 
 
-def _why(error: Exception) -> str:
-    if isinstance(error, binascii.Error):
-        return "illegal base64 data at input byte 0"
-    return str(error)
+_NOT_BASE64 = re.compile(r"[^A-Za-z0-9_-]")
+
+
+def _bad_token(why: str) -> statuses.BadRequestError:
+    return statuses.BadRequestError(f"invalid continue token: continue key is not valid{why}")
+
+
+def _is_clean(start: str) -> bool:
+    """Whether a key stays where it is put: without `.`, `..` and empty steps (Go's path.Clean)."""
+    return not any(step in ("", ".", "..") for step in start.removeprefix("/").split("/"))
 
 
 EntryTree = trees.Tree[entries.Entry]
@@ -148,29 +184,23 @@ def page(
 ) -> results.Page:
     """Return one page of a list."""
     found: list[entries.Entry] = []
-    more = False
     rest = 0
     for _, entry in tree.items(part.prefix, part.after):
-        if more:
+        if part.limit and len(found) == part.limit:
             rest += 1
             if match is not None:
-                break
+                break  # Whether what follows matches is the next page's business.
         elif match is None or match(entry):
-            if part.limit and len(found) == part.limit:
-                more, rest = True, 1
-                if match is not None:
-                    break
-            else:
-                found.append(entry)
+            found.append(entry)
     token = ""
-    if more:
+    if rest:
         token = encode_continue(Continue(revision, found[-1].key), part.namespace)
     return results.Page(
         resource=resource,
         entries=found,
         revision=revision,
         continue_token=token,
-        remaining=rest if more and match is None else None,
+        remaining=rest if rest and match is None else None,
     )
 
 
@@ -181,15 +211,18 @@ def within(prefix: str, match: Match | None) -> Match:
     return lambda entry: entry.key.startswith(prefix) and match(entry)
 
 
-def expired_list(go_on: Continue | None, namespace: str) -> statuses.ExpiredError:
+def expired_list(go_on: Continue | None, namespace: str, *, paged: bool) -> statuses.ExpiredError:
     """Build the answer to a list of a state that is no longer kept.
 
     For a page of a longer list the answer's `metadata.continue` goes on from the same place in
     the present state; `status()` puts it there from `continue_token`.
     """
+    if not paged:
+        return statuses.ExpiredError("The resourceVersion for the provided list is too old.")
     if go_on is None:
         return statuses.ExpiredError(
-            "The provided resource version is too old; list again without one."
+            "The provided continue parameter is too old to display a consistent list result. You "
+            "can start a new list without the continue parameter."
         )
     error = statuses.ExpiredError(
         "The provided continue parameter is too old to display a consistent list result. You can "

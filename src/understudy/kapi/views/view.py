@@ -431,7 +431,7 @@ class View:
         resource = self.resolve(ref)
         match = reads.matcher(resource, label_selector, field_selector)
         tree, revision, after = self._state(
-            resource, namespace, continue_token, resource_version, resource_version_match
+            resource, namespace, continue_token, limit, resource_version, resource_version_match
         )
         prefix = f"{namespace}/" if namespace and resource.namespaced else ""
         if not limit and not after:
@@ -448,35 +448,43 @@ class View:
         resource: catalogues.Resource,
         namespace: str,
         continue_token: str,
+        limit: int,
         resource_version: str,
         resource_version_match: str,
     ) -> tuple[reads.EntryTree, int, str]:
         if continue_token:
+            place = reads.decode_continue(continue_token, namespace)
             if resource_version and resource_version != "0":
                 raise statuses.BadRequestError(
                     "specifying resource version is not allowed when using continue"
                 )
-            place = reads.decode_continue(continue_token, namespace)
             if place.revision < 0:
                 return self.store.tree(resource.storage), self.revision, place.after
-            return (
-                self._past(resource, place.revision, namespace, place.after),
-                place.revision,
-                (place.after),
-            )
+            go_on = reads.Continue(-1, place.after)
+            tree = self._past(resource, place.revision, namespace, go_on, paged=bool(limit))
+            return tree, place.revision, place.after
         wanted = reads.parse_revision(resource_version, on_list=True)
         if wanted is not None and wanted > self.revision:
             raise reads.too_large(wanted, self.revision)
-        if wanted and resource_version_match == "Exact":
-            return self._past(resource, wanted, namespace, ""), wanted, ""
+        # The first page at a revision means exactly that revision, also where nobody says so.
+        exact = resource_version_match == "Exact" or (limit and not resource_version_match)
+        if wanted and exact:
+            tree = self._past(resource, wanted, namespace, None, paged=bool(limit))
+            return tree, wanted, ""
         return self.store.tree(resource.storage), self.revision, ""
 
     def _past(
-        self, resource: catalogues.Resource, revision: int, namespace: str, after: str
+        self,
+        resource: catalogues.Resource,
+        revision: int,
+        namespace: str,
+        go_on: reads.Continue | None,
+        *,
+        paged: bool,
     ) -> reads.EntryTree:
         tree = self.store.tree_at(resource.storage, revision) if revision > 0 else None
         if tree is None:
-            raise reads.expired_list(reads.Continue(-1, after) if after else None, namespace)
+            raise reads.expired_list(go_on, namespace, paged=paged)
         return tree
 
     # ------------------------------------------------------------------ watch
