@@ -17,6 +17,7 @@ from understudy.client import protocol
 from understudy.delivery import (
     adoption,
     applications,
+    autoscaling,
     calling,
     courses,
     dispatch,
@@ -251,6 +252,8 @@ class Deliveries:
             )
             salt = self._ids.uid()
             made = plans.build(owner, rehearsed, stage.changes(), fidelity, salt)
+            scaled = await autoscaling.contested(stage.client, done.done)
+            made = dataclasses.replace(made, effects=(*made.effects, *scaled))
         finally:
             await stage.close()
         if options.verify:

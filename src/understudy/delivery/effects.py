@@ -33,7 +33,7 @@ class Effect:
 
     Attributes:
         type: `restart`, `no-restart`, `revision`, `traffic`, `cascade`, `deletes`, `keeps`, `data`,
-            `creates`, `refuses`, `runs`, `stores`, `unready` or `hangs`.
+            `creates`, `refuses`, `runs`, `stores`, `contested`, `unready` or `hangs`.
         ref: The object it is a consequence of, or happens to.
         text: A sentence for people.
         count: How many objects it is about.

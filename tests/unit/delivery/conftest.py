@@ -12,7 +12,7 @@ import pytest
 
 from understudy import assembly
 from understudy.aio import ids
-from understudy.client import protocol, wrapping
+from understudy.client import connections, protocol, wrapping
 from understudy.controllers import running
 from understudy.controllers.runtime import settings as runtimes
 from understudy.delivery import (
@@ -23,10 +23,11 @@ from understudy.delivery import (
     manifests,
     outcomes,
     plans,
+    stage as stages,
     targets,
     waiting,
 )
-from understudy.kapi import views
+from understudy.kapi import server as servers, settings as server_settings, views
 from understudy.kube import objects
 
 OWNER = targets.Owner("shop", "default")
@@ -68,17 +69,23 @@ class Cluster:
     view: views.View
     running: running.Running | None
     told: list[outcomes.News] = field(default_factory=list)
+    over_http: protocol.Client | None = None
 
     @property
     def client(self) -> protocol.Client:
-        return assembly.ViewClient(self.view)
+        return self.over_http or assembly.ViewClient(self.view)
+
+    @property
+    def make_stage(self) -> stages.MakeStage:
+        """A fork of the view, or, of what is far away, a copy of what is read of it."""
+        return assembly.LoadingStages() if self.over_http else assembly.ForkingStages(self.view)
 
     def deliveries(
         self, client: protocol.Client | None = None, holder: str = "test"
     ) -> deliveries.Deliveries:
         return deliveries.Deliveries(
             client or self.client,
-            assembly.ForkingStages(self.view),
+            self.make_stage,
             idents=ids.SeededIds(7),
             holder=holder,
             tell=self.told.append,
@@ -139,23 +146,42 @@ def written(*given: objects.Object) -> list[manifests.Manifest]:
 
 
 @pytest.fixture
-async def cluster() -> AsyncIterator[Cluster]:
-    """A cluster whose controllers run."""
-    view = views.new_view()
-    failures: list[BaseException] = []
-    live = running.start(view, "all", QUICK, on_failure=lambda _name, error: failures.append(error))
-    try:
-        yield Cluster(view, live)
-    finally:
-        await live.stop()
-        view.close()
-    assert not failures
+def transport() -> str:
+    """How a cluster is reached: `view` in process, `http` as a server; modules may try both."""
+    return "view"
 
 
 @pytest.fixture
-def still() -> Cluster:
+async def still(transport: str) -> AsyncIterator[Cluster]:
     """A cluster without controllers."""
-    return Cluster(views.new_view(), None)
+    if transport == "view":
+        yield Cluster(views.new_view(), None)
+        return
+    server = servers.Server(server_settings.ServerSettings(port=0))
+    await server.start()
+    client = connections.connect(kubeconfig=str(server.kubeconfig))
+    try:
+        yield Cluster(server.base, None, over_http=client)
+    finally:
+        await client.close()
+        await server.stop()
+
+
+@pytest.fixture
+async def cluster(still: Cluster) -> AsyncIterator[Cluster]:
+    """A cluster whose controllers run."""
+    failures: list[BaseException] = []
+    live = running.start(
+        still.view, "all", QUICK, on_failure=lambda _name, error: failures.append(error)
+    )
+    still.running = live
+    try:
+        yield still
+    finally:
+        await live.stop()
+        if still.over_http is None:
+            still.view.close()
+    assert not failures
 
 
 # ---------------------------------------------------------------------- manifests

@@ -20,6 +20,12 @@ from understudy.kapi.views import options as view_options
 from understudy.kube import health, objects, statuses
 
 
+@pytest.fixture(params=["view", "http"])
+def transport(request: pytest.FixtureRequest) -> str:
+    """Every scenario in process, rehearsed on a fork, and over HTTP, rehearsed on a copy."""
+    return str(request.param)
+
+
 def ops(plan: plans.Plan) -> dict[str, str]:
     return {
         f"{o.ref.kind}/{o.ref.name}": str(o.op)
@@ -180,13 +186,13 @@ async def test_06_a_new_uid_between_look_and_delete_is_kept(still: c.Cluster) ->
 
 async def test_07_of_two_deliverers_one_waits_or_leaves(still: c.Cluster) -> None:
     await still.deliver(c.config("a", v="0"))
-    gate = asyncio.Event()
+    gate, left = asyncio.Event(), asyncio.Event()
 
     class Slow(wrapping.WrappedClient):
         async def write(self, write: wrapping.Write, send: wrapping.Send) -> objects.Object:
             if (write.verb, write.name) == ("apply", "a"):
                 gate.set()
-                await asyncio.sleep(0.05)
+                await left.wait()
             return await send()
 
     async def second() -> None:
@@ -195,8 +201,9 @@ async def test_07_of_two_deliverers_one_waits_or_leaves(still: c.Cluster) -> Non
             await still.deliver(c.config("a", v="2"), holder="second")
         assert caught.value.exit_code == 5
         assert "is being delivered by first" in str(caught.value)
+        left.set()
 
-    async with asyncio.TaskGroup() as group:
+    async with c.soon(), asyncio.TaskGroup() as group:
         group.create_task(
             still.deliver(c.config("a", v="1"), client=Slow(still.client), holder="first")
         )

@@ -350,3 +350,20 @@ async def test_what_no_rollback_undoes(still: c.Cluster) -> None:
     ]
     assert isinstance(await still.deliver(moved, job, wait=False), deliveries.Delivery)
     assert plan.count(outcomes.Op.CREATE) == 1
+
+
+async def test_replicas_that_an_autoscaler_sets_too(cluster: c.Cluster) -> None:
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
+    scaler = {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": "web", "namespace": "default"},
+        "spec": {"scaleTargetRef": target, "minReplicas": 2, "maxReplicas": 5},
+    }
+    await cluster.deliver(c.deployment("web", replicas=2), scaler)
+    assert effects(await cluster.plan(c.deployment("web", replicas=2), scaler), "contested") == []
+    plan = await cluster.plan(c.deployment("web", replicas=1), scaler)
+    assert effects(plan, "contested") == [
+        "Deployment default/web is set to 1 replica, and HorizontalPodAutoscaler web scales it "
+        "between 2 and 5 again: leave spec.replicas out of the manifest"
+    ]
