@@ -89,6 +89,7 @@ class Shell:
         assert set(codes) <= {0}
 
 
+@pytest.mark.timeout(180)  # two dozen processes, one after another
 @pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not on PATH")
 def test_every_command_of_the_guide(tmp_path):
     shutil.copytree(ROOT / "examples" / "shop", tmp_path / "shop")

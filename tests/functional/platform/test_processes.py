@@ -104,6 +104,7 @@ def until(condition, within_s=20.0):
     return found
 
 
+@pytest.mark.timeout(180)  # two dozen processes, one after another
 def test_a_cluster_is_delivered_to_through_the_only_credentials_there_are(processes):
     agent_token = processes.token("token", "prod-eu")
     reader = processes.token("caller", "reader")
