@@ -86,6 +86,7 @@ def backend(view: views.View, service: objects.Object, port: str) -> tuple[objec
         raise statuses.ServiceUnavailableError(
             f'no service port "{port}" found for service "{name}"'
         )
+    # Differs: EndpointSlices would say it, but may not hold the loopback addresses of processes.
     selector = (service.get("spec") or {}).get("selector") or {}
     chosen = selectors.from_labels(selector)
     for pod in view.each("pods", namespace) if selector else ():
