@@ -15,30 +15,24 @@ from dataclasses import dataclass, field
 from understudy.aio import clocks, ids
 from understudy.client import protocol
 from understudy.delivery import (
-    adoption,
     applications,
-    autoscaling,
     calling,
     courses,
     dispatch,
     errors,
-    guards,
     hooks,
-    instances,
     leases,
     manifests,
-    ordering,
     outcomes,
     pins,
     plans,
     reasons,
     refs,
+    rehearsals,
     revisions,
-    rights,
     stage as stages,
     targets,
     trackers,
-    verifying,
     waiting,
 )
 from understudy.kube import health, objects
@@ -110,9 +104,9 @@ class Deliveries:
         tell: outcomes.Tell = outcomes.silence,
     ) -> None:
         self.client = client
-        self._make_stage = make_stage
         self._clock = clock or clocks.SystemClock()
         self._ids = idents or ids.SystemIds()
+        self._rehearsals = rehearsals.Rehearsals(client, make_stage, self._clock, self._ids)
         self._holder = holder
         self._is_gone = is_gone
         self._tell = tell
@@ -166,7 +160,14 @@ class Deliveries:
         Raises:
             NoSuchRevisionError: There is no such application.
         """
-        return await self._on_stage(owner, (), options, lambda means: courses.remove(owner, means))
+        return await self._rehearsals.run(
+            owner,
+            (),
+            options.dispatch,
+            lambda means: courses.remove(owner, means),
+            verify=options.verify,
+            ask_rights=options.ask_rights,
+        )
 
     async def _rehearse(
         self,
@@ -176,130 +177,15 @@ class Deliveries:
         rollback_of: str = "",
         begin_with: applications.Application | None = None,
     ) -> plans.Plan:
-        return await self._on_stage(
+        return await self._rehearsals.run(
             application.owner,
             application.manifests,
-            options,
+            options.dispatch,
             lambda means: courses.deliver(application, means, rollback_of=rollback_of),
             begin_with,
+            verify=options.verify,
+            ask_rights=options.ask_rights,
         )
-
-    async def _on_stage(
-        self,
-        owner: targets.Owner,
-        given: Sequence[manifests.Manifest],
-        options: Options,
-        course: Callable[[courses.Means], Awaitable[courses.Course]],
-        begin_with: applications.Application | None = None,
-    ) -> plans.Plan:
-        """Run a course on a stage and make the plan of what happened there.
-
-        With `begin_with`, that application is delivered on it before, and is no part of the plan.
-        """
-        served = await self.client.discover()
-        wanted = targets.resolve(given, await self._knowing(served, given), owner)
-        earlier = begin_with.manifests if begin_with is not None else ()
-        known = [*wanted, *targets.resolve(earlier, await self._knowing(served, earlier), owner)]
-        tracker = await trackers.TrackerStore(self.client).load(owner)
-        unread: list[str] = []
-
-        async def read() -> stages.LiveCopy:
-            copy = await stages.copy_live(self.client, owner, known, tracker, self._clock)
-            unread.extend(copy.unread)
-            return copy
-
-        stage = await self._make_stage(read)
-        try:
-            await stage.begin()
-            waiter = stages.StageWaiter(stage)
-            settings = dataclasses.replace(
-                options.dispatch, thorough=True, parallel=1, rehearsed=None
-            )
-            means = courses.Means(
-                client=waiter.client,
-                clock=stage.clock,
-                ids=ids.SeededIds(),
-                waiter=waiter,
-                settings=settings,
-            )
-            if begin_with is not None:
-                started = dataclasses.replace(means, settings=_allowing_all(settings))
-                unread += _unfinished(await courses.deliver(begin_with, started))
-                await stage.begin()
-                waiter.client.lines.clear()
-            done = await course(means)
-            await waiter.settle()
-            fidelity = [*unread, *stage.not_simulated]
-            fidelity += (rest.unsettled for rest in waiter.rests if rest.unsettled)
-            fidelity += _uncontrolled(done.done)
-            fidelity += (
-                f"the hook {outcome.ref} is taken to succeed: what it does is not known"
-                for outcome in done.done
-                if outcome.op is outcomes.Op.RUN
-            )
-            nothing = revisions.Revision(owner=owner, number=0, digest="", objects=())
-            rehearsed = plans.Rehearsed(
-                done=done.done,
-                installed=done.installed,
-                complaints=done.complaints,
-                revision=done.revision or nothing,
-                is_new=done.is_new,
-                previous=done.previous,
-                wanted=done.wanted,
-                journal=waiter.client.lines,
-                refused=await instances.refused(stage.client, done.done),
-                reasons=await _reasons(stage, done.done),
-            )
-            salt = self._ids.uid()
-            made = plans.build(owner, rehearsed, stage.changes(), fidelity, salt)
-            scaled = await autoscaling.contested(stage.client, done.done)
-            made = dataclasses.replace(made, effects=(*made.effects, *scaled))
-        finally:
-            await stage.close()
-        if options.verify:
-            made = await self._verified(made, owner, wanted, done.done, settings)
-        if options.ask_rights and made.has_changes:
-            missing = await rights.missing(self.client, owner, made.operations, self._clock)
-            made = dataclasses.replace(made, forbidden=tuple(missing))
-        return made
-
-    async def _verified(
-        self,
-        made: plans.Plan,
-        owner: targets.Owner,
-        wanted: Sequence[targets.Target],
-        done: Sequence[outcomes.Outcome],
-        settings: dispatch.DispatchSettings,
-    ) -> plans.Plan:
-        """Return a plan with the server's opinion; what the server would refuse is blocked."""
-        opinions, asked = await verifying.ask(
-            self.client, wanted, done, owner, self._clock, force=settings.force_conflicts
-        )
-        refused = [
-            plans.Blocked(
-                ref=opinion.ref,
-                obstacle=outcomes.Obstacle(message=f"the server's dry run: {opinion.refusal}"),
-            )
-            for opinion in opinions
-            if opinion.refusal
-        ]
-        return dataclasses.replace(
-            made,
-            blocked=(*made.blocked, *refused),
-            opinions=tuple(opinions),
-            verified=asked,
-        )
-
-    async def _knowing(
-        self, served: protocol.Discovery, given: Sequence[manifests.Manifest]
-    ) -> protocol.Discovery:
-        """Return what the cluster serves, asked again if a kind in the manifests is not known."""
-        if all(
-            served.by_kind(manifest.obj["apiVersion"], manifest.obj["kind"]) is not None
-            for manifest in given
-        ):
-            return served
-        return await self.client.discover(refresh=True)
 
     # ------------------------------------------------------------------ for real
 
@@ -595,39 +481,6 @@ class Condition:
     reasons: tuple[str, ...] = ()
 
 
-async def _reasons(
-    stage: stages.Stage, done: Sequence[outcomes.Outcome]
-) -> dict[refs.Ref, tuple[str, ...]]:
-    """Return what pods and events say of objects that did not become healthy."""
-    unready = {
-        outcome.ref: outcome.after
-        for outcome in done
-        if outcome.after is not None and outcome.health and not outcome.health.is_settled
-    }
-    below = await reasons.read(stage.client, unready, unready, stage.clock)
-    return {ref: found.reasons for ref, found in below.items()}
-
-
-def _uncontrolled(done: Sequence[outcomes.Outcome]) -> list[str]:
-    """Say which custom resources have controllers that a rehearsal does not."""
-    kinds = {
-        (outcome.ref.kind, outcome.ref.group)
-        for outcome in done
-        if outcome.op.is_change
-        and ordering.is_custom(outcome.ref)
-        and not outcome.ref.group.endswith("knative.dev")
-    }
-    told = [
-        f"the server behind {outcome.ref} is not asked"
-        for outcome in done
-        if outcome.op.is_change and outcome.ref.kind == "APIService"
-    ]
-    return told + [
-        f"what controllers make of objects of kind {kind} ({group}) is not known"
-        for kind, group in sorted(kinds)
-    ]
-
-
 def _again(revision: revisions.Revision) -> applications.Application:
     """Return the application as a revision recorded it."""
     source = f"revision {revision.name}"
@@ -638,28 +491,6 @@ def _again(revision: revisions.Revision) -> applications.Application:
             for position, obj in enumerate(revision.objects)
         ),
     )
-
-
-def _allowing_all(settings: dispatch.DispatchSettings) -> dispatch.DispatchSettings:
-    """Return settings for a delivery on a stage that only sets the scene."""
-    return dataclasses.replace(
-        settings,
-        adoption=adoption.Adoption.ALL,
-        force_conflicts=True,
-        recreate=True,
-        guards=guards.GuardSettings(
-            allow_empty=True, allow_many=True, allow_crd_prune=True, allow_data=True
-        ),
-    )
-
-
-def _unfinished(course: courses.Course) -> list[str]:
-    """Say what of the scene could not be set."""
-    return [
-        f"the plan does not begin quite there: {outcome.obstacle.told_of(outcome.ref)}"
-        for outcome in course.done
-        if outcome.obstacle is not None
-    ]
 
 
 def _forcing(options: Options) -> Options:

@@ -81,11 +81,14 @@ class Cluster:
         return assembly.LoadingStages() if self.over_http else assembly.ForkingStages(self.view)
 
     def deliveries(
-        self, client: protocol.Client | None = None, holder: str = "test"
+        self,
+        client: protocol.Client | None = None,
+        holder: str = "test",
+        make_stage: stages.MakeStage | None = None,
     ) -> deliveries.Deliveries:
         return deliveries.Deliveries(
             client or self.client,
-            self.make_stage,
+            make_stage or self.make_stage,
             idents=ids.SeededIds(7),
             holder=holder,
             tell=self.told.append,

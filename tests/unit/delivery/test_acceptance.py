@@ -544,9 +544,7 @@ class ReadOnly(wrapping.WrappedClient):
 
 async def test_17_a_rehearsal_needs_only_get_and_list(still: c.Cluster) -> None:
     await still.deliver(c.config("a"), c.deployment("web"), wait=False)
-    face = still.deliveries(ReadOnly(still.client))
-    loading = assembly.LoadingStages()
-    face._make_stage = loading
+    face = still.deliveries(ReadOnly(still.client), make_stage=assembly.LoadingStages())
     given = c.written(c.config("a", v="2"), c.definition(), c.widget("w"))
     plan = await face.plan(c.OWNER, given, c.options())
     assert ops(plan) == {
@@ -562,8 +560,7 @@ async def test_17_a_loaded_stage_and_a_fork_tell_the_same(cluster: c.Cluster) ->
     await cluster.deliver(*given)
     changed = (c.config("a", v="2"), c.deployment("web", replicas=2, image="web:2"))
     forked = await cluster.plan(*changed)
-    face = cluster.deliveries()
-    face._make_stage = assembly.LoadingStages()
+    face = cluster.deliveries(make_stage=assembly.LoadingStages())
     loaded = await face.plan(c.OWNER, c.written(*changed), c.options())
     assert [o.as_dict() for o in loaded.operations] == [o.as_dict() for o in forked.operations]
     assert effects(loaded, "restart") == effects(forked, "restart")

@@ -61,9 +61,7 @@ async def test_a_narrower_schema_and_objects_that_are_there(still: c.Cluster, lo
     await still.deliver(c.definition(maximum=9), c.widget("mine"), wait=False)
     for name, size in (("fits", 5), ("large", 8)):
         still.view.create("widgets.example.com", c.widget(name, size=size), "default")
-    face = still.deliveries()
-    if loaded:
-        face._make_stage = assembly.LoadingStages()
+    face = still.deliveries(make_stage=assembly.LoadingStages() if loaded else None)
     given = c.written(c.definition(maximum=5), c.widget("mine"))
     plan = await face.plan(c.OWNER, given, c.options())
     assert effects(plan, "refuses") == [

@@ -273,8 +273,7 @@ async def test_a_plan_between_two_revisions_forgets_what_is_there(cluster: c.Clu
 async def test_a_plan_between_revisions_on_a_loaded_stage(cluster: c.Cluster) -> None:
     await cluster.deliver(c.definition(), c.widget("w"))
     await cluster.deliver(c.deployment("web"), allow_crd_prune=True)
-    face = cluster.deliveries()
-    face._make_stage = assembly.LoadingStages()
+    face = cluster.deliveries(make_stage=assembly.LoadingStages())
     made = await face.plan_between(c.OWNER, "1", "2", c.options(allow_crd_prune=True))
     assert {(str(o.op), o.ref.kind) for o in made.operations} == {
         ("create", "Deployment"), ("delete", "Widget"), ("delete", "CustomResourceDefinition"),

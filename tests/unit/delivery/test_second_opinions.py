@@ -70,7 +70,6 @@ async def test_a_refusal_that_others_cause_is_told_apart(still: c.Cluster) -> No
 
 
 async def test_a_loaded_stage_is_checked_too(still: c.Cluster) -> None:
-    face = still.deliveries(Hooked(still.client))
-    face._make_stage = assembly.LoadingStages()
+    face = still.deliveries(Hooked(still.client), make_stage=assembly.LoadingStages())
     plan = await face.plan(c.OWNER, c.written(c.config("a")), c.options(verify=True))
     assert len(plan.opinions) == 1
