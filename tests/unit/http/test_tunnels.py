@@ -298,9 +298,10 @@ async def test_a_log_waits_for_its_reader_and_ends_with_it():
         path = "/api/v1/namespaces/default/pods/p/log?follow=true"
         writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         assert b"Content-Type: text/plain\r\n" in await reader.readuntil(b"\r\n\r\n")
-        await asyncio.sleep(0.3)
         (connection,) = served.listener.connections
-        assert connection.is_blocked()
+        async with asyncio.timeout(10):
+            while not connection.is_blocked():
+                await asyncio.sleep(0.01)
         assert (await reader.readexactly(1_000_000)).count(b"line ") > 900
         writer.close()
         with contextlib.suppress(ConnectionError):
