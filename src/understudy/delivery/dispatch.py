@@ -266,7 +266,9 @@ class Dispatcher:
             else:
                 self._note(run, replace(answer.value, wave=batch.wave))
         await self._recreate_some(run, batch, refused)
-        run.tracker = await self._save(run.tracker.learnt(self._uids(due)))
+        run.tracker = await self._save(
+            run.tracker.learnt(outcomes.uids(self.outcomes, {target.ref for target in due}))
+        )
         await self._refuse(run, refused)
         await self._wait(run, [target for target in due if target.ref not in run.blocked])
 
@@ -302,16 +304,6 @@ class Dispatcher:
                 total=len(run.targets),
             )
         )
-
-    def _uids(self, due: Iterable[targets.Target]) -> dict[refs.Ref, str]:
-        refs_due = {target.ref for target in due}
-        return {
-            outcome.ref: objects.uid_of(outcome.after)
-            for outcome in self.outcomes
-            if outcome.ref in refs_due
-            and outcome.after is not None
-            and outcome.op not in (outcomes.Op.BLOCKED, outcomes.Op.IGNORE)
-        }
 
     async def _refuse(self, run: _Run, refused: Mapping[refs.Ref, calling.Failure]) -> None:
         """Block what was refused and all that depends on it; end the delivery if it is for real."""
@@ -433,7 +425,7 @@ class Dispatcher:
     async def _finish(self, run: _Run, verdicts: Mapping[refs.Ref, health.Health]) -> None:
         """Record the hooks that have succeeded, and delete those that are to go."""
         run.tracker = await self._save(run.hooks.ended(verdicts, run.tracker))
-        live = self._latest([run.targets[ref] for ref in verdicts])
+        live = outcomes.latest(self.outcomes, verdicts)
         for ref in run.hooks.doomed(verdicts):
             if ref in live:
                 self._still_holding()
@@ -465,7 +457,7 @@ class Dispatcher:
             if not obstacles.immutable_field(error):
                 raise
         else:
-            if _content(after) == _content(live):
+            if fields.content(after) == fields.content(live):
                 return outcome
         raise statuses.InvalidError(
             f"annotation {marks.RECREATE} wants a new object",
@@ -542,7 +534,7 @@ class Dispatcher:
 
     async def _await_health(self, run: _Run, waited: Sequence[targets.Target]) -> None:
         """Wait for objects; for real, end the delivery if they do not become healthy."""
-        known = self._latest(waited)
+        known = outcomes.latest(self.outcomes, {target.ref for target in waited})
         verdicts = waiting.assess_all(known, waited, self._clock.now())
         pending = [target for target in waited if not verdicts[target.ref].is_settled]
         if pending:
@@ -559,24 +551,15 @@ class Dispatcher:
         ]
         unhealthy = {ref: v for ref, v in verdicts.items() if not v.is_settled}
         if unhealthy and not self._settings.thorough:
-            told = await self._explained(run, unhealthy)
+            told = await reasons.explain(
+                self._client,
+                {ref: run.targets[ref].resource for ref in unhealthy},
+                unhealthy,
+                self._clock,
+            )
             await self._finish(run, verdicts)
             raise errors.UnhealthyError(told)
         await self._finish(run, verdicts)
-
-    async def _explained(self, run: _Run, unhealthy: Mapping[refs.Ref, health.Health]) -> list[str]:
-        """Return a sentence for each unhealthy object, with what its pods and events say."""
-        found = await calling.read(
-            self._client,
-            ((ref, run.targets[ref].resource) for ref in unhealthy),
-            limit=self._settings.parallel,
-            clock=self._clock,
-        )
-        why = await reasons.read(self._client, found, found, self._clock)
-        return [
-            "; ".join([f"{ref}: {verdict}", *why.get(ref, reasons.Below()).reasons])
-            for ref, verdict in unhealthy.items()
-        ]
 
     def _is_waited_for(self, run: _Run, target: targets.Target) -> bool:
         if waiting.is_prerequisite(target.ref):
@@ -587,14 +570,6 @@ class Dispatcher:
             return not self._settings.thorough or self._waiter.waits_for_health
         wanted = self._settings.wait and self._waiter.waits_for_health
         return wanted and waiting.is_waited_for(target)
-
-    def _latest(self, waited: Sequence[targets.Target]) -> dict[refs.Ref, objects.Object]:
-        wanted = {target.ref for target in waited}
-        return {
-            outcome.ref: outcome.after
-            for outcome in self.outcomes
-            if outcome.ref in wanted and outcome.after is not None
-        }
 
     # ------------------------------------------------------------------ after the last batch
 
@@ -635,13 +610,3 @@ class Dispatcher:
 
 def _version(obj: objects.Object) -> str:
     return str(objects.metadata(obj).get("resourceVersion") or "")
-
-
-def _content(obj: objects.Object) -> objects.Object:
-    """Return an object without what every write changes."""
-    meta = {
-        key: value
-        for key, value in objects.metadata(obj).items()
-        if key not in ("managedFields", "resourceVersion", "generation")
-    }
-    return {**{key: value for key, value in obj.items() if key != "status"}, "metadata": meta}

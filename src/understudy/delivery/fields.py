@@ -18,6 +18,16 @@ CLIENT_SIDE_MANAGERS = ("kubectl-client-side-apply", "kubectl", "helm", "before-
 """Managers whose fields are taken over with an adopted object, so that removals really remove."""
 
 
+def content(obj: objects.Object) -> objects.Object:
+    """Return an object without what every write changes."""
+    meta = {
+        key: value
+        for key, value in objects.metadata(obj).items()
+        if key not in ("managedFields", "resourceVersion", "generation")
+    }
+    return {**{key: value for key, value in obj.items() if key != "status"}, "metadata": meta}
+
+
 def entry_of(live: objects.Object, manager: str) -> objects.Object | None:
     """Return the fieldsV1 tree that a manager applied to the object itself, or None."""
     for entry in objects.metadata(live).get("managedFields") or ():

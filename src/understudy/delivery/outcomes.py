@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from understudy.delivery import refs
@@ -88,6 +88,23 @@ class Outcome:
     note: str = ""
     obstacle: Obstacle | None = None
     health: health.Health | None = None
+
+
+def latest(
+    done: Iterable[Outcome], concerned: Collection[refs.Ref]
+) -> dict[refs.Ref, objects.Object]:
+    """Return some objects as the server answered last."""
+    return {
+        outcome.ref: outcome.after
+        for outcome in done
+        if outcome.ref in concerned and outcome.after is not None
+    }
+
+
+def uids(done: Iterable[Outcome], concerned: Collection[refs.Ref]) -> dict[refs.Ref, str]:
+    """Return the uids of those of some objects that were applied, or found as they should be."""
+    applied = (outcome for outcome in done if outcome.op not in (Op.BLOCKED, Op.IGNORE))
+    return {ref: objects.uid_of(obj) for ref, obj in latest(applied, concerned).items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from understudy.delivery import calling, refs
 from understudy.kube import health, objects, statuses
 
 _SHOWN_MAX = 3
+PARALLEL = 8
 _WORKLOADS = {
     "Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job", "CronJob", "Service", "Revision",
 }  # fmt: skip
@@ -65,6 +66,21 @@ async def read(
             told = tuple(family.reasons(uid)) if ref in unready else ()
             found[ref] = Below(children=family.below(uid), reasons=told)
     return found
+
+
+async def explain(
+    client: protocol.Client,
+    resources: Mapping[refs.Ref, protocol.ApiResource],
+    unhealthy: Mapping[refs.Ref, health.Health],
+    clock: clocks.Clock,
+) -> list[str]:
+    """Return a sentence for each unhealthy object, with what its pods and events say."""
+    found = await calling.read(client, resources.items(), limit=PARALLEL, clock=clock)
+    why = await read(client, found, found, clock)
+    return [
+        "; ".join([f"{ref}: {verdict}", *why.get(ref, Below()).reasons])
+        for ref, verdict in unhealthy.items()
+    ]
 
 
 class _Family:
