@@ -2,7 +2,7 @@
 
 import copy
 
-from hypothesis import given, settings, strategies as st
+from hypothesis import example, given, settings, strategies as st
 
 from understudy.kapi.resources.crds import nodes, validating, values
 
@@ -60,6 +60,17 @@ def normal(node, document):
 
 @settings(max_examples=300)
 @given(SCHEMAS, DOCUMENTS)
+@example(
+    {
+        "type": "object",
+        "additionalProperties": {
+            "type": "object",
+            "properties": {"b": {"type": "string", "default": "d"}},
+            "default": {},
+        },
+    },
+    {"a": None},
+)
 def test_a_normal_object_is_normal(schema, document):
     node = nodes.parse(schema)
     once, _ = normal(node, document)

@@ -45,18 +45,20 @@ def _default_object(node: nodes.Node, value: objects.Object) -> None:
             if name not in value or (value[name] is None and not known.nullable):
                 value[name] = objects.copy(known.default)
     dropped: list[str] | None = None
-    for name, item in value.items():
-        if item is None:
-            sub = properties.get(name) or additional
-            if sub is not None and not sub.nullable:
-                if sub.default is not None:
-                    value[name] = objects.copy(sub.default)
-                else:
-                    dropped = [*(dropped or ()), name]
-        elif isinstance(item, (dict, list)):
-            sub = properties.get(name) or additional
-            if sub is not None:
-                default(sub, item)
+    for name, found in value.items():
+        if found is not None and not isinstance(found, (dict, list)):
+            continue
+        sub = properties.get(name) or additional
+        if sub is None:
+            continue
+        item = found
+        if item is None and not sub.nullable:
+            if sub.default is None:
+                dropped = [*(dropped or ()), name]
+                continue
+            item = value[name] = objects.copy(sub.default)
+        if isinstance(item, (dict, list)):
+            default(sub, item)
     for name in dropped or ():
         del value[name]
 
