@@ -355,3 +355,23 @@ def test_drift_names_who_scaled_and_bad_rules_are_one_sentence(run: Run, server:
     assert "Drift of scaling: revision scaling-v1" in drifted.out
     wrong = run("drift", "scaling", "--ignore", "replicas")
     assert (wrong.code, "error: --ignore replicas: is no rule" in wrong.err) == (1, True)
+
+
+def test_a_failed_hook_goes_back_and_is_told_once(run: Run) -> None:
+    hook = (
+        "apiVersion: batch/v1\nkind: Job\nmetadata:\n  name: hk\n  annotations: "
+        "{core.understudy.dev/hook: pre-deliver, core.understudy.dev/hook-delete-policy: "
+        "hook-succeeded}\nspec: {backoffLimit: 0, template: {spec: {restartPolicy: Never, "
+        "containers: [{name: m, image: IMAGE}]}}}\n---\n"
+    )
+    first = hook.replace("IMAGE", "ok") + config("hk", "1")
+    assert run("deliver", "hooked", "-f", "-", "--yes", stdin=first).code == 0
+    assert "+ Job hk: Current: has run\n" in run("status", "hooked").out
+    second = hook.replace("IMAGE", "exit-3") + config("hk", "2")
+    words = ["deliver", "hooked", "-f", "-", "--yes", "--rollback-on-failure"]
+    failed = run(*words, stdin=second)
+    assert failed.code == 7
+    assert "---- rolling back to hooked-v1 ----" in failed.out
+    assert failed.err.splitlines()[0] == (
+        "error: Job default/hk: Failed: Job has reached the specified backoff limit"
+    )

@@ -207,7 +207,7 @@ class Session:
             print_json(labelled | render.news_as_dict(news))
         elif self.where.output == "text":
             line = render.news(news)
-            if news.type == "phase":
+            if news.type == "phase" and news.total:
                 self._phase = line
                 return
             # A phase in which nothing happens is not told.

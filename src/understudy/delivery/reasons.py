@@ -77,10 +77,11 @@ async def explain(
     """Return a sentence for each unhealthy object, with what its pods and events say."""
     found = await calling.read(client, resources.items(), limit=PARALLEL, clock=clock)
     why = await read(client, found, found, clock)
-    return [
-        "; ".join([f"{ref}: {verdict}", *why.get(ref, Below()).reasons])
-        for ref, verdict in unhealthy.items()
-    ]
+    told = []
+    for ref, verdict in unhealthy.items():
+        more = (text for text in why.get(ref, Below()).reasons if text != verdict.message)
+        told.append("; ".join([f"{ref}: {verdict}", *more]))
+    return told
 
 
 class _Family:

@@ -297,7 +297,7 @@ def status(conditions: Sequence[deliveries.Condition], paint: Paint = plain) -> 
         for condition in sorted(spaces[space], key=lambda c: _by_kind(c.entry.ref)):
             sign, colour = _MARKS.get(condition.health.state, ("*", "yellow"))
             extra = ""
-            if condition.entry.state not in (trackers.State.APPLIED, trackers.State.PENDING):
+            if condition.entry.state in (trackers.State.DELETING, trackers.State.KEPT):
                 extra = f"  [{condition.entry.state}: {condition.entry.reason}]"
             line = f"  {sign} {condition.entry.ref.kind} {condition.entry.ref.name}"
             yield paint(f"{line}: {condition.health}{extra}", colour)
