@@ -13,7 +13,7 @@ import logging
 import ssl
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Protocol, cast
+from typing import NoReturn, Protocol, cast
 
 import httptools
 
@@ -418,14 +418,18 @@ class Connection(asyncio.Protocol):
     def on_url(self, url: bytes) -> None:
         """Take (a part of) the request target."""
         self._target += url
-        self._count_header(len(url))
+        self._header_bytes += len(url)
+        if self._header_bytes > self._limits.header_bytes_max:
+            self._refuse_headers()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take one header."""
         name = name.lower()
         headers = self._headers
         headers[name] = b"%b\n%b" % (headers[name], value) if name in headers else value
-        self._count_header(len(name) + len(value))
+        self._header_bytes += len(name) + len(value) + 4
+        if self._header_bytes > self._limits.header_bytes_max:
+            self._refuse_headers()
 
     def on_headers_complete(self) -> None:
         """Refuse a body that says it is too large, and answer `Expect: 100-continue`."""
@@ -469,11 +473,9 @@ class Connection(asyncio.Protocol):
         else:
             self._serve(request)
 
-    def _count_header(self, size: int) -> None:
-        self._header_bytes += size + 4
-        if self._header_bytes > self._limits.header_bytes_max:
-            self._refusal = responses.text_response("431 Request Header Fields Too Large\n", 431)
-            raise _RefusedError
+    def _refuse_headers(self) -> NoReturn:
+        self._refusal = responses.text_response("431 Request Header Fields Too Large\n", 431)
+        raise _RefusedError
 
     def _refuse_input(self, error: Exception) -> None:
         if self._closing:
@@ -552,13 +554,12 @@ class Connection(asyncio.Protocol):
     def _put_response(self, response: responses.Response, *, head_only: bool) -> None:
         body = response.body
         head = self._listener.heads.head(response, length=len(body), close=not self._keep_alive)
-        if head_only or not body:
-            self._put(head)
-        elif len(body) < _FLUSH_BYTES:
-            self._put(head + body)
+        if body and not head_only:
+            self._out.append(head)
+            self._out_bytes += len(head)
+            self._put(body)
         else:
             self._put(head)
-            self._put(body)
 
     def _serve_queue(self) -> None:
         while self._queue and not self._busy and not self._paused and not self._closing:

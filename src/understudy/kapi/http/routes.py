@@ -384,13 +384,14 @@ class Api:
         entry = call.view.get_entry(
             resource, path.name, call.namespace, call.query.get("resourceVersion")
         )
-        call.view.convert(resource, [entry], call.attempt)
+        if resource.conversion is not None:
+            call.view.convert(resource, [entry], call.attempt)
         if path.subresource == "scale":
             return self._object(call, view_subresources.scale_of(resource, entry))
         if call.choice.form:
             return self._object(call, entry.object(resource))
         return rendering.json_bytes(
-            entry.body(resource), call.choice, indent=call.indent, headers=call.warnings
+            entry.body(resource, b"\n"), call.choice, indent=call.indent, headers=call.warnings
         )
 
     def _list(self, call: Call) -> protocol.Answer:
@@ -657,7 +658,7 @@ class Api:
         if call.choice.form:
             return self._object(call, written.object(), status, headers)
         return rendering.json_bytes(
-            written.body(), call.choice, indent=call.indent, status=status, headers=headers
+            written.body(b"\n"), call.choice, indent=call.indent, status=status, headers=headers
         )
 
     def _object(

@@ -93,11 +93,14 @@ class Entry:
         obj["apiVersion"], obj["kind"] = resource.api_version, resource.kind
         return obj
 
-    def body(self, resource: catalogue.Resource) -> bytes:
-        """Return the bytes of the whole object in a resource's version."""
+    def body(self, resource: catalogue.Resource, end: bytes = b"") -> bytes:
+        """Return the bytes of the whole object in a resource's version, and `end` behind them."""
+        item = self.item(resource)
         if resource.custom:
-            return self.item(resource)
-        return head_of(resource.api_version, resource.kind) + self.item(resource)[1:]
+            return item + end
+        head = head_of(resource.api_version, resource.kind)
+        # In one copy: what is behind the item's brace is large.
+        return b"".join((head, memoryview(item)[1:], end))
 
     def item(self, resource: catalogue.Resource) -> bytes:
         """Return the bytes as an item of a list: without kind and apiVersion if built in."""

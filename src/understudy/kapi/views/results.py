@@ -47,12 +47,12 @@ class Written:
         assert self.entry is not None, "an answer has an entry or an object"
         return self.entry.object(self.resource)
 
-    def body(self) -> bytes:
-        """Return the answer as JSON bytes."""
+    def body(self, end: bytes = b"") -> bytes:
+        """Return the answer as JSON bytes, and `end` behind them."""
         if self._obj is not None:
-            return orjson.dumps(self._obj)
+            return orjson.dumps(self._obj) + end
         assert self.entry is not None, "an answer has an entry or an object"
-        return self.entry.body(self.resource)
+        return self.entry.body(self.resource, end)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
