@@ -248,11 +248,17 @@ class Ownership(RuleBasedStateMachine):
         except statuses.ConflictError as error:
             assert not force
             fields = {cause["field"] for cause in error.causes}
-            assert fields == {f".data.{name}" for name in contested}
+            # Who owned the map itself still does when it has become empty and is no longer kept.
+            whole = (
+                {".data"}
+                if config and not self.values and self.others_own_the_map(manager)
+                else set()
+            )
+            assert fields == {f".data.{name}" for name in contested} | whole
             if not entries(self.live):
                 self.updaters = {}
             return
-        assert force or not contested
+        assert force or not contested, "a conflict was missed"
         for name, holders in list(self.appliers.items()):
             if manager in holders and name not in config:
                 holders.discard(manager)
@@ -263,6 +269,13 @@ class Ownership(RuleBasedStateMachine):
                 self.appliers[name], self.updaters[name] = set(), set()
             self.values[name] = value
             self.appliers.setdefault(name, set()).add(manager)
+
+    def others_own_the_map(self, manager):
+        return any(
+            ("f:data",) in set(fieldsets.paths(entry.fields))
+            for who, entry in entries(self.live).items()
+            if (who.manager, who.operation) != (manager, "Apply")
+        )
 
     @rule(manager=MANAGERS, values=TEXT_MAPS)
     def update(self, manager, values):
