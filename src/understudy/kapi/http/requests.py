@@ -111,21 +111,25 @@ class BoundedCache(Generic[V]):
 class Targets:
     """Parses request targets, remembering the last ones."""
 
-    __slots__ = ("_base", "_paths", "_queries")
+    __slots__ = ("_base", "_paths", "_plain", "_queries")
 
     def __init__(self, base_view: str, entries_max: int) -> None:
         self._base = base_view
+        self._plain: BoundedCache[tuple[Path, Query]] = BoundedCache(entries_max)
         self._paths: BoundedCache[Path] = BoundedCache(entries_max)
         self._queries: BoundedCache[Query] = BoundedCache(entries_max)
 
     def parse(self, target: bytes) -> tuple[Path, Query]:
         """Split a target into path and query and parse both."""
-        raw_path, mark, raw_query = target.partition(b"?")
+        plain = self._plain.get(target)
+        if plain is not None:
+            return plain
+        raw_path, _, raw_query = target.partition(b"?")
         path = self._paths.get(raw_path)
         if path is None:
             path = self._paths.put(raw_path, parse_path(raw_path, self._base))
-        if not mark or not raw_query:
-            return path, EMPTY_QUERY
+        if not raw_query:
+            return self._plain.put(target, (path, EMPTY_QUERY))
         query = self._queries.get(raw_query)
         if query is None:
             query = self._queries.put(raw_query, parse_query(raw_query))

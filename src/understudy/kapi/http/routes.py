@@ -285,9 +285,11 @@ class Api:
         if verb in _WRITES or resource.conversion is not None:
             call.attempt = view.attempt(resource)
         try:
-            return self._counted(call, self._answer(call))
+            answer = self._answer(call)
         except calls.WaitingError as waiting:
             return self._answer_later(call, waiting.wanted)
+        self._metrics.count(verb, path.group, path.version, path.resource, answer.status)
+        return answer
 
     def _counted(self, call: Call, answer: protocol.Answer) -> protocol.Answer:
         path = call.path
