@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import copy
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
 import pytest
 
 from understudy import assembly
-from understudy.aio import ids
+from understudy.aio import clocks, ids
 from understudy.client import connections, protocol, wrapping
 from understudy.controllers import running
 from understudy.controllers.runtime import settings as runtimes
@@ -31,6 +31,7 @@ from understudy.kapi import server as servers, settings as server_settings, view
 from understudy.kube import objects
 
 OWNER = targets.Owner("shop", "default")
+OTHER = targets.Owner("other", "elsewhere")
 QUICK = runtimes.Runtime(start_delay_s=0.0, stop_delay_s=0.0, exit_delay_s=0.0, leases=False)
 WAIT = waiting.WaitSettings(timeout_s=5, no_activity_s=2, poll_first_s=0.005, poll_max_s=0.02)
 
@@ -62,14 +63,54 @@ class Mortal(wrapping.WrappedClient):
         return answer
 
 
+SETTINGS = ("view", "http", "following", "pinned")
+"""Where a cluster is: a view of this process, a server on loopback as the command line meets it,
+or a sandbox, which sees its parent's present or keeps what it was."""
+
+
 @dataclass
 class Cluster:
-    """A live cluster, and how applications are delivered to it."""
+    """A live cluster, and how applications are delivered to it.
+
+    Attributes:
+        parent: Of a cluster that is a sandbox: what `begin` delivers to.
+    """
 
     view: views.View
     running: running.Running | None
     told: list[outcomes.News] = field(default_factory=list)
     over_http: protocol.Client | None = None
+    parent: views.View | None = None
+    follows: bool = False
+    failures: list[BaseException] = field(default_factory=list)
+
+    def start(self) -> None:
+        """Let controllers run."""
+        self.running = running.start(
+            self.view, "all", QUICK, on_failure=lambda _name, error: self.failures.append(error)
+        )
+
+    async def stop(self) -> None:
+        """End the controllers; none has failed."""
+        if self.running is not None:
+            await self.running.stop()
+        assert not self.failures
+
+    async def begin(self, *given: objects.Object, **settings: object) -> deliveries.Delivery:
+        """Deliver what is to be there before: of a sandbox, in its parent."""
+        if self.parent is None:
+            return await self.deliver(*given, **settings)
+        done = await Cluster(self.parent, None).deliver(*given, **{**settings, "wait": False})
+        if not self.follows:
+            if self.running is not None:
+                await self.running.stop()
+            self.view.close()
+            self.view = self.parent.fork("pinned")
+            if self.running is not None:
+                self.start()
+        if self.running is not None:
+            await self.running.wait_idle()
+        return done
 
     @property
     def client(self) -> protocol.Client:
@@ -85,12 +126,16 @@ class Cluster:
         client: protocol.Client | None = None,
         holder: str = "test",
         make_stage: stages.MakeStage | None = None,
+        clock: clocks.Clock | None = None,
+        is_gone: Callable[[str], bool] = lambda _holder: False,
     ) -> deliveries.Deliveries:
         return deliveries.Deliveries(
             client or self.client,
             make_stage or self.make_stage,
+            clock=clock,
             idents=ids.SeededIds(7),
             holder=holder,
+            is_gone=is_gone,
             tell=self.told.append,
         )
 
@@ -149,42 +194,56 @@ def written(*given: objects.Object) -> list[manifests.Manifest]:
 
 
 @pytest.fixture
-def transport() -> str:
-    """How a cluster is reached: `view` in process, `http` as a server; modules may try both."""
+def setting() -> str:
+    """One of SETTINGS; modules may try several."""
     return "view"
 
 
-@pytest.fixture
-async def still(transport: str) -> AsyncIterator[Cluster]:
-    """A cluster without controllers."""
-    if transport == "view":
-        yield Cluster(views.new_view(), None)
+@contextlib.asynccontextmanager
+async def placed(setting: str) -> AsyncIterator[Cluster]:
+    """Give a cluster without controllers in a setting; parents of sandboxes hold a little."""
+    base = views.new_view()
+    if setting in ("following", "pinned"):
+        await Cluster(base, None).deliver(
+            namespace("elsewhere"), config("theirs", "elsewhere"), owner=OTHER, wait=False
+        )
+        follows = setting == "following"
+        found = Cluster(base.fork(setting, follow=follows), None, parent=base, follows=follows)
+        try:
+            yield found
+        finally:
+            found.view.close()
+            base.close()
         return
-    server = servers.Server(server_settings.ServerSettings(port=0))
+    if setting == "view":
+        yield Cluster(base, None)
+        base.close()
+        return
+    server = servers.Server(server_settings.ServerSettings(port=0), base=base)
     await server.start()
     client = connections.connect(kubeconfig=str(server.kubeconfig))
     try:
-        yield Cluster(server.base, None, over_http=client)
+        yield Cluster(base, None, over_http=client)
     finally:
         await client.close()
         await server.stop()
 
 
 @pytest.fixture
+async def still(setting: str) -> AsyncIterator[Cluster]:
+    """A cluster without controllers."""
+    async with placed(setting) as found:
+        yield found
+
+
+@pytest.fixture
 async def cluster(still: Cluster) -> AsyncIterator[Cluster]:
     """A cluster whose controllers run."""
-    failures: list[BaseException] = []
-    live = running.start(
-        still.view, "all", QUICK, on_failure=lambda _name, error: failures.append(error)
-    )
-    still.running = live
+    still.start()
     try:
         yield still
     finally:
-        await live.stop()
-        if still.over_http is None:
-            still.view.close()
-    assert not failures
+        await still.stop()
 
 
 # ---------------------------------------------------------------------- manifests
