@@ -15,7 +15,7 @@ import trace_comparison
 import trace_player
 
 KNOWN = json.loads((Path(__file__).parent / "known_differences.json").read_text())
-NAMES = sorted(path.stem for path in (trace_player.RECORDINGS / "traces").glob("*.json"))
+NAMES = trace_player.names()
 
 
 @pytest.mark.conformance

@@ -6,6 +6,7 @@ stable names to whatever a cluster makes up.
 
 from __future__ import annotations
 
+import fnmatch
 import importlib.util
 import json
 import sys
@@ -22,6 +23,8 @@ from understudy.kapi.views import options
 from understudy.kube import objects, statuses
 
 RECORDINGS = Path(__file__).parents[2] / "conformance" / "controllers"
+OWN = Path(__file__).parents[2] / "conformance" / "more_controllers"
+"""Recordings of our own; each holds its whole scenario besides what happened."""
 SHARED = Path(__file__).parents[4] / "shared" / "controllers"
 UNWATCHED = {"Lease"}
 QUIET_S = 1.5
@@ -46,10 +49,32 @@ class Plain:
     """What `normalise` needs of `api`, without the HTTP client that api.py imports."""
 
 
-def tools() -> tuple[ModuleType, ModuleType]:
-    """Return the modules `scenarios` and `normalise`."""
-    load("api")
-    return load("scenarios"), load("normalise")
+def kinds() -> dict[str, objects.Json]:
+    """Return the kinds that traces tell of."""
+    api = load("api")
+    for kind in (
+        api.Kind("HorizontalPodAutoscaler", "autoscaling/v2", "horizontalpodautoscalers"),
+    ):
+        api.KINDS.setdefault(kind.name, kind)
+    found: dict[str, objects.Json] = api.KINDS
+    return found
+
+
+def names() -> list[str]:
+    """Return the names of all recorded traces."""
+    return sorted(
+        path.stem for root in (RECORDINGS / "traces", OWN) for path in root.glob("*.json")
+    )
+
+
+def scenario_of(name: str) -> objects.Object:
+    """Return a scenario: a table, or what a trace of our own says."""
+    path = OWN / f"{name}.json"
+    if path.exists():
+        own: objects.Object = json.loads(path.read_text())
+        return own
+    found: objects.Object = next(one for one in load("scenarios").SCENARIOS if one["name"] == name)
+    return found
 
 
 class Player:
@@ -146,7 +171,7 @@ class Player:
         return f"{self.namespace}-other" if step.get("namespace") == "other" else self.namespace
 
     def _do(self, step: objects.Object) -> None:
-        kind, name = step.get("kind", ""), step.get("name", "")
+        kind, name = step.get("kind", ""), self._picked(step)
         match step["op"]:
             case "create":
                 self._create(step)
@@ -162,6 +187,9 @@ class Player:
                 policy = (step.get("options") or {}).get("propagationPolicy", "")
                 asked = options.DeleteOptions(propagation_policy=policy)
                 self.view.delete(self._ref(kind), name, self._place(kind, step), options=asked)
+            case "evict":
+                body = {"kind": "Eviction", "apiVersion": "policy/v1", "metadata": {"name": name}}
+                self.view.create("pods", body, self.namespace, name=name, subresource="eviction")
             case "undo":
                 self._undo(name, step["revision"])
             case "node-add":
@@ -170,6 +198,20 @@ class Player:
                 self._lose_node(name)
             case "until":
                 self._until(step)
+
+    def _picked(self, step: objects.Object) -> str:
+        """Return the name a step gives; of a pattern's (`web-*`) the first that is still alive."""
+        name: str = step.get("name", "")
+        if "*" not in name:
+            return name
+        kind = step["kind"]
+        return min(
+            objects.name_of(one)
+            for one in self.view.each(self._ref(kind), self._place(kind, step))
+            if fnmatch.fnmatch(objects.name_of(one), name)
+            and not objects.metadata(one).get("deletionTimestamp")
+            and (one.get("status") or {}).get("phase") not in {"Succeeded", "Failed"}
+        )
 
     def _create(self, step: objects.Object) -> None:
         obj = objects.copy(step["object"])
@@ -294,15 +336,22 @@ def holds(obj: objects.Object, path: str, value: objects.Json) -> bool:
 
 def recorded(name: str) -> objects.Object:
     """Return a recorded trace."""
-    loaded: objects.Object = json.loads((RECORDINGS / "traces" / f"{name}.json").read_text())
+    own = OWN / f"{name}.json"
+    path = own if own.exists() else RECORDINGS / "traces" / f"{name}.json"
+    loaded: objects.Object = json.loads(path.read_text())
     return loaded
 
 
 def play(name: str) -> objects.Object:
     """Play a scenario by name and return our trace of it."""
-    scenarios, _ = tools()
-    scenario = next(one for one in scenarios.SCENARIOS if one["name"] == name)
-    return Player(scenario, load("api").KINDS).play()
+    return play_scenario(scenario_of(name))
+
+
+def play_scenario(scenario: objects.Object) -> objects.Object:
+    """Play a scenario and return our trace of it."""
+    known = kinds()
+    load("normalise")
+    return Player(scenario, known).play()
 
 
 _ = reactors  # the reactor's types appear in annotations of callers
