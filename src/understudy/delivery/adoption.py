@@ -42,9 +42,9 @@ class Claims:
         """Return the annotation, on manifest or live object, that says not to touch it."""
         if said := marks.is_ignored(target.obj) or (live is not None and marks.is_ignored(live)):
             return str(said)
-        if live is not None and not self.is_ours(live, entry):
-            return marks.is_created_once(target.obj)
-        return ""
+        if live is None:
+            return marks.is_never_created(target.obj)
+        return "" if self.is_ours(live, entry) else marks.is_created_once(target.obj)
 
     def obstacle(
         self, target: targets.Target, live: objects.Object | None, entry: trackers.Entry | None

@@ -5,6 +5,7 @@
 | another uid than was shipped     | abandoned: somebody deleted it and made another    |
 | without our label                | abandoned: it was taken from us, or never was ours |
 | annotated to be kept             | released: our marks are removed, the object stays  |
+| annotated to ask before          | kept until it is annotated with the approval       |
 | kube-system, default, ...        | kept                                               |
 | a namespace with foreign things  | kept, and looked at again next time                |
 | a definition with foreign things | blocked, unless allowed                            |
@@ -94,8 +95,15 @@ def judge(
         if not entry.uid:
             return Judgement(Verdict.GONE, "was never applied")
         return Judgement(Verdict.ABANDON, f"no longer carries our label: {whose(live)}")
-    if annotation := marks.is_kept(live):
+    leaves = settings.records_leave
+    if annotation := marks.is_kept(live, at_the_end=leaves):
         return Judgement(Verdict.RELEASE, f"annotation {annotation} keeps it")
+    if annotation := marks.needs_approval(live, at_the_end=leaves):
+        return Judgement(
+            Verdict.KEEP,
+            f"annotation {annotation} asks before it is deleted",
+            f"annotate it with {marks.APPROVED} to let it go",
+        )
     group, kind, _, name = entry.ref
     if (group, kind) == ("", "Namespace") and name in SYSTEM_NAMESPACES:
         return Judgement(Verdict.RELEASE, "is a system namespace")
@@ -126,6 +134,9 @@ def whose(live: objects.Object) -> str:
             return f"it belongs to {tool} {found}"
     if marks.PART_OF in labels:
         return f"it belongs to the ApplySet {labels[marks.PART_OF]}"
+    for owner in objects.metadata(live).get("ownerReferences") or ():
+        if owner.get("controller"):
+            return f"it belongs to {owner.get('kind')} {owner.get('name')}, its controller"
     return NOBODY
 
 

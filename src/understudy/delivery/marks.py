@@ -46,14 +46,24 @@ CLI_UTILS_DEPENDS_ON = "config.kubernetes.io/depends-on"
 RECREATE = f"{GROUP}/recreate"
 """Annotation: `never`, `on-immutable` or `always` delete and create instead of an update."""
 
+RESOURCE_POLICY = "werf.io/resource-policy"
+_ARGO_OPTIONS = "argocd.argoproj.io/sync-options"
 _KEEP = {
     "helm.sh/resource-policy": {"keep"},
     "cli-utils.sigs.k8s.io/on-remove": {"keep"},
     "client.lifecycle.config.k8s.io/deletion": {"detach"},
     "kustomize.toolkit.fluxcd.io/prune": {"disabled"},
+    _ARGO_OPTIONS: {"prune=false"},
     "kapp.k14s.io/delete-strategy": {"orphan"},
+    RESOURCE_POLICY: {"skip-delete"},
+    "werf.io/ownership": {"anyone"},
     f"{GROUP}/on-remove": {"keep"},
 }
+_KEEP_AT_THE_END = {_ARGO_OPTIONS: {"delete=false"}}
+_CONFIRM = {_ARGO_OPTIONS: {"prune=confirm"}}
+_CONFIRM_AT_THE_END = {_ARGO_OPTIONS: {"delete=confirm"}}
+APPROVED = "argocd.argoproj.io/deletion-approved"
+"""Argo CD's annotation that lets an object go for which `Prune=confirm` asks."""
 _IGNORE = {
     "kustomize.toolkit.fluxcd.io/ssa": {"ignore"},
     "client.lifecycle.config.k8s.io/mutation": {"ignore"},
@@ -61,11 +71,12 @@ _IGNORE = {
 }
 _CREATE_ONCE = {
     "kustomize.toolkit.fluxcd.io/ssa": {"ifnotpresent"},
-    "werf.io/resource-policy": {"skip-update"},
+    RESOURCE_POLICY: {"skip-update"},
+    "kapp.k14s.io/update-strategy": {"skip"},
 }
+_NEVER_CREATE = {RESOURCE_POLICY: {"skip-create"}}
 KUBEVELA_KEEP = "app.oam.dev/skipGC"
 """KubeVela's annotation to keep an object, whatever its value."""
-_ARGO_OPTIONS = "argocd.argoproj.io/sync-options"
 
 
 class Recreate(enum.StrEnum):
@@ -74,6 +85,22 @@ class Recreate(enum.StrEnum):
     NEVER = "never"
     ON_IMMUTABLE = "on-immutable"
     ALWAYS = "always"
+
+
+_RECREATE: dict[Recreate, dict[str, set[str]]] = {
+    Recreate.NEVER: {RESOURCE_POLICY: {"skip-recreate"}},
+    Recreate.ALWAYS: {
+        "kapp.k14s.io/update-strategy": {"always-replace"},
+        "werf.io/delete-policy": {"before-creation"},
+    },
+    Recreate.ON_IMMUTABLE: {
+        "kapp.k14s.io/update-strategy": {"fallback-on-replace"},
+        "werf.io/delete-policy": {"before-creation-if-immutable"},
+        "kustomize.toolkit.fluxcd.io/force": {"enabled"},
+        _ARGO_OPTIONS: {"force=true"},
+    },
+}
+"""Other tools' words for the same, in the order in which they are looked for."""
 
 
 def applyset_id(application: str, namespace: str) -> str:
@@ -104,6 +131,9 @@ def recreation(obj: objects.Object, *, wished: bool) -> Recreate:
     """
     said = objects.annotations_of(obj).get(RECREATE)
     if said is None:
+        for policy, table in _RECREATE.items():
+            if _first(obj, table):
+                return policy
         return Recreate.ON_IMMUTABLE if is_job(obj) or wished else Recreate.NEVER
     try:
         return Recreate(said)
@@ -113,12 +143,24 @@ def recreation(obj: objects.Object, *, wished: bool) -> Recreate:
         ) from None
 
 
-def is_kept(obj: objects.Object) -> str:
-    """Return the annotation that says never to delete this object, or an empty string."""
-    options = objects.annotations_of(obj).get(_ARGO_OPTIONS, "").replace(" ", "").split(",")
-    if "Prune=false" in options or "Prune=confirm" in options:
-        return _ARGO_OPTIONS
-    return KUBEVELA_KEEP if KUBEVELA_KEEP in objects.annotations_of(obj) else _first(obj, _KEEP)
+def is_kept(obj: objects.Object, *, at_the_end: bool = False) -> str:
+    """Return the annotation that says never to delete this object, or an empty string.
+
+    `at_the_end`: the whole application goes.
+    """
+    if KUBEVELA_KEEP in objects.annotations_of(obj):
+        return KUBEVELA_KEEP
+    return _first(obj, _KEEP) or (_first(obj, _KEEP_AT_THE_END) if at_the_end else "")
+
+
+def needs_approval(obj: objects.Object, *, at_the_end: bool = False) -> str:
+    """Return the annotation that asks for a word before this object goes; empty where one is given.
+
+    `at_the_end`: the whole application goes.
+    """
+    if objects.annotations_of(obj).get(APPROVED):
+        return ""
+    return _first(obj, _CONFIRM) or (_first(obj, _CONFIRM_AT_THE_END) if at_the_end else "")
 
 
 def is_ignored(obj: objects.Object) -> str:
@@ -131,9 +173,16 @@ def is_created_once(obj: objects.Object) -> str:
     return _first(obj, _CREATE_ONCE)
 
 
+def is_never_created(obj: objects.Object) -> str:
+    """Return the annotation that says only to update this object, or an empty string."""
+    return _first(obj, _NEVER_CREATE)
+
+
 def _first(obj: objects.Object, table: dict[str, set[str]]) -> str:
+    """Return the first annotation of a table of whose comma list a value is in the table."""
     annotations = objects.annotations_of(obj)
     for key, values in table.items():
-        if annotations.get(key, "").lower() in values:
+        said = {part.strip().lower() for part in annotations.get(key, "").split(",")}
+        if said & values:
             return key
     return ""

@@ -259,6 +259,26 @@ def from_object(obj: objects.Object) -> Tracker:
     )
 
 
+def _check_parent(obj: objects.Object, owner: targets.Owner) -> None:
+    """Refuse a tracker that another tool manages as its ApplySet, as kubectl refuses ours.
+
+    Raises:
+        FencedError: It is.
+    """
+    tool = objects.annotations_of(obj).get(marks.APPLYSET_TOOLING, marks.TOOLING).split("/")[0]
+    known = objects.labels_of(obj).get(marks.APPLYSET_ID, owner.part_of)
+    if tool != marks.TOOLING.split("/", maxsplit=1)[0]:
+        told = f"annotation {marks.APPLYSET_TOOLING} says that {tool} manages it"
+    elif known != owner.part_of:
+        told = f"label {marks.APPLYSET_ID} is {known} instead of {owner.part_of}"
+    else:
+        return
+    raise errors.FencedError(
+        f"the tracker {objects.name_of(obj)} is not to be changed: its {told}; put it right, or "
+        "deliver under another name"
+    )
+
+
 class TrackerStore:
     """Reads and writes trackers; a write that changes nothing is not sent."""
 
@@ -272,13 +292,14 @@ class TrackerStore:
         """Return an application's tracker; an empty one, not yet written, where there is none.
 
         Raises:
-            FencedError: The record of this name is another application's.
+            FencedError: The record of this name is another application's, or another tool's.
         """
         empty = Tracker(owner=owner)
         try:
             obj = await self._client.get(RESOURCE, empty.name)
         except statuses.NotFoundError:
             return empty
+        _check_parent(obj, owner)
         found = from_object(obj)
         if found.owner != owner:
             raise errors.FencedError(

@@ -126,11 +126,15 @@ async def test_an_exported_manifest_can_be_delivered_again(still: c.Cluster) -> 
 # ---------------------------------------------------------------------- annotations
 
 
+SYNC = "argocd.argoproj.io/sync-options"
+
+
 @pytest.mark.parametrize(
     "annotation",
     [
         {"kustomize.toolkit.fluxcd.io/ssa": "Ignore"},
         {"client.lifecycle.config.k8s.io/mutation": "ignore"},
+        {"kustomize.toolkit.fluxcd.io/reconcile": "disabled"},
     ],
 )
 async def test_an_ignored_object_is_left_alone_and_not_recorded(
@@ -143,24 +147,64 @@ async def test_an_ignored_object_is_left_alone_and_not_recorded(
     assert still.tracked() == {"ConfigMap/b"}
 
 
-async def test_what_is_created_once_is_never_updated(still: c.Cluster) -> None:
-    once = {"kustomize.toolkit.fluxcd.io/ssa": "IfNotPresent"}
-    await still.deliver(annotated(c.config("a", v="1"), **once))
-    await still.deliver(annotated(c.config("a", v="2"), **once))
+async def test_a_live_object_may_ask_to_be_left_alone(still: c.Cluster) -> None:
+    await still.deliver(c.config("a", v="1"))
+    ask = {"metadata": {"annotations": {"kustomize.toolkit.fluxcd.io/ssa": "Ignore"}}}
+    still.view.patch("configmaps", "a", ask, "default")
+    await still.deliver(c.config("a", v="2"))
     assert still.find("configmaps", "a")["data"] == {"v": "1"}
 
 
 @pytest.mark.parametrize(
     "annotation",
     [
-        {"helm.sh/resource-policy": "keep"},
-        {"cli-utils.sigs.k8s.io/on-remove": "keep"},
-        {"client.lifecycle.config.k8s.io/deletion": "detach"},
-        {"kustomize.toolkit.fluxcd.io/prune": "disabled"},
-        {"argocd.argoproj.io/sync-options": "Prune=false,Validate=false"},
-        {"kapp.k14s.io/delete-strategy": "orphan"},
+        {"kustomize.toolkit.fluxcd.io/ssa": "IfNotPresent"},
+        {"werf.io/resource-policy": "skip-delete, skip-update"},
+        {"kapp.k14s.io/update-strategy": "skip"},
     ],
 )
+async def test_what_is_created_once_is_never_updated(still: c.Cluster, annotation: dict) -> None:
+    await still.deliver(annotated(c.config("a", v="1"), **annotation))
+    await still.deliver(annotated(c.config("a", v="2"), **annotation))
+    assert still.find("configmaps", "a")["data"] == {"v": "1"}
+
+
+async def test_what_is_created_once_and_was_there_before_is_left_to_its_owner(
+    still: c.Cluster,
+) -> None:
+    still.view.create("configmaps", c.config("a", v="theirs"), "default")
+    once = {"kustomize.toolkit.fluxcd.io/ssa": "IfNotPresent"}
+    await still.deliver(annotated(c.config("a", v="1"), **once), c.config("b"))
+    await still.deliver(c.config("b"))
+    assert still.find("configmaps", "a")["data"] == {"v": "theirs"}
+
+
+async def test_what_is_only_to_be_updated_is_not_created(still: c.Cluster) -> None:
+    never = {"werf.io/resource-policy": "skip-create"}
+    done = await still.deliver(annotated(c.config("a", v="1"), **never), c.config("b"))
+    assert told(done)["a"] == ("ignore", "annotation werf.io/resource-policy")
+    assert still.tracked() == {"ConfigMap/b"}
+    still.view.create("configmaps", c.config("a"), "default")
+    await still.deliver(annotated(c.config("a", v="1"), **never), c.config("b"), **ADOPT)
+    assert still.find("configmaps", "a")["data"] == {"v": "1"}
+
+
+KEEPING = [
+    {"helm.sh/resource-policy": "keep"},
+    {"cli-utils.sigs.k8s.io/on-remove": "keep"},
+    {"client.lifecycle.config.k8s.io/deletion": "detach"},
+    {"kustomize.toolkit.fluxcd.io/prune": "Disabled"},
+    {SYNC: "Prune=false,ServerSideApply=true"},
+    {SYNC: "ServerSideApply=true, Prune=false"},
+    {"kapp.k14s.io/delete-strategy": "orphan"},
+    {"werf.io/resource-policy": "skip-delete,skip-recreate"},
+    {"werf.io/ownership": "anyone"},
+    {"app.oam.dev/skipGC": "false"},
+    {"core.understudy.dev/on-remove": "keep"},
+]
+
+
+@pytest.mark.parametrize("annotation", KEEPING, ids=lambda said: str(*said.items()))
 async def test_what_is_to_be_kept_is_released(still: c.Cluster, annotation: dict) -> None:
     await still.deliver(annotated(c.config("a"), **annotation), c.config("b"))
     done = await still.deliver(c.config("b"))
@@ -169,6 +213,44 @@ async def test_what_is_to_be_kept_is_released(still: c.Cluster, annotation: dict
     assert marks.PART_OF not in objects.labels_of(live)
     assert marks.APPLICATION not in objects.annotations_of(live)
     assert still.tracked() == {"ConfigMap/b"}
+
+
+async def test_what_asks_before_it_goes_goes_when_that_is_approved(still: c.Cluster) -> None:
+    asking = annotated(c.config("a"), **{SYNC: "Prune=confirm,ServerSideApply=true"})
+    await still.deliver(asking, c.config("b"))
+    op, note = told(await still.deliver(c.config("b")))["a"]
+    assert (op, note) == (
+        "keep",
+        f"annotation {SYNC} asks before it is deleted; annotate it with "
+        "argocd.argoproj.io/deletion-approved to let it go",
+    )
+    assert still.tracked() == {"ConfigMap/a", "ConfigMap/b"}, "it is looked at again next time"
+    approved = {"argocd.argoproj.io/deletion-approved": "2026-01-01T00:00:00Z"}
+    still.view.patch("configmaps", "a", {"metadata": {"annotations": approved}}, "default")
+    assert told(await still.deliver(c.config("b"), c.config("d")))["a"][0] == "delete"
+    assert still.names("configmaps") == ["b", "d"]
+
+
+@pytest.mark.parametrize("option", ["Delete=false", "Delete=confirm"])
+async def test_what_is_to_outlive_the_application_does(still: c.Cluster, option: str) -> None:
+    lasting = annotated(c.config("a"), **{SYNC: option})
+    await still.deliver(lasting, annotated(c.config("b"), **{SYNC: option}))
+    done = await still.deliver(lasting)
+    assert told(done)["b"][0] == "delete", "it is about the end of the application only"
+    await still.remove()
+    assert still.names("configmaps") == ["a"]
+    assert marks.PART_OF not in objects.labels_of(still.find("configmaps", "a"))
+
+
+async def test_an_object_of_a_controller_is_adopted_only_by_force(still: c.Cluster) -> None:
+    owned = c.config("a")
+    owned["metadata"]["ownerReferences"] = [
+        {"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "u", "controller": True}
+    ]
+    still.view.create("configmaps", owned, "default")
+    with pytest.raises(errors.BlockedError, match="it belongs to Pod p, its controller"):
+        await still.deliver(c.config("a"), **ADOPT)
+    await still.deliver(c.config("a"), **TAKE_OVER)
 
 
 # ---------------------------------------------------------------------- re-creation
@@ -204,6 +286,36 @@ async def test_an_object_may_ask_to_be_created_anew_always(still: c.Cluster) -> 
     assert still.find("configmaps", "a")["metadata"]["uid"] == uid
     await still.deliver(annotated(c.config("a", v="2"), **always))
     assert still.find("configmaps", "a")["metadata"]["uid"] != uid
+
+
+IMMUTABLE = [
+    ({marks.RECREATE: "on-immutable"}, True),
+    ({"kapp.k14s.io/update-strategy": "fallback-on-replace"}, True),
+    ({"werf.io/delete-policy": "before-creation-if-immutable"}, True),
+    ({"kustomize.toolkit.fluxcd.io/force": "Enabled"}, True),
+    ({SYNC: "Replace=true,Force=true"}, True),
+    ({"kapp.k14s.io/update-strategy": "always-replace"}, True),
+    ({marks.RECREATE: "never"}, False),
+    ({}, False),
+]
+
+
+@pytest.mark.parametrize(("annotation", "replaced"), IMMUTABLE, ids=str)
+async def test_whether_an_object_is_created_anew_its_annotations_say(
+    still: c.Cluster, annotation: dict, replaced: bool
+) -> None:
+    first, second = c.config("a", v="1"), c.config("a", v="2")
+    first["immutable"] = True
+    await still.deliver(first)
+    uid = still.find("configmaps", "a")["metadata"]["uid"]
+    if replaced:
+        done = await still.deliver(annotated(second, **annotation))
+        assert told(done)["a"][0] == "recreate"
+        assert still.find("configmaps", "a")["data"] == {"v": "2"}
+    else:
+        with pytest.raises(errors.BlockedError, match="immutable"):
+            await still.deliver(annotated(second, **annotation))
+    assert (still.find("configmaps", "a")["metadata"]["uid"] != uid) is replaced
 
 
 async def test_what_was_not_rehearsed_is_not_deleted(still: c.Cluster) -> None:
