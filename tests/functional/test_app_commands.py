@@ -324,7 +324,7 @@ def test_an_app_in_an_application_is_planned_and_delivered_like_anything_else(
         ("{name: front, type: app}", "spec.components[0].properties.spec: is required"),
         ("{name: front, type: app, properties: {spec: {colour: red}}}", "colour"),
         ("{name: 9front, type: app, properties: {spec: {container: {image: x}}}}", "9front"),
-        ("{name: front, type: helm}", "type is 'helm'; use 'app' or 'manifests'"),
+        ("{name: front, type: wasm}", "type is 'wasm'; use 'app' or 'helm' or"),
     ],
 )
 def test_a_component_that_cannot_work_is_named(

@@ -38,6 +38,7 @@ CHANGED, BLOCKED = 2, 3
 @click.option("--to", "end", default="", help="With --rollback or --from: to this revision.")
 @click.option("--from", "start", default="", help="Begin at this revision, whatever is delivered.")
 @click.option("--exit-zero", is_flag=True, help="Exit with 0 where there are changes.")
+@sessions.charts
 @sessions.VERIFY
 @sessions.policies
 @sessions.target
@@ -52,6 +53,8 @@ def plan(
     start: str,
     exit_zero: bool,
     verify: str | None,
+    values: tuple[str, ...],
+    settings: tuple[str, ...],
     **flags: bool,
 ) -> None:
     """Rehearse the delivery of NAME, and say what would happen. Nothing is changed."""
@@ -65,7 +68,8 @@ def plan(
         raise click.UsageError("--out saves what can be delivered; a plan between two revisions "
                                "begins where the cluster is not")  # fmt: skip
 
-    options, read = sessions.options(flags, verify=verify), sessions.Reading(files)
+    options = sessions.options(flags, verify=verify)
+    read = sessions.Reading(files, values, settings)
 
     async def rehearse(session: sessions.Session) -> plans.Plan:
         owner = session.owner(name)
@@ -73,7 +77,7 @@ def plan(
             return await session.deliveries.plan_rollback(owner, end, options)
         if start:
             return await session.deliveries.plan_between(owner, start, end, options)
-        return await session.deliveries.plan(owner, read(owner), options)
+        return await session.deliveries.plan(owner, await read(session, owner), options)
 
     if where.cluster.is_fleet:
         if out is not None:
@@ -108,6 +112,7 @@ def _write_private(path: Path, content: bytes) -> None:
 @click.command()
 @click.argument("name")
 @sessions.FILES
+@sessions.charts
 @click.option(
     "--plan",
     "plan_file",
@@ -138,9 +143,12 @@ def deliver(
     no_activity_timeout: float,
     no_wait: bool,
     force_unlock: bool,
+    values: tuple[str, ...],
+    settings: tuple[str, ...],
     **flags: bool,
 ) -> None:
     """Rehearse the delivery of NAME, ask, and deliver it."""
+    read = sessions.Reading(files, values, settings)
     chosen = functools.partial(
         sessions.options,
         flags,
@@ -157,7 +165,6 @@ def deliver(
     if rollout is not None:
         if plan_file is not None:
             raise click.UsageError("--plan is the plan of one instance")
-        read = sessions.Reading(files)
         fleets.deliver(where, fleets.Delivering(
             name=name, read=read, options=chosen(yes=True), rollout=rollout, yes=yes
         ))  # fmt: skip
@@ -168,7 +175,7 @@ def deliver(
             saved = plans.from_file(_content(plan_file), str(plan_file))
         options = chosen(yes=yes or saved is not None, session=session)
         owner = session.owner(name)
-        given = sessions.read(files, owner)
+        given = await read(session, owner)
         done = await session.deliveries.deliver(owner, given, options, saved=saved)
         return _conclude(session, done, f"{owner.application} is delivered")
 

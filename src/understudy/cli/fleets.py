@@ -291,7 +291,8 @@ def deliver(where: sessions.Where, what: Delivering) -> NoReturn:
     async def work() -> int:
         async def rehearse(session: sessions.Session) -> plans.Plan:
             owner = session.owner(what.name)
-            return await session.deliveries.plan(owner, what.read(owner), what.options)
+            given = await what.read(session, owner)
+            return await session.deliveries.plan(owner, given, what.options)
 
         planned = await _planned(where, rehearse)
         if where.output != "json":
@@ -358,7 +359,7 @@ class _Site:
             plan = self._planned[name]
             saved = plans.from_file(orjson.dumps(plan.as_file()), f"the plan for {name}")
             owner = session.owner(self._what.name)
-            given, options = self._what.read(owner), self._what.options
+            given, options = await self._what.read(session, owner), self._what.options
             done = await session.deliveries.deliver(owner, given, options, saved=saved)
             state = fleets.State.DELIVERED if done.changed else fleets.State.UNCHANGED
             return fleets.Result(state=state, revision=done.plan.revision)

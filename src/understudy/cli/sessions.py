@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import datetime as dt
 import functools
 import gc
@@ -11,6 +12,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Concatenate, NoReturn, ParamSpec
 
 import click
@@ -100,6 +102,18 @@ FILES = click.option(
     required=True,
     help="File, directory, kustomization, chart, or - for standard input; may be repeated.",
 )
+
+
+def charts(command: Callable[P, None]) -> Callable[P, None]:
+    """Add the options that give values to charts."""
+    added = (
+        click.option("--values", multiple=True, metavar="FILE", help="Values for charts."),
+        click.option("--set", "settings", multiple=True, metavar="KEY=VALUE",
+                     help="A value for charts; wins over files."),
+    )  # fmt: skip
+    for option in reversed(added):
+        command = option(command)
+    return command
 
 
 def policies(command: Callable[P, None]) -> Callable[P, None]:
@@ -324,24 +338,37 @@ def paint(text: str, colour: str) -> str:
     return click.style(text, fg=colour)
 
 
-def read(files: Iterable[str], owner: targets.Owner) -> list[manifests.Manifest]:
-    """Read the manifests given with -f; charts are rendered for the application."""
-    release = generating.Release(name=owner.application, namespace=owner.namespace)
-    return manifests.load(list(files), read_stdin=sys.stdin.buffer.read, release=release)
-
-
 class Reading:
-    """The manifests given with -f, read once for each namespace: standard input comes only once."""
+    """The manifests given with -f, read once; charts once for each kind of cluster.
 
-    def __init__(self, files: Iterable[str]) -> None:
+    `values` are files of values for charts, `settings` single ones (`image.tag=1.2`).
+
+    Raises:
+        UsageError: There are values, and no chart.
+    """
+
+    def __init__(
+        self, files: Iterable[str], values: Iterable[str] = (), settings: Iterable[str] = ()
+    ) -> None:
         self._files = tuple(files)
-        self._read: dict[targets.Owner, list[manifests.Manifest]] = {}
+        self._values, self._settings = tuple(values), tuple(settings)
+        self._charts = any(generating.is_chart(Path(file)) for file in self._files)
+        self._read: dict[generating.Release, list[manifests.Manifest]] = {}
+        self._read_stdin = functools.cache(sys.stdin.buffer.read)
+        if (self._values or self._settings) and not self._charts:
+            raise click.UsageError("--values and --set are for charts, and no -f is one")
 
-    def __call__(self, owner: targets.Owner) -> list[manifests.Manifest]:
-        """Return the manifests for an application."""
-        if owner not in self._read:
-            self._read[owner] = read(self._files, owner)
-        return self._read[owner]
+    async def __call__(self, session: Session, owner: targets.Owner) -> list[manifests.Manifest]:
+        """Return the manifests for an application on a session's cluster."""
+        release = generating.Release(name=owner.application, namespace=owner.namespace)
+        if self._charts:
+            release = await generating.release_on(session.client, release.name, release.namespace)
+        release = dataclasses.replace(release, files=self._values, settings=self._settings)
+        if release not in self._read:
+            self._read[release] = manifests.load(
+                self._files, read_stdin=self._read_stdin, release=release
+            )
+        return self._read[release]
 
 
 def options(

@@ -12,7 +12,16 @@ from dataclasses import dataclass
 
 from understudy.aio import clocks
 from understudy.client import protocol
-from understudy.delivery import components, crds, errors, manifests, marks, revisions, targets
+from understudy.delivery import (
+    components,
+    crds,
+    errors,
+    generating,
+    manifests,
+    marks,
+    revisions,
+    targets,
+)
 from understudy.kube import objects, statuses
 
 RESOURCE = crds.APPLICATIONS
@@ -34,8 +43,20 @@ class Application:
     history_limit: int = HISTORY_LIMIT
 
 
-def read(owner: targets.Owner, given: Sequence[manifests.Manifest]) -> Application:
+def is_document(manifest: manifests.Manifest) -> bool:
+    """Whether a manifest is an Application document."""
+    obj = manifest.obj
+    return obj.get("apiVersion") == marks.API_VERSION and obj.get("kind") == "Application"
+
+
+def read(
+    owner: targets.Owner,
+    given: Sequence[manifests.Manifest],
+    release: generating.Release | None = None,
+) -> Application:
     """Return the application in some manifests; Application documents are opened.
+
+    `release` is what their charts are rendered for, by default the owner's on any cluster.
 
     Raises:
         ManifestError: A component of an Application document cannot be read, or the document is
@@ -44,9 +65,10 @@ def read(owner: targets.Owner, given: Sequence[manifests.Manifest]) -> Applicati
     found: list[manifests.Manifest] = []
     complaints: list[str] = []
     limit = HISTORY_LIMIT
+    release = release or generating.Release(name=owner.application, namespace=owner.namespace)
     for manifest in given:
         obj = manifest.obj
-        if obj.get("apiVersion") != marks.API_VERSION or obj.get("kind") != "Application":
+        if not is_document(manifest):
             found.append(manifest)
             continue
         name = objects.name_of(obj)
@@ -57,9 +79,7 @@ def read(owner: targets.Owner, given: Sequence[manifests.Manifest]) -> Applicati
             continue
         limit = objects.lookup(obj, ("spec", "historyLimit"), HISTORY_LIMIT)
         for position, component in enumerate(objects.lookup(obj, ("spec", "components"), ())):
-            found += components.opened(
-                manifest.source, position, component, owner.namespace, complaints
-            )
+            found += components.opened(manifest.source, position, component, release, complaints)
     if complaints:
         raise errors.ManifestError(complaints)
     return Application(owner, tuple(found), limit)

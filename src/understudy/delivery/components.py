@@ -1,21 +1,28 @@
 """The components of an Application document, opened into manifests.
 
-manifests   properties.manifests: objects as they are
-app         properties.spec: a web app, as in its app.yaml; properties.project and .domain are
-            `default` and `development` unless given. It becomes a Knative Service, and a
-            DomainMapping for each further host, planned and delivered like anything else.
+manifests      properties.manifests: objects as they are
+kustomization  properties.path: its folder
+helm           properties.chart: a chart's folder or packed file; .values and .valuesFiles as helm
+               takes them, .release is the application's name unless given
+app            properties.spec: a web app, as in its app.yaml; properties.project and .domain are
+               `default` and `development` unless given. It becomes a Knative Service, and a
+               DomainMapping for each further host, planned and delivered like anything else.
+
+Paths are relative to the file of the document.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from understudy.apps import domains, errors as app_errors, records, settings, specs
-from understudy.delivery import manifests
+from understudy.delivery import errors, generating, manifests
 from understudy.kube import objects, records as codec
 from understudy.kube.knative import limits
 
-TYPES = ("app", "manifests")
+TYPES = ("app", "helm", "kustomization", "manifests")
 PROJECT, DOMAIN = "default", "development"
 
 
@@ -29,20 +36,42 @@ class _Unlimited(limits.Limits):
         return True
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Chart:
+    """The properties of a `helm` component."""
+
+    chart: str
+    release: str = ""
+    values: objects.Object = field(default_factory=dict)
+    values_files: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Kustomization:
+    """The properties of a `kustomization` component."""
+
+    path: str
+
+
 def opened(
     source: manifests.Source,
     position: int,
     component: objects.Json,
-    namespace: str,
+    release: generating.Release,
     complaints: list[str],
 ) -> list[manifests.Manifest]:
-    """Return a component's manifests; what is wrong with it is added to the complaints."""
+    """Return a component's manifests; what is wrong with it is added to the complaints.
+
+    `release` is what charts of the application are rendered for.
+    """
     place = f"{source}: spec.components[{position}]"
     match objects.lookup(component, ("type",), "manifests"):
         case "manifests":
             return _manifests(source, place, component, complaints)
         case "app":
-            return _app(source, place, component, namespace, complaints)
+            return _app(source, place, component, release.namespace, complaints)
+        case "helm" | "kustomization":
+            return _generated(source, place, component, release, complaints)
         case kind:
             complaints.append(f"{place}.type is {kind!r}; use {' or '.join(map(repr, TYPES))}")
             return []
@@ -66,6 +95,41 @@ def _manifests(
         if not wrong:
             found.append(manifest)
     return found
+
+
+def _generated(
+    source: manifests.Source,
+    place: str,
+    component: objects.Json,
+    release: generating.Release,
+    complaints: list[str],
+) -> list[manifests.Manifest]:
+    properties = objects.lookup(component, ("properties",), {})
+    folder = Path(source.file).parent
+    try:
+        if objects.lookup(component, ("type",)) == "kustomization":
+            given, what = "path", "kustomization"
+            path = folder / codec.from_json(_Kustomization, properties).path
+            found = generating.is_kustomization(path)
+        else:
+            given, what = "chart", "Helm chart"
+            chart = codec.from_json(_Chart, properties)
+            path = folder / chart.chart
+            found = path.exists() and generating.is_chart(path)
+            release = dataclasses.replace(
+                release,
+                name=chart.release or release.name,
+                values=chart.values,
+                files=tuple(str(folder / name) for name in chart.values_files),
+            )
+        if found:
+            return manifests.load([str(path)], read_stdin=bytes, release=release)
+        complaints.append(f"{place}.properties.{given}: {path} is no {what}")
+    except codec.RecordError as error:
+        complaints.append(f"{place}.properties.{error}")
+    except errors.ManifestError as error:
+        complaints += (f"{place}: {complaint}" for complaint in error.complaints)
+    return []
 
 
 def _app(

@@ -20,6 +20,7 @@ from understudy.delivery import (
     courses,
     dispatch,
     errors,
+    generating,
     hooks,
     leases,
     manifests,
@@ -125,7 +126,7 @@ class Deliveries:
             ManifestError: The input is wrong. BlockedError: It cannot even be rehearsed.
         """
         targets.check_owner(owner)
-        return await self._rehearse(applications.read(owner, given), options)
+        return await self._rehearse(await self._read(owner, given), options)
 
     async def plan_rollback(
         self, owner: targets.Owner, revision: str = "", options: Options = DEFAULT
@@ -169,6 +170,15 @@ class Deliveries:
             ask_rights=options.ask_rights,
         )
 
+    async def _read(
+        self, owner: targets.Owner, given: Sequence[manifests.Manifest]
+    ) -> applications.Application:
+        """Return the application in some manifests, its charts rendered for this cluster."""
+        release = None
+        if any(applications.is_document(manifest) for manifest in given):
+            release = await generating.release_on(self.client, owner.application, owner.namespace)
+        return applications.read(owner, given, release)
+
     async def _rehearse(
         self,
         application: applications.Application,
@@ -205,7 +215,7 @@ class Deliveries:
             DeliveryError: Any of its kinds; `exit_code` tells them apart.
         """
         targets.check_owner(owner)
-        application = applications.read(owner, given)
+        application = await self._read(owner, given)
         plan = await self._rehearse(application, options)
         if saved is not None:
             _check_saved(saved, plan, owner)

@@ -25,12 +25,17 @@ FILE_BYTES_MAX = 64 << 20
 
 _SEPARATOR = re.compile(r"^---(?=\s|$)", re.MULTILINE)
 _LINE = re.compile(r"line (\d+)")
+_TEMPLATE = re.compile(r"\s*# Source: (\S+)$", re.MULTILINE)
+"""How `helm template` says which template a document is from."""
 UNNAMED = generating.Release(name="release", namespace="default")
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a manifest stands: file, number of the document in it (from 1), its first line."""
+    """Where a manifest stands: file, number of the document in it (from 1), its first line.
+
+    Of a rendered chart the file is the chart with the template, and no line is known.
+    """
 
     file: str
     document: int = 1
@@ -160,6 +165,7 @@ def _documents(
             return
     starts = [0, *(match.end() for match in _SEPARATOR.finditer(text)), len(text) + 3]
     number = 0
+    rendered: dict[str, int] = {}
     for begin, end in itertools.pairwise(starts):
         part = text[begin : end - 3]
         skipped = len(part) - len(part.lstrip())
@@ -168,16 +174,23 @@ def _documents(
             continue
         number += 1
         source = Source(name, number, line)
+        if template := _TEMPLATE.match(part):
+            rendered[template[1]] = rendered.get(template[1], 0) + 1
+            source = Source(f"{name}: {template[1]}", rendered[template[1]])
         try:
             value, repeated = yamltext.load(part)
         except yamltext.YamlError as error:
             offset = text.count("\n", 0, begin)
-            complaints.append(f"{source.file}, document {number}: {_shifted(str(error), offset)}")
+            complaints.append(
+                f"{source.file}, document {source.document}: {_shifted(str(error), offset)}"
+            )
             continue
         if repeated:
             offset = text.count("\n", 0, begin)
             lines = "; ".join(line.strip() for line in repeated[0].splitlines()[1:])
-            complaints.append(f"{source.file}, document {number}: {_shifted(lines, offset)}")
+            complaints.append(
+                f"{source.file}, document {source.document}: {_shifted(lines, offset)}"
+            )
             continue
         yield source, value
 
