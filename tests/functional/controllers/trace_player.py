@@ -176,16 +176,13 @@ class Player:
             case "create":
                 self._create(step)
             case "patch":
-                form = (
-                    options.JSON_PATCH if isinstance(step["patch"], list) else options.MERGE_PATCH
-                )
-                self.view.patch(
-                    self._ref(kind), name, step["patch"], self._place(kind, step),
-                    patch_type=form, subresource=step.get("subresource", ""),
-                )  # fmt: skip
+                self._patch(step)
             case "delete":
-                policy = (step.get("options") or {}).get("propagationPolicy", "")
-                asked = options.DeleteOptions(propagation_policy=policy)
+                raw = step.get("options") or {}
+                asked = options.DeleteOptions(
+                    propagation_policy=raw.get("propagationPolicy", ""),
+                    grace_period_s=raw.get("gracePeriodSeconds"),
+                )
                 self.view.delete(self._ref(kind), name, self._place(kind, step), options=asked)
             case "evict":
                 body = {"kind": "Eviction", "apiVersion": "policy/v1", "metadata": {"name": name}}
@@ -220,8 +217,24 @@ class Player:
             self.objects.add(f"{kind}/{obj['metadata']['name']}")
         if kind == "Namespace":
             self.namespaces.add(obj["metadata"]["name"])
+        self._add_owners(obj, step)
+        self.view.create(self._ref(kind), obj, self._place(kind, step))
+
+    def _patch(self, step: objects.Object) -> None:
+        kind, patch = step["kind"], objects.copy(step["patch"])
+        if step.get("owners"):
+            self._add_owners(patch, step)
+        form = options.JSON_PATCH if isinstance(patch, list) else options.MERGE_PATCH
+        self.view.patch(
+            self._ref(kind), step["name"], patch, self._place(kind, step),
+            patch_type=form, subresource=step.get("subresource", ""),
+        )  # fmt: skip
+
+    def _add_owners(self, obj: objects.Object, step: objects.Object) -> None:
         for owner in step.get("owners", []):
             place = f"{self.namespace}-other" if owner.get("namespace") else self.namespace
+            if not self.kinds[owner["kind"]].namespaced:
+                place = ""
             found = self.view.find(self._ref(owner["kind"]), place, owner["name"])
             absent = owner.get("uid", "00000000-0000-0000-0000-000000000000")
             reference = {
@@ -232,8 +245,8 @@ class Player:
             }
             keys = ("controller", "blockOwnerDeletion")
             reference |= {key: owner[key] for key in keys if key in owner}
-            obj["metadata"].setdefault("ownerReferences", []).append(reference)
-        self.view.create(self._ref(kind), obj, self._place(kind, step))
+            meta = obj.setdefault("metadata", {})
+            meta.setdefault("ownerReferences", []).append(reference)
 
     def _undo(self, name: str, revision: str) -> None:
         for found in self.view.each("replicasets.apps", self.namespace):
