@@ -67,6 +67,23 @@ def json_text(value: objects.Json) -> str:
     return text
 
 
+def label_selector(selector: objects.Object | None) -> str:
+    """Return a v1.LabelSelector as its Go type prints itself, as in events that quote one."""
+    if selector is None:
+        return "nil"
+    labels = selector.get("matchLabels") or {}
+    wanted = "".join(f"{key}: {labels[key]}," for key in sorted(labels))
+    terms = "".join(
+        f"LabelSelectorRequirement{{Key:{one.get('key', '')},Operator:{one.get('operator', '')},"
+        f"Values:[{' '.join(one.get('values') or ())}],}},"
+        for one in selector.get("matchExpressions") or ()
+    )
+    return (
+        f"&LabelSelector{{MatchLabels:map[string]string{{{wanted}}},"
+        f"MatchExpressions:[]LabelSelectorRequirement{{{terms}}},}}"
+    )
+
+
 def _scalar(value: objects.Json) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"

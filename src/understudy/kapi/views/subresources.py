@@ -15,6 +15,7 @@ from understudy.kapi.resources import catalogue
 from understudy.kapi.store import entries
 from understudy.kapi.views import deletion, options as opts, ownership, results, writes
 from understudy.kube import (
+    budgets,
     decoding,
     identities,
     objects,
@@ -371,9 +372,11 @@ def _evict(
         dry_run=options.dry_run or bool(asked.get("dryRun")),
         user=options.user,
     )
-    if objects.lookup(pod, ("status", "phase")) not in {"Succeeded", "Failed", "Pending", None}:
+    is_leaving = bool(pod["metadata"].get("deletionTimestamp"))
+    is_up = objects.lookup(pod, ("status", "phase")) not in {"Succeeded", "Failed", "Pending", None}
+    if is_up and not is_leaving:
         _spend_budget(view, pod, namespace, delete)
-    if not delete.dry_run and not pod["metadata"].get("deletionTimestamp"):
+    if not delete.dry_run:
         _mark_evicted(view, resource, entry, delete, options)
         delete = dataclasses.replace(delete, resource_version="")
     deletion.delete(view, resource, name, namespace, delete)
@@ -402,38 +405,32 @@ def _spend_budget(
     view: views.View, pod: objects.Object, namespace: str, options: opts.DeleteOptions
 ) -> None:
     labels = objects.labels_of(pod)
-    budgets = [
+    found = [
         budget
         for budget in view.each("poddisruptionbudgets.policy", namespace)
         if (selector := objects.lookup(budget, ("spec", "selector"))) is not None
         and selectors.from_label_selector(selector).matches(labels)
     ]
-    if not budgets:
+    if not found:
         return
-    if len(budgets) > 1:
+    if len(found) > 1:
         raise statuses.InternalError(
             "This pod has more than one PodDisruptionBudget, which the eviction subresource does "
             "not support.",
             reason="",
         )
-    budget = budgets[0]
-    status = budget.get("status") or {}
-    allowed = int(status.get("disruptionsAllowed") or 0)
-    name = objects.name_of(budget)
-    generation = int(budget["metadata"].get("generation") or 0)
-    if int(status.get("observedGeneration") or 0) < generation:
-        raise _refused(f"The disruption budget {name} is still being processed by the server.", 10)
-    if allowed <= 0:
-        needs = f"needs {status.get('desiredHealthy', 0)} healthy pods and has "
-        raise _refused(
-            f"The disruption budget {name} {needs}{status.get('currentHealthy', 0)} currently"
-        )
+    budget = found[0]
+    if not _is_ready(pod) and _spares_unhealthy(budget):
+        return
+    _check_allowed(budget)
     if options.dry_run:
         return
-    status["disruptionsAllowed"] = allowed - 1
+    status = budget["status"]
+    status["disruptionsAllowed"] -= 1
     stamp = view.now().strftime("%Y-%m-%dT%H:%M:%SZ")
+    if status["disruptionsAllowed"] == 0:
+        budgets.note_allowed(status, stamp)
     status.setdefault("disruptedPods", {})[objects.name_of(pod)] = stamp
-    budget["status"] = status
     view.update(
         "poddisruptionbudgets.policy",
         budget,
@@ -441,6 +438,49 @@ def _spend_budget(
         subresource="status",
         options=opts.WriteOptions(user_agent="kube-apiserver"),
     )
+
+
+def _is_ready(pod: objects.Object) -> bool:
+    conditions = objects.lookup(pod, ("status", "conditions")) or ()
+    return any(one.get("type") == "Ready" and one.get("status") == "True" for one in conditions)
+
+
+def _spares_unhealthy(budget: objects.Object) -> bool:
+    """Whether an unhealthy pod may go without counting as a disruption."""
+    if objects.lookup(budget, ("spec", "unhealthyPodEvictionPolicy")) == "AlwaysAllow":
+        return True
+    status = budget.get("status") or {}
+    desired = int(status.get("desiredHealthy") or 0)
+    return desired > 0 and int(status.get("currentHealthy") or 0) >= desired
+
+
+def _check_allowed(budget: objects.Object) -> None:
+    """Refuse if a budget has no disruption left.
+
+    Raises:
+        TooManyRequestsError: It has none, or has not been looked at since it changed.
+    """
+    status, name = budget.get("status") or {}, objects.name_of(budget)
+    generation = int(budget["metadata"].get("generation") or 0)
+    if int(status.get("observedGeneration") or 0) < generation:
+        raise _refused(f"The disruption budget {name} is still being processed by the server.", 10)
+    if int(status.get("disruptionsAllowed") or 0) > 0:
+        return
+    condition = budgets.condition(status) or {}
+    desired, healthy = status.get("desiredHealthy", 0), status.get("currentHealthy", 0)
+    if condition.get("reason") == budgets.SYNC_FAILED and condition.get("message"):
+        why = condition["message"]
+        text = f"does not allow evicting pods currently because it failed sync: {why}"
+    elif healthy <= desired:
+        text = f"needs {desired} healthy pods and has {healthy} currently"
+    elif condition.get("status") == "False" and condition.get("message"):
+        text = (
+            f"does not allow evicting pods currently ({condition.get('reason')}): "
+            f"{condition['message']}"
+        )
+    else:
+        text = "does not allow evicting pods currently"
+    raise _refused(f"The disruption budget {name} {text}")
 
 
 def _refused(message: str, retry_after_s: int | None = None) -> statuses.TooManyRequestsError:
