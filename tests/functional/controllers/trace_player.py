@@ -171,7 +171,8 @@ class Player:
         return f"{self.namespace}-other" if step.get("namespace") == "other" else self.namespace
 
     def _do(self, step: objects.Object) -> None:
-        kind, name = step.get("kind", ""), self._picked(step)
+        step = self._picked(step)
+        kind, name = step.get("kind", ""), step.get("name", "")
         match step["op"]:
             case "create":
                 self._create(step)
@@ -196,19 +197,20 @@ class Player:
             case "until":
                 self._until(step)
 
-    def _picked(self, step: objects.Object) -> str:
-        """Return the name a step gives; of a pattern's (`web-*`) the first that is still alive."""
+    def _picked(self, step: objects.Object) -> objects.Object:
+        """Put a name where a step has a pattern (`web-*`): of the first that is still alive."""
         name: str = step.get("name", "")
         if "*" not in name:
-            return name
+            return step
         kind = step["kind"]
-        return min(
+        found = min(
             objects.name_of(one)
             for one in self.view.each(self._ref(kind), self._place(kind, step))
             if fnmatch.fnmatch(objects.name_of(one), name)
             and not objects.metadata(one).get("deletionTimestamp")
             and (one.get("status") or {}).get("phase") not in {"Succeeded", "Failed"}
         )
+        return {**step, "name": found}
 
     def _create(self, step: objects.Object) -> None:
         obj = objects.copy(step["object"])
