@@ -65,7 +65,7 @@ def _revisions() -> objects.Object:
             "digest": _TEXT,
             "objects": _NUMBER,
             "compression": {"type": "string", "enum": ["gzip"]},
-            "data": {**_TEXT, "format": "byte", "maxLength": 1_400_000},
+            "data": {**_TEXT, "maxLength": 1_400_000},
             "values": _TEXT,
             "rollbackOf": _TEXT,
         },
@@ -110,7 +110,7 @@ def _trackers() -> objects.Object:
             "fence": _NUMBER,
             "count": _NUMBER,
             "resources": {"type": "array", "items": entry},
-            "compressed": {**_TEXT, "format": "byte"},
+            "compressed": _TEXT,
         },
         required=("application",),
     )

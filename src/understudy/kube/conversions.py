@@ -11,10 +11,9 @@ wins over it. Unknown fields are collected by path, in the order in which they a
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Callable, Iterable
 
-from understudy.kube import objects, quantities, schemas, times
+from understudy.kube import go_base64, objects, quantities, schemas, times
 
 COMPLAINTS_MAX = 100
 """Unknown fields reported at most; Go stops collecting there too."""
@@ -224,8 +223,8 @@ class _Conversion:
             self._refuse(value, node)
             return None
         try:
-            return canonical_base64(value)
-        except ConversionError as error:
+            return go_base64.canonical(value)
+        except go_base64.CorruptError as error:
             self._note(str(error))
             return None
 
@@ -246,60 +245,6 @@ class _Conversion:
                 if not isinstance(item, str):
                     raise ConversionError(self._mismatch(called(item), "string"))
         return value
-
-
-def canonical_base64(text: str) -> str:
-    """Return base64 as Go writes it back: without line breaks, with canonical padding.
-
-    Raises:
-        ConversionError: `illegal base64 data at input byte N`.
-    """
-    cleaned = text.replace("\n", "").replace("\r", "") if "\n" in text or "\r" in text else text
-    try:
-        data = binascii.a2b_base64(cleaned, strict_mode=True)
-    except (binascii.Error, ValueError):
-        # Bits beyond the last byte are no error to Go, but they are to a strict Python.
-        offset = _corrupt_at(text)
-        if offset >= 0:
-            raise ConversionError(f"illegal base64 data at input byte {offset}") from None
-        data = binascii.a2b_base64(cleaned)
-    return binascii.b2a_base64(data, newline=False).decode()
-
-
-_ALPHABET = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")
-
-
-def _corrupt_at(text: str) -> int:
-    """Return where Go's decoder gives up, or -1; line breaks count as bytes but mean nothing."""
-    raw = text.encode("utf-8", "surrogatepass").decode("latin-1")
-    at = quantum = 0
-    while at < len(raw):
-        letter = raw[at]
-        at += 1
-        if letter in "\r\n":
-            continue
-        if letter in _ALPHABET:
-            quantum = (quantum + 1) % 4
-            continue
-        if letter != "=" or quantum < 2:
-            return at - 1
-        return _padding_corrupt_at(raw, at, quantum)
-    return len(raw) - quantum if quantum else -1
-
-
-def _padding_corrupt_at(raw: str, at: int, quantum: int) -> int:
-    """Check what follows the first `=`; `at` is the position after it."""
-    if quantum == 2:
-        while at < len(raw) and raw[at] in "\r\n":
-            at += 1
-        if at == len(raw):
-            return len(raw)
-        if raw[at] != "=":
-            return at - 1
-        at += 1
-    while at < len(raw) and raw[at] in "\r\n":
-        at += 1
-    return at if at < len(raw) else -1
 
 
 def _fits(value: objects.Json, node: schemas.Schema) -> bool:

@@ -17,6 +17,7 @@ import orjson
 
 from understudy.kube import (
     conversions,
+    go_base64,
     identities,
     jsontext,
     objects,
@@ -485,7 +486,7 @@ def _micro_time(value: objects.Json) -> objects.Json:
 def _bytes(value: objects.Json) -> objects.Json:
     if value.__class__ is not str:
         raise _IrregularError
-    return conversions.canonical_base64(value)
+    return go_base64.canonical(value)
 
 
 def _anything(value: objects.Json) -> objects.Json:

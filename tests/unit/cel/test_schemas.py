@@ -73,6 +73,19 @@ def test_a_rule_sees_typed_values_under_escaped_names(rule):
     assert holds(rule) is True
 
 
+def test_a_rule_reads_bytes_in_the_alphabet_of_urls():
+    assert programs.compile("self.data == b'\\xfb\\xff'", ENVIRONMENT).evaluate(
+        {"self": VALUE | {"data": "-_8="}, "oldSelf": None}
+    )[0]
+    with pytest.raises(errors.EvaluationError) as raised:
+        programs.compile("self == oldSelf", ENVIRONMENT).evaluate(
+            {"self": VALUE | {"data": "+/8="}, "oldSelf": VALUE}
+        )
+    assert str(raised.value) == (
+        "Invalid byte formatted string +/8=: illegal base64 data at input byte 0"
+    )
+
+
 def test_sets_and_map_lists_are_equal_in_any_order():
     old = VALUE | {"tags": ["b", "a"], "ports": VALUE["ports"][::-1]}
     assert holds("self.tags == oldSelf.tags && self.ports == oldSelf.ports", old) is True
