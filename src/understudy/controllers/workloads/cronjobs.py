@@ -19,6 +19,15 @@ JOBS: Final = "jobs.batch"
 SCHEDULED: Final = "batch.kubernetes.io/cronjob-scheduled-timestamp"
 SLACK_S: Final = 0.1
 MISSED_MAX: Final = 100
+NEVER_S: Final = 86_400.0
+"""When to look again at a schedule that has no more dates."""
+_MISSED: Final = (
+    "too many missed start times. Set or decrease .spec.startingDeadlineSeconds or check clock skew"
+)
+_UNSUPPORTED: Final = (
+    'CRON_TZ or TZ used in schedule "{}" is not officially supported, see '
+    "https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/ for more details"
+)
 
 
 class CronJobs:
@@ -33,11 +42,31 @@ class CronJobs:
 
     def observe(self, change: changes.Change, queue: reactor.Queue) -> None:
         if change.ref == REF:
-            queue.add(change.key)
+            following = self._following(change)
+            if following is None:
+                queue.add(change.key)
+            else:
+                queue.add_after(change.key, following, idle=True)
             return
         key = claims.controller_key(change.object, "CronJob", "batch")
         if key is not None:
             queue.add(key)
+
+    def _following(self, change: changes.Change) -> float | None:
+        """Return when a CronJob with a new schedule is due; None if its schedule is the old one."""
+        before = change.previous
+        if change.deleted or before is None:
+            return None
+        cron = change.object
+        if all(
+            before["spec"].get(one) == cron["spec"].get(one) for one in ("schedule", "timeZone")
+        ):
+            return None
+        try:
+            schedule = schedule_of(cron)
+        except schedules.ScheduleError:
+            return None
+        return seconds_to_next(cron, schedule, self.cluster.now())
 
     def reconcile(self, key: reactor.Key) -> float | reactor.Idle | None:
         cron = self.cluster.find(REF, *key)
@@ -64,14 +93,16 @@ class Turn:
 
     def run(self) -> reactor.Idle | None:
         """Do what is due; return when to look again."""
-        self._note_finished()
-        again = None
-        if not self.cron["metadata"].get("deletionTimestamp"):
-            again = self._schedule()
         self._clean()
-        if self.status != (self.cron.get("status") or {}):
-            self.cron["status"] = self.status
-            self.cluster.update_status(REF, self.cron)
+        try:
+            self._note_finished()
+            again = None
+            if not self.cron["metadata"].get("deletionTimestamp"):
+                again = self._schedule()
+        finally:
+            if self.status != (self.cron.get("status") or {}):
+                self.cron["status"] = self.status
+                self.cluster.update_status(REF, self.cron)
         return again
 
     def _tell(self, kind: str, reason: str, message: str) -> None:
@@ -124,8 +155,11 @@ class Turn:
 
     def _delete(self, job: objects.Object) -> None:
         name = objects.name_of(job)
-        with contextlib.suppress(statuses.NotFoundError):
+        try:
             self.cluster.delete(JOBS, self.namespace, name, policy="Background")
+        except statuses.ApiError as error:
+            self._tell("Warning", "FailedDelete", f"Deleted job: {error.message}")
+            return
         active = [one for one in self.status.get("active") or ()
                   if one.get("uid") != objects.uid_of(job)]  # fmt: skip
         self._set_active(active)
@@ -134,54 +168,48 @@ class Turn:
     # ------------------------------------------------------------------ what is due
 
     def _schedule(self) -> reactor.Idle | None:
+        zone = str(self.spec.get("timeZone") or "")
+        try:
+            schedules.zone_of(zone)
+        except schedules.ScheduleError as error:
+            self._tell("Warning", "UnknownTimeZone", f'invalid timeZone: "{zone}": {error}')
+            return None
         if self.spec.get("suspend"):
             return None
         text = str(self.spec.get("schedule") or "")
+        if "TZ" in text:
+            self._tell("Warning", "UnsupportedSchedule", _UNSUPPORTED.format(text))
         try:
-            schedule = schedules.parse(text, str(self.spec.get("timeZone") or ""))
+            schedule = schedule_of(self.cron)
         except schedules.ScheduleError as error:
             self._tell(
                 "Warning", "UnparseableSchedule", f'unparseable schedule: "{text}" : {error}'
             )
             return None
         now = self.cluster.now()
-        due = self._due(schedule, now)
-        if due is not None:
-            self._start(due, now)
-        following = schedule.after(now)
-        if following is None:
+        try:
+            due, missed = latest_due(self.cron, schedule, now)
+        except schedules.ScheduleError as error:
+            self._tell("Warning", "InvalidSchedule", f"invalid schedule: {text} : {error}")
             return None
-        return reactor.Idle((following - now).total_seconds() + SLACK_S)
-
-    def _due(self, schedule: schedules.Schedule, now: dt.datetime) -> dt.datetime | None:
-        """Return the latest scheduled time that has passed and was not served, or None."""
-        since = self.status.get("lastScheduleTime") or pods.creation_of(self.cron)
-        earliest = pods.parse_time(str(since))
-        deadline = self.spec.get("startingDeadlineSeconds")
-        if deadline is not None:
-            earliest = max(earliest, now - dt.timedelta(seconds=int(deadline)))
-        latest, missed = None, 0
-        found = schedule.after(earliest)
-        while found is not None and found <= now:
-            latest, missed = found, missed + 1
+        if due is not None:
             if missed > MISSED_MAX:
-                text = ("too many missed start times. Set or decrease "
-                        ".spec.startingDeadlineSeconds or check clock skew")  # fmt: skip
-                self._tell("Warning", "TooManyMissedTimes", text)
-                hour_ago = now - dt.timedelta(hours=1)
-                found = schedule.after(max(found, hour_ago))
-                missed = 0
-                continue
-            found = schedule.after(found)
-        return latest
+                self._tell("Warning", "TooManyMissedTimes", _MISSED)
+            self._start(due, now)
+        served = {**self.cron, "status": self.status}
+        return reactor.Idle(seconds_to_next(served, schedule, now))
 
     def _start(self, due: dt.datetime, now: dt.datetime) -> None:
         deadline = self.spec.get("startingDeadlineSeconds")
         if deadline is not None and due + dt.timedelta(seconds=int(deadline)) < now:
-            text = f"Missed scheduled time to start a job: {due:%a, %d %b %Y %H:%M:%S +0000}"
+            text = f"Missed scheduled time to start a job: {due:%a, %d %b %Y %H:%M:%S UTC}"
             self._tell("Warning", "MissSchedule", text)
             return
         active: list[objects.Object] = list(self.status.get("active") or ())
+        name = f"{self.name}-{int(due.timestamp()) // 60}"
+        is_served = self.status.get("lastScheduleTime") == clocks.rfc3339(due)
+        if is_served or any(one.get("name") == name for one in active):
+            return
         policy = self.spec.get("concurrencyPolicy") or "Allow"
         if policy == "Forbid" and active:
             text = ("Not starting job because prior execution is running and concurrency policy "
@@ -192,37 +220,104 @@ class Turn:
             running = {one.get("uid") for one in active}
             for job in [job for job in self.jobs if objects.uid_of(job) in running]:
                 self._delete(job)
-        self._create(due)
+        self._create(name, due)
 
-    def _create(self, due: dt.datetime) -> None:
+    def _create(self, name: str, due: dt.datetime) -> None:
+        try:
+            created = self.cluster.create(JOBS, self._job(name, due))
+        except statuses.AlreadyExistsError:
+            present = self.cluster.peek(JOBS, self.namespace, name)
+            owner = claims.controller_of(present) if present is not None else None
+            if present is None or (owner or {}).get("uid") != objects.uid_of(self.cron):
+                return
+            created = present
+        except statuses.ApiError as error:
+            self._tell("Warning", "FailedCreate", f"Error creating job: {error.message}")
+            raise
+        else:
+            self._tell("Normal", "SuccessfulCreate", f"Created job {name}")
+        reference = recorders.reference_to(created)
+        self._set_active([*(self.status.get("active") or ()), reference])
+        self.status["lastScheduleTime"] = clocks.rfc3339(due)
+
+    def _job(self, name: str, due: dt.datetime) -> objects.Object:
+        """Build the Job of a scheduled time, which is told in the CronJob's own zone."""
         template = self.spec["jobTemplate"]
         from_meta = template.get("metadata") or {}
-        name = f"{self.name}-{int(due.timestamp()) // 60}"
+        local = due.astimezone(schedules.zone_of(str(self.spec.get("timeZone") or "")))
+        told = local.isoformat(timespec="seconds").replace("+00:00", "Z")
         meta: objects.Object = {
             "name": name,
             "namespace": self.namespace,
-            "annotations": {
-                **(from_meta.get("annotations") or {}),
-                SCHEDULED: clocks.rfc3339(due),
-            },
+            "annotations": {**(from_meta.get("annotations") or {}), SCHEDULED: told},
             "ownerReferences": [clusters.owner_reference(self.cron)],
         }
         if from_meta.get("labels"):
             meta["labels"] = dict(from_meta["labels"])
-        job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": meta,
-               "spec": objects.copy(template.get("spec") or {})}  # fmt: skip
-        try:
-            created = self.cluster.create(JOBS, job)
-        except statuses.AlreadyExistsError:
-            return
-        except statuses.ApiError as error:
-            self._tell("Warning", "FailedCreate", f"Error creating job: {error.message}")
-            raise
-        self._tell("Normal", "SuccessfulCreate", f"Created job {name}")
-        reference = recorders.reference_to(created)
-        self._set_active([*(self.status.get("active") or ()), reference])
-        self.status["lastScheduleTime"] = clocks.rfc3339(due)
-        self.jobs = [*self.jobs, created]
+        return {"apiVersion": "batch/v1", "kind": "Job", "metadata": meta,
+                "spec": objects.copy(template.get("spec") or {})}  # fmt: skip
+
+
+def schedule_of(cron: objects.Object) -> schedules.Schedule:
+    """Parse a CronJob's schedule, in its zone.
+
+    Raises:
+        ScheduleError: It cannot be understood.
+    """
+    spec = cron["spec"]
+    return schedules.parse(str(spec.get("schedule") or ""), str(spec.get("timeZone") or ""))
+
+
+def seconds_to_next(cron: objects.Object, schedule: schedules.Schedule, now: dt.datetime) -> float:
+    """Return seconds until a CronJob has to be looked at again."""
+    since = now
+    with contextlib.suppress(schedules.ScheduleError):
+        due, missed = latest_due(cron, schedule, now, within_deadline=False)
+        since = due or (now if missed else _earliest(cron))
+    following = schedule.after(since)
+    if following is None:
+        return NEVER_S
+    return (following - now).total_seconds() + SLACK_S
+
+
+def latest_due(
+    cron: objects.Object,
+    schedule: schedules.Schedule,
+    now: dt.datetime,
+    *,
+    within_deadline: bool = True,
+) -> tuple[dt.datetime | None, int]:
+    """Return the latest scheduled time that has passed and was not served, and how many have.
+
+    Their number is estimated from the time between the first two.
+
+    Raises:
+        ScheduleError: There is no such time: 31 February.
+    """
+    earliest = _earliest(cron)
+    deadline = cron["spec"].get("startingDeadlineSeconds")
+    if within_deadline and deadline is not None:
+        earliest = max(earliest, now - dt.timedelta(seconds=int(deadline)))
+    first = schedule.after(earliest)
+    second = schedule.after(first) if first is not None else None
+    if first is None or second is None:
+        raise schedules.ScheduleError("time difference between two schedules is less than 1 second")
+    if now < first:
+        return None, 0
+    if now < second:
+        return first, 0
+    apart_s = round((second - first).total_seconds())
+    missed = int((now - first).total_seconds()) // apart_s + 1
+    latest = None
+    found = schedule.after(first + dt.timedelta(seconds=(missed - 2) * apart_s))
+    while found is not None and found <= now:
+        latest, found = found, schedule.after(found)
+    return latest, missed
+
+
+def _earliest(cron: objects.Object) -> dt.datetime:
+    served = (cron.get("status") or {}).get("lastScheduleTime")
+    return pods.parse_time(str(served or pods.creation_of(cron)))
 
 
 def outcome_of(job: objects.Object) -> str:

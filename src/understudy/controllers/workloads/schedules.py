@@ -110,11 +110,8 @@ def parse(text: str, zone_name: str = "") -> Schedule:
     if text.startswith(("TZ=", "CRON_TZ=")):
         head, _, text = text.partition(" ")
         zone_name = zone_name or head.partition("=")[2]
-    if zone_name and zone_name not in {"UTC", "Etc/UTC"}:
-        try:
-            zone = zoneinfo.ZoneInfo(zone_name)
-        except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
-            raise ScheduleError(f"unknown time zone {zone_name}") from error
+    if zone_name:
+        zone = zone_of(zone_name)
     text = text.strip()
     if text.startswith("@every "):
         length_s = sum(float(n) * _UNITS[unit] for n, unit in _PART.findall(text))
@@ -125,6 +122,20 @@ def parse(text: str, zone_name: str = "") -> Schedule:
     fields = tuple(_field(part, *bounds) for part, bounds in zip(parts, _BOUNDS, strict=True))
     either = not any(parts[place].startswith(("*", "?")) for place in (2, 4))
     return Schedule(fields, either_day=either, every_s=0.0, zone=zone)
+
+
+def zone_of(name: str) -> zoneinfo.ZoneInfo | dt.timezone:
+    """Return a zone by its name in the IANA database, UTC for an empty one.
+
+    Raises:
+        ScheduleError: There is none of that name.
+    """
+    if name in {"", "UTC", "Etc/UTC"}:
+        return dt.UTC
+    try:
+        return zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ScheduleError(f"unknown time zone {name}") from error
 
 
 def _field(text: str, low: int, high: int) -> frozenset[int]:
