@@ -16,6 +16,7 @@ from __future__ import annotations
 from typing import Final
 
 from understudy.controllers import changes, clusters, indexes, reactor, recorders
+from understudy.kapi.resources import catalogue
 from understudy.kube import objects, statuses
 
 FOREGROUND: Final = "foregroundDeletion"
@@ -58,7 +59,9 @@ class GarbageCollector:
         if _OWNED in encoded or (before is not None and _OWNED in before.encoded):
             owners, former = _owners(change.object), _owners(change.previous)
             if owners != former:
-                queue.add((change.ref, *change.key))
+                added = [one for one in owners if one not in former]
+                if not all(self._is_present(one, change.entry.namespace) for one in added):
+                    queue.add((change.ref, *change.key))
                 self._wake_waiting([one for one in former if one not in owners], change, queue)
 
     def _observe_gone(self, change: changes.Change, queue: reactor.Queue) -> None:
@@ -78,6 +81,12 @@ class GarbageCollector:
             owner = self.cluster.entry(*place) if place is not None else None
             if place is not None and owner is not None and _LEAVING in owner.encoded:
                 queue.add(place)
+
+    def _is_present(self, reference: objects.Object, namespace: str) -> bool:
+        """Whether an owner is there: what is added to it later goes when it is looked at again."""
+        place = self._place_of(reference, namespace)
+        owner = self.cluster.entry(*place) if place is not None else None
+        return owner is not None and owner.uid == reference.get("uid")
 
     def _began_waiting(self, change: changes.Change) -> bool:
         waits_for = self._waits_for(change.object)
@@ -134,7 +143,10 @@ class GarbageCollector:
             return
         if solid:
             self._strip(ref, obj, [*dead, *waiting])
-        elif waiting and self._has_dependents(obj):
+        elif waiting and (dependents := self._dependents_of(obj)):
+            if any(self._waits_for(self.cluster.peek(*one) or {}) == FOREGROUND
+                   for one in dependents):  # fmt: skip
+                self._unblock(ref, obj)  # so that the deletion conflicts, and is thought over
             self._delete(ref, obj, "Foreground")
         else:
             finalizers = objects.metadata(obj).get("finalizers") or ()
@@ -146,6 +158,7 @@ class GarbageCollector:
         namespace = objects.namespace_of(dependent)
         place = self._place_of(reference, namespace)
         if place is None:
+            self._doubt(reference, dependent)
             return None
         entry = self.cluster.entry(*place)
         uid = str(reference.get("uid") or "")
@@ -159,12 +172,22 @@ class GarbageCollector:
         return {}
 
     def _place_of(self, reference: objects.Object, namespace: str) -> tuple[str, str, str] | None:
-        api_version, kind = str(reference.get("apiVersion")), str(reference.get("kind"))
-        resource = self.cluster.resource_of(api_version, kind)
+        resource = self._resource_of(reference)
         if resource is None or (resource.namespaced and not namespace):
             return None
         place = namespace if resource.namespaced else ""
         return (str(resource.storage), place, str(reference.get("name")))
+
+    def _doubt(self, reference: objects.Object, dependent: objects.Object) -> None:
+        """Say of a living owner in a namespace that it cannot own what is in none."""
+        resource = self._resource_of(reference)
+        uid = str(reference.get("uid") or "")
+        if resource is not None and self._lives_elsewhere(str(resource.storage), uid):
+            self._complain(reference, dependent)
+
+    def _resource_of(self, reference: objects.Object) -> catalogue.Resource | None:
+        api_version, kind = str(reference.get("apiVersion")), str(reference.get("kind"))
+        return self.cluster.resource_of(api_version, kind)
 
     def _lives_elsewhere(self, ref: str, uid: str) -> bool:
         return any(entry.uid == uid for entry in self.cluster.entries(ref))
@@ -178,8 +201,8 @@ class GarbageCollector:
             f'uid: {reference.get("uid")}] does not exist in namespace "{namespace}"',
         )  # fmt: skip
 
-    def _has_dependents(self, obj: objects.Object) -> bool:
-        return bool(self.cluster.indexes.dependents(objects.uid_of(obj), objects.namespace_of(obj)))
+    def _dependents_of(self, obj: objects.Object) -> list[indexes.Dependent]:
+        return self.cluster.indexes.dependents(objects.uid_of(obj), objects.namespace_of(obj))
 
     def _delete(self, ref: str, obj: objects.Object, policy: str) -> None:
         self.cluster.delete(
@@ -192,18 +215,23 @@ class GarbageCollector:
         )
 
     def _finish_foreground(self, ref: str, obj: objects.Object) -> None:
-        """Let an owner go when none of the dependents that hold it is left."""
+        """Let an owner go when no dependent holds it; delete those that came meanwhile."""
         uid = objects.uid_of(obj)
-        for dependent in self.cluster.indexes.dependents(uid, objects.namespace_of(obj)):
+        is_held = False
+        for dependent in self._dependents_of(obj):
             found = self.cluster.peek(*dependent)
-            held = _owners(found)
-            if any(one.get("uid") == uid and one.get("blockOwnerDeletion") for one in held):
-                return
-        self._let_go(ref, obj, FOREGROUND)
+            if found is not None and any(
+                one.get("uid") == uid and one.get("blockOwnerDeletion") for one in _owners(found)
+            ):
+                is_held = True
+                if not objects.metadata(found).get("deletionTimestamp"):
+                    self._judge(dependent.ref, found)
+        if not is_held:
+            self._let_go(ref, obj, FOREGROUND)
 
     def _orphan(self, ref: str, obj: objects.Object) -> None:
         uid = objects.uid_of(obj)
-        for dependent in self.cluster.indexes.dependents(uid, objects.namespace_of(obj)):
+        for dependent in self._dependents_of(obj):
             found = self.cluster.peek(*dependent)
             if found is not None:
                 self._strip(dependent.ref, found, [{"uid": uid}])
@@ -212,16 +240,33 @@ class GarbageCollector:
     def _strip(self, ref: str, obj: objects.Object, references: list[objects.Object]) -> None:
         """Take references off an object: by strategic merge, or whole where that is refused."""
         uids = [reference["uid"] for reference in references]
+        kept = [reference for reference in _owners(obj) if reference.get("uid") not in uids]
+        self._patch_owners(ref, obj, [{"$patch": "delete", "uid": uid} for uid in uids], kept)
+
+    def _unblock(self, ref: str, obj: objects.Object) -> None:
+        """Let an object hold none of its owners: they may wait for each other in a circle."""
+        held = [one["uid"] for one in _owners(obj) if one.get("blockOwnerDeletion")]
+        free = [{**one, "blockOwnerDeletion": False} if one["uid"] in held else one
+                for one in _owners(obj)]  # fmt: skip
+        merged = [{"uid": uid, "blockOwnerDeletion": False} for uid in held]
+        self._patch_owners(ref, obj, merged, free)
+
+    def _patch_owners(
+        self,
+        ref: str,
+        obj: objects.Object,
+        merged: list[objects.Object],
+        whole: list[objects.Object],
+    ) -> None:
+        """Change an object's owners by strategic merge or, custom ones not knowing it, whole."""
         namespace, name = objects.namespace_of(obj), objects.name_of(obj)
-        resource = self.cluster.resource_of(obj["apiVersion"], obj["kind"])
+        resource = self._resource_of(obj)
         if resource is not None and not resource.custom:
-            gone: list[objects.Json] = [{"$patch": "delete", "uid": uid} for uid in uids]
-            body: objects.Object = {"uid": objects.uid_of(obj), "ownerReferences": gone}
+            body: objects.Object = {"uid": objects.uid_of(obj), "ownerReferences": merged}
             self.cluster.patch(ref, namespace, name, {"metadata": body})
             return
-        kept = [reference for reference in _owners(obj) if reference.get("uid") not in uids]
         version = objects.metadata(obj).get("resourceVersion")
-        body = {"resourceVersion": version, "ownerReferences": kept or None}
+        body = {"resourceVersion": version, "ownerReferences": whole or None}
         self.cluster.patch(ref, namespace, name, {"metadata": body}, patch_type=clusters.MERGE)
 
     def _let_go(self, ref: str, obj: objects.Object, finalizer: str) -> None:
