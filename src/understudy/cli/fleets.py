@@ -174,7 +174,9 @@ async def _planned(where: sessions.Where, rehearse: Rehearse) -> dict[str, Plann
             except errors.ManifestError as error:
                 wrong.append(error)
             except sessions.EXPECTED as error:
-                found[name] = Failed(code=sessions.code_of(error), messages=_lines(error))
+                found[name] = Failed(
+                    code=sessions.code_of(error), messages=tuple(sessions.messages(error))
+                )
         _progress(len(found) - len(absent), len(names))
 
     async with asyncio.TaskGroup() as group:
@@ -194,10 +196,6 @@ def _progress(done: int, total: int) -> None:
 
 def _instances(count: int) -> str:
     return "1 instance" if count == 1 else f"{count} instances"
-
-
-def _lines(error: Exception) -> tuple[str, ...]:
-    return tuple(str(error).splitlines()) or (type(error).__name__,)
 
 
 def _code(one: Planned) -> int:
@@ -398,7 +396,7 @@ class _Site:
                 return fleets.Result(
                     state=fleets.State.ROLLED_BACK if is_back else fleets.State.FAILED,
                     code=sessions.code_of(error),
-                    messages=_lines(error),
+                    messages=tuple(sessions.messages(error)),
                 )
 
 

@@ -9,6 +9,7 @@ import datetime as dt
 import functools
 import gc
 import os
+import re
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
@@ -220,12 +221,13 @@ class Session:
             labelled = {"instance": self.label} if self.label else {}
             print_json(labelled | render.news_as_dict(news))
         elif self.where.output == "text":
-            line = render.news(news)
+            text = render.news(news)
             if news.type == "phase" and news.total:
-                self._phase = line
+                self._phase = text
                 return
             # A phase in which nothing happens is not told.
-            lines, self._phase = [self._phase, line] if line else [], "" if line else self._phase
+            lines = [self._phase, *text.splitlines()] if text else []
+            self._phase = "" if text else self._phase
             label = f"{self.label}: " if self.label else ""
             for one in filter(None, lines):
                 say(f"{self.now().astimezone():%H:%M:%S}: {label}{one}")
@@ -296,14 +298,19 @@ def _fail(where: Where, error: Exception, code: int) -> int:
     notes: list[str] = getattr(error, "__notes__", [])
     if where.output == "text":
         for line in lines:
-            click.echo(click.style("error: ", fg="red") + line if _coloured() else f"error: {line}",
-                       err=True)  # fmt: skip
+            prefix = "" if line.startswith(" ") else paint("error: ", "red")
+            click.echo(prefix + line, err=True)
         for note in notes:
             click.echo(note, err=True)
     else:
-        told: objects.Object = {"type": "error", "exitCode": code, "messages": lines}
+        told: objects.Object = {"type": "error", "exitCode": code, "messages": messages(error)}
         print_json(told | ({"notes": notes} if notes else {}))
     return code
+
+
+def messages(error: Exception) -> list[str]:
+    """Return what an error says, one sentence each; an indented line belongs to the one before."""
+    return re.sub(r"\n +\^ ", "; ", str(error)).splitlines() or [type(error).__name__]
 
 
 def say(line: str) -> None:

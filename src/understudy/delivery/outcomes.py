@@ -115,6 +115,7 @@ class News:
         type: `phase`, `done`, `waiting`, `healthy`, `failed` or `note`.
         uid: Of the object, where it is known.
         reason: Why it is waited for, or failed, in one CamelCase word.
+        details: What stands below it says to that: its pods, and events about them.
         done, total: Objects that are finished, of all; 0 of 0 where it does not apply.
     """
 
@@ -124,6 +125,7 @@ class News:
     ref: refs.Ref | None = None
     uid: str = ""
     reason: str = ""
+    details: tuple[str, ...] = ()
     done: int = 0
     total: int = 0
 

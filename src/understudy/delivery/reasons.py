@@ -74,14 +74,19 @@ async def explain(
     unhealthy: Mapping[refs.Ref, health.Health],
     clock: clocks.Clock,
 ) -> list[str]:
-    """Return a sentence for each unhealthy object, with what its pods and events say."""
+    """Return a sentence for each unhealthy object, and below it what its pods and events say."""
     found = await calling.read(client, resources.items(), limit=PARALLEL, clock=clock)
     why = await read(client, found, found, clock)
     told = []
     for ref, verdict in unhealthy.items():
         more = (text for text in why.get(ref, Below()).reasons if text != verdict.message)
-        told.append("; ".join([f"{ref}: {verdict}", *more]))
+        told.append(below(f"{ref}: {verdict}", more))
     return told
+
+
+def below(text: str, details: Iterable[str]) -> str:
+    """Return a text with details on lines of their own."""
+    return "".join([text, *(f"\n  ^ {detail}" for detail in details)])
 
 
 class _Family:
@@ -139,6 +144,8 @@ class _Family:
             verdict = health.assess(pod, self._facts)
             if not verdict.is_settled:
                 told.append(f"pod {objects.name_of(pod)}: {verdict.message or verdict.state}")
+        # What a container waits for, its pod says and an event says again.
+        warned = [text for text in warned if not _is_told(text.removeprefix("Error: "), told)]
         return list(dict.fromkeys([*told, *warned]))[:_SHOWN_MAX]
 
 
@@ -153,6 +160,10 @@ async def _family(client: protocol.Client, space: str, clock: clocks.Clock) -> _
     except statuses.ApiError:
         events = []
     return _Family(owned, events, clock)
+
+
+def _is_told(text: str, told: Iterable[str]) -> bool:
+    return any(text in one for one in told)
 
 
 def _place(obj: objects.Object) -> tuple[str, str]:

@@ -201,7 +201,7 @@ def _blocked(blocked: plans.Blocked, paint: Paint) -> Iterator[str]:
 
 
 def news(item: outcomes.News) -> str:
-    """Return the line for one step of a delivery; empty for what need not be told."""
+    """Return the text of one step of a delivery, details below; empty for what need not be told."""
     counter = f" [{item.done}/{item.total} done]" if item.total else ""
     match item.type:
         case "phase":
@@ -211,7 +211,7 @@ def news(item: outcomes.News) -> str:
         case "done" | "note":
             return f"{item.op} {item.ref}" + (f" ({item.message})" if item.message else "")
         case "waiting":
-            return f"ongoing: {item.ref}: {item.message}"
+            return reasons.below(f"ongoing: {item.ref}: {item.message}", item.details)
         case "healthy":
             return f"ok: {item.ref}" + (f": {item.message}" if item.message else "")
         case _:
@@ -228,6 +228,8 @@ def news_as_dict(item: outcomes.News) -> objects.Object:
     out: objects.Object = {"type": item.type}
     told = (("op", item.op), ("message", item.message), ("uid", item.uid), ("reason", item.reason))
     out |= {key: value for key, value in told if value}
+    if item.details:
+        out["details"] = list(item.details)
     if item.ref is not None:
         out["ref"] = item.ref.as_dict()
     if item.total:

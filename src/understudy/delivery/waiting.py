@@ -44,7 +44,8 @@ class WaitSettings:
         no_activity_s: Without any change in what is waited for; 4 minutes as nelm.
         poll_first_s: Between the first looks; it grows by half each time.
         poll_max_s: Between later looks.
-        explain_s: Between looks at the pods and events of what is not ready.
+        explain_first_s: Until the first look at the pods and events of what is not ready.
+        explain_s: Between later looks at them.
         parallel: Requests at once.
     """
 
@@ -52,6 +53,7 @@ class WaitSettings:
     no_activity_s: float = 240.0
     poll_first_s: float = 0.05
     poll_max_s: float = 2.0
+    explain_first_s: float = 1.0
     explain_s: float = 5.0
     parallel: int = 8
 
@@ -179,9 +181,9 @@ class LiveWaiter:
         told: dict[refs.Ref, health.Health] = {}
         delay, began = self._settings.poll_first_s, self._clock.monotonic()
         moved = began
-        looked = began
+        explained = began - self._settings.explain_s + self._settings.explain_first_s
         seen: dict[refs.Ref, str] = {}
-        said: dict[refs.Ref, str] = {}
+        said: dict[refs.Ref, tuple[str, ...]] = {}
         while True:
             found = await calling.read(
                 self._client,
@@ -202,8 +204,8 @@ class LiveWaiter:
                     tell(_news(ref, verdict))
             if enough(verdicts):
                 return verdicts
-            if now - looked >= self._settings.explain_s:
-                looked = now
+            if now - explained >= self._settings.explain_s:
+                explained = now
                 await self._explain(found, verdicts, said, tell)
             if given_up := self._given_up(now, moved, began, limit_s):
                 return {
@@ -217,19 +219,16 @@ class LiveWaiter:
         self,
         found: Mapping[refs.Ref, objects.Object],
         verdicts: Mapping[refs.Ref, health.Health],
-        said: dict[refs.Ref, str],
+        said: dict[refs.Ref, tuple[str, ...]],
         tell: outcomes.Tell,
     ) -> None:
         """Tell what pods and events say of what is waited for, where that is news."""
         unsettled = {ref for ref, verdict in verdicts.items() if not verdict.is_settled}
         pending = {ref: obj for ref, obj in found.items() if ref in unsettled}
         for ref, below in (await reasons.read(self._client, pending, pending, self._clock)).items():
-            text = "; ".join(below.reasons)
-            if text and said.get(ref) != text:
-                said[ref] = text
-                verdict = verdicts[ref]
-                message = f"{verdict.message}; {text}" if verdict.message else text
-                tell(_news(ref, dataclasses.replace(verdict, message=message)))
+            if below.reasons and said.get(ref) != below.reasons:
+                said[ref] = below.reasons
+                tell(dataclasses.replace(_news(ref, verdicts[ref]), details=below.reasons))
 
     def _given_up(self, now: float, moved: float, began: float, limit_s: float | None) -> str:
         """Say why nothing more is waited for; empty while it is."""

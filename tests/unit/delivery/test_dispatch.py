@@ -12,6 +12,7 @@ from understudy.delivery import (
     errors,
     marks,
     outcomes,
+    render,
     revisions,
     targets,
     trackers,
@@ -646,13 +647,19 @@ async def test_what_need_not_be_waited_for_is_not(cluster: c.Cluster, key: str) 
 
 async def test_a_long_wait_tells_what_pods_say(cluster: c.Cluster) -> None:
     settings = waiting.WaitSettings(
-        timeout_s=0.5, poll_first_s=0.01, poll_max_s=0.05, explain_s=0.05
+        timeout_s=0.5, poll_first_s=0.01, poll_max_s=0.05, explain_first_s=0.05, explain_s=0.05
     )
     source = {"envFrom": [{"configMapRef": {"name": "nowhere"}}]}
-    with pytest.raises(errors.UnhealthyError):
+    with pytest.raises(errors.UnhealthyError) as caught:
         await cluster.deliver(c.deployment("web", **source), wait_settings=settings)
-    told = [news.message for news in cluster.told if news.type == "waiting"]
-    assert len([text for text in told if 'configmap "nowhere" not found' in text]) == 1
+    (told,) = [news for news in cluster.told if news.details]
+    (pod,) = [name for name in told.details[0].split() if name.startswith("web-")]
+    assert told.details == (f'pod {pod} container web: configmap "nowhere" not found',)
+    assert str(caught.value).splitlines()[1:] == [f"  ^ {told.details[0]}"]
+    assert render.news(told).splitlines() == [
+        "ongoing: Deployment default/web: 0 of 1 replicas are available",
+        f"  ^ {told.details[0]}",
+    ]
 
 
 # ---------------------------------------------------------------------- jobs
