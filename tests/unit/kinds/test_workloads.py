@@ -212,3 +212,10 @@ def test_revisions_never_change(bench):
     assert bench.patch_refused("controllerrevisions.apps", {"data": {"a": 2}}) == [
         'data: Invalid value: {"a":2}: field is immutable'
     ]
+
+
+def test_a_stateful_set_takes_no_bound_on_unavailable_pods(bench):
+    rolling = {"maxUnavailable": 2, "partition": 1}
+    update = {"type": "RollingUpdate", "rollingUpdate": rolling}
+    spec = bench.made("statefulsets.apps", workload(updateStrategy=update))["spec"]
+    assert spec["updateStrategy"] == {"type": "RollingUpdate", "rollingUpdate": {"partition": 1}}

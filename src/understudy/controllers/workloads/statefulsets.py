@@ -16,7 +16,6 @@ from understudy.controllers.workloads import (
     histories,
     pods,
     replicasets,
-    rollouts,
     statefulpods,
 )
 from understudy.kube import objects, selectors, statuses
@@ -108,6 +107,8 @@ class Step:
         hashed = hashes.revision_hash(histories.data_of(self.spec["template"]), collisions)
         labels = {**objects.labels_of(self.spec["template"]), HASH_LABEL: hashed}
         wanted = histories.build(self.owner, number, hashed, labels)
+        if objects.annotations_of(self.owner):
+            wanted["metadata"]["annotations"] = dict(objects.annotations_of(self.owner))
         equal = histories.find_equal(revisions, wanted)
         if equal and equal[-1] is revisions[-1]:
             return equal[-1]
@@ -145,11 +146,16 @@ class Step:
         ]  # fmt: skip
         if self.owner["metadata"].get("deletionTimestamp"):
             return
-        one_by_one = self.spec.get("podManagementPolicy", "OrderedReady") != "Parallel"
-        if self._tend_replicas(replicas, one_by_one=one_by_one):
-            return
-        if self._remove_condemned(condemned, replicas, one_by_one=one_by_one):
-            return
+        ordered = self.spec.get("podManagementPolicy", "OrderedReady") != "Parallel"
+        for pod in replicas:
+            if self._tend(pod, ordered=ordered) and ordered:
+                return
+        for pod in condemned:
+            self.work.keep_claims(pod)
+        ill = [pod for pod in (*replicas, *reversed(condemned)) if self._is_unavailable(pod)]
+        for pod in condemned:
+            if self._remove(pod, ill[0] if ill else None, ordered=ordered) and ordered:
+                return
         self._update(replicas, update)
 
     def _build(
@@ -164,69 +170,48 @@ class Step:
         revision = current if rolling and below else update
         return statefulpods.build(self.owner, number, revision)
 
-    def _tend_replicas(self, replicas: list[objects.Object], *, one_by_one: bool) -> bool:
-        """Make, remake and wait for the wanted pods in order; say whether the step ends here."""
-        for pod in replicas:
-            if not statefulpods.exists(pod):
-                self.work.create(pod)
-                if one_by_one:
-                    return True
-                continue
-            leaving = pods.is_terminating(pod)
-            if pods.is_over(pod) and not leaving:
-                self.work.recreate(pod)
-                return True
-            if one_by_one and (leaving or not self._is_up(pod) or not self._is_available(pod)):
-                return True
+    def _tend(self, pod: objects.Object, *, ordered: bool) -> bool:
+        """Make, remake or keep a wanted pod; say whether those after it have to wait."""
+        leaving = pods.is_terminating(pod)
+        if pods.is_over(pod):
             if not leaving:
-                self.work.keep_claims(pod, condemned=False)
+                self.work.delete(pod)
+            return True
+        if not statefulpods.exists(pod):
+            if not self.work.has_stale_claim(pod):
+                self.work.create(pod)
+            return True
+        if pods.phase_of(pod) == "Pending":
+            self.work.complete_claims(pod)
+        if ordered and (leaving or not self._is_up(pod) or not self._is_available(pod)):
+            return True
+        self.work.keep(pod)
         return False
 
-    def _remove_condemned(
-        self,
-        condemned: list[objects.Object],
-        replicas: list[objects.Object],
-        *,
-        one_by_one: bool,
+    def _remove(
+        self, pod: objects.Object, first_ill: objects.Object | None, *, ordered: bool
     ) -> bool:
-        """Remove surplus pods from the highest number down; say whether the step ends here."""
-        ill = [pod for pod in (*replicas, *reversed(condemned)) if not self._is_healthy(pod)]
-        ended = False
-        for pod in condemned:
-            self.work.keep_claims(pod, condemned=True)
-            if pods.is_terminating(pod):
-                if one_by_one:
-                    return True
-                continue
-            if one_by_one and not self._is_up(pod) and pod is not ill[0]:
-                return True
-            self.work.delete(pod)
-            ended = True
-            if one_by_one:
-                return True
-        return ended
+        """Delete a surplus pod, if it is its turn; say whether the others have to wait."""
+        if pods.is_terminating(pod):
+            return True
+        if ordered and pod is not first_ill and not (self._is_up(pod) and self._is_available(pod)):
+            return True
+        self.work.delete(pod)
+        return True
 
     def _update(self, replicas: list[objects.Object], update: objects.Object) -> None:
-        """Replace the highest pods that are not up to date, as many as may be unavailable."""
+        """Replace the highest pod that is not up to date, once those above it are available."""
         strategy = self.spec.get("updateStrategy") or {}
         if strategy.get("type", "RollingUpdate") == "OnDelete":
             return
-        rolling = strategy.get("rollingUpdate") or {}
-        bound = rollouts.scaled(rolling.get("maxUnavailable") or 1, len(replicas), up=True)
-        lowest = max(0, int(rolling.get("partition") or 0) - self._first())
-        unavailable = sum(1 for pod in replicas if not self._is_available(pod)
-                          or pods.is_terminating(pod))  # fmt: skip
+        lowest = int((strategy.get("rollingUpdate") or {}).get("partition") or 0)
         for pod in reversed(replicas[lowest:]):
             fresh = statefulpods.revision_of(pod) == objects.name_of(update)
             if not fresh and not pods.is_terminating(pod):
-                if unavailable >= max(1, bound) and self._is_available(pod):
-                    return
                 self.work.delete(pod)
-                self.status["currentReplicas"] = max(0, self.status["currentReplicas"] - 1)
-                unavailable += 1
-                if unavailable >= max(1, bound):
-                    return
-            elif bound <= 1 and not self._is_available(pod):
+                self.status["currentReplicas"] -= 1
+                return
+            if self._is_unavailable(pod):
                 return
 
     def _first(self) -> int:
@@ -235,8 +220,8 @@ class Step:
     def _is_up(self, pod: objects.Object) -> bool:
         return pods.phase_of(pod) == "Running" and pods.is_ready(pod)
 
-    def _is_healthy(self, pod: objects.Object) -> bool:
-        return self._is_up(pod) and not pods.is_terminating(pod)
+    def _is_unavailable(self, pod: objects.Object) -> bool:
+        return not self._is_available(pod) or pods.is_terminating(pod)
 
     def _is_available(self, pod: objects.Object) -> bool:
         min_ready_s = int(self.spec.get("minReadySeconds") or 0)

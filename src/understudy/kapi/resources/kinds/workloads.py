@@ -33,6 +33,7 @@ class Workload(rules.Kind):
     status_is_separate: ClassVar[bool] = True
     has_generation: ClassVar[bool] = True
     counts: ClassVar[tuple[str, ...]] = ()
+    pods: ClassVar[tuple[str, ...]] = ("spec", "template", "spec")
 
     def warnings(self, obj: objects.Object, old: objects.Object | None) -> list[str]:
         template = obj["spec"].get("template") or {}
@@ -395,6 +396,16 @@ class StatefulSet(Workload):
                 status["phase"] = "Pending"
             template["status"] = status
 
+    def prepare_create(self, obj: objects.Object, context: strategies.WriteContext) -> None:
+        super().prepare_create(obj, context)
+        _drop_unavailable(obj, {})
+
+    def prepare_update(
+        self, obj: objects.Object, old: objects.Object, context: strategies.WriteContext
+    ) -> None:
+        super().prepare_update(obj, old, context)
+        _drop_unavailable(obj, old)
+
     def initial_status(self, obj: objects.Object) -> objects.Object:
         return {"replicas": 0, "availableReplicas": 0}
 
@@ -459,6 +470,15 @@ class StatefulSet(Workload):
         keys = ("readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas")
         out += _replica_counts(status, keys, ready_name="status.readyReplicas")
         return out + rules.decremented(obj, old)
+
+
+def _drop_unavailable(obj: objects.Object, old: objects.Object) -> None:
+    """MaxUnavailableStatefulSet is off by default: its field is not taken."""
+    field = "maxUnavailable"
+    before = ((old.get("spec") or {}).get("updateStrategy") or {}).get("rollingUpdate") or {}
+    rolling = (_spec(obj).get("updateStrategy") or {}).get("rollingUpdate")
+    if rolling and field not in before:
+        rolling.pop(field, None)
 
 
 def _with_claims(spec: objects.Object) -> objects.Object:
@@ -652,6 +672,5 @@ class ControllerRevision(rules.Kind):
         if data is None:
             out.append(causes.required("data", "data is mandatory"))
         elif not isinstance(data, dict):
-            text = "data should be a valid JSON object"
-            out.append(causes.invalid("data", causes.printed(data), text))
+            out.append(causes.required("data", "data must be a valid JSON object"))
         return out
