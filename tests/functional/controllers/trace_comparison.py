@@ -61,10 +61,11 @@ def _sorted_endpoints(value: objects.Json) -> objects.Json:
         return {**value, "endpoints": ordered}
     if value.get("kind") == "Endpoints" and value.get("subsets"):
         subsets = [
-            {k: sorted(v, key=neutral_key) if isinstance(v, list) else v for k, v in one.items()}
+            {k: v if k == "ports" else sorted(v, key=neutral_key) for k, v in one.items()}
             for one in value["subsets"]
         ]
-        return {**value, "subsets": subsets}
+        # Their own order is that of a hash over uids and addresses.
+        return {**value, "subsets": sorted(subsets, key=neutral_key)}
     return value
 
 

@@ -9,7 +9,7 @@ import contextlib
 from typing import Final
 
 from understudy.controllers import changes, clusters, reactor
-from understudy.controllers.services import backends
+from understudy.controllers.services import backends, ports
 from understudy.controllers.workloads import pods
 from understudy.kube import objects, statuses
 
@@ -88,28 +88,28 @@ class Endpoints:
 
 
 def _subsets(service: objects.Object, found: list[objects.Object]) -> list[objects.Object]:
-    """Group the pods by the ports they answer on."""
+    """Group the ports by the pods that answer on them, and who is ready among those."""
     spec = service["spec"]
     unready_too = backends.publishes_unready(service)
     family = (spec.get("ipFamilies") or ["IPv4"])[0]
-    ports = spec.get("ports") or []
-    groups: dict[tuple[tuple[str, int, str, str], ...], tuple[list[objects.Object], ...]] = {}
+    answers: dict[ports.Port | None, dict[str, bool]] = {}
+    addresses: dict[str, objects.Object] = {}
     for pod in found:
         ips = backends.addresses_of(pod, family)
         if not ips or not backends.belongs(pod, terminating=unready_too):
             continue
-        answered = []
-        for port in ports:
-            number = backends.port_of(pod, port)
-            if number is not None:
-                answered.append((port.get("name") or "", number, port.get("protocol") or "TCP",
-                                 port.get("appProtocol") or ""))  # fmt: skip
-        if ports and not answered:
-            continue
-        ready, not_ready = groups.setdefault(tuple(sorted(answered)), ([], []))
+        name = objects.name_of(pod)
+        addresses[name] = _address(service, pod, ips[0])
         is_up = unready_too or pods.is_ready(pod)
-        (ready if is_up else not_ready).append(_address(service, pod, ips[0]))
-    return [_subset(key, *groups[key]) for key in sorted(groups)]
+        answered = ports.answered(service, pod) if spec.get("ports") else _portless(service)
+        for port in answered:
+            answers.setdefault(port, {})[name] = is_up
+    return [_subset(key, members, addresses) for key, members in ports.grouped(answers)]
+
+
+def _portless(service: objects.Object) -> list[None]:
+    """Return that a headless service may do without ports."""
+    return [None] if backends.is_headless(service) else []
 
 
 def _address(service: objects.Object, pod: objects.Object, ip: str) -> objects.Object:
@@ -122,23 +122,15 @@ def _address(service: objects.Object, pod: objects.Object, ip: str) -> objects.O
 
 
 def _subset(
-    ports: tuple[tuple[str, int, str, str], ...],
-    ready: list[objects.Object],
-    not_ready: list[objects.Object],
+    key: tuple[ports.Port, ...],
+    members: dict[str, bool],
+    addresses: dict[str, objects.Object],
 ) -> objects.Object:
     subset: objects.Object = {}
-    if ready:
-        subset["addresses"] = sorted(ready, key=lambda one: one["ip"])
-    if not_ready:
-        subset["notReadyAddresses"] = sorted(not_ready, key=lambda one: one["ip"])
-    shown: list[objects.Object] = []
-    for name, number, protocol, app_protocol in ports:
-        port: objects.Object = {"port": number, "protocol": protocol}
-        if name:
-            port["name"] = name
-        if app_protocol:
-            port["appProtocol"] = app_protocol
-        shown.append(port)
-    if shown:
-        subset["ports"] = shown
+    for field, is_up in (("addresses", True), ("notReadyAddresses", False)):
+        listed = [addresses[name] for name, value in members.items() if value == is_up]
+        if listed:
+            subset[field] = sorted(listed, key=lambda one: str(one["ip"]))
+    if key:
+        subset["ports"] = [ports.in_subset(port) for port in key]
     return subset

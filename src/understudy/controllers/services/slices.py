@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from understudy.controllers import changes, clusters, reactor
-from understudy.controllers.services import backends
+from understudy.controllers.services import backends, ports
 from understudy.controllers.workloads import pods
 from understudy.kube import objects
 
@@ -19,6 +19,11 @@ MANAGED_BY: Final = "endpointslice.kubernetes.io/managed-by"
 CONTROLLER: Final = "endpointslice-controller.k8s.io"
 ENDPOINTS_MAX: Final = 100
 ZONE: Final = "topology.kubernetes.io/zone"
+CLOSE: Final = frozenset({"PreferClose", "PreferSameZone", "PreferSameNode"})
+"""Values of trafficDistribution that ask for hints."""
+
+Ports = tuple[ports.Port, ...]
+"""The ports that all endpoints of a slice answer on, in a slice's order."""
 
 
 class Slices:
@@ -56,9 +61,13 @@ class Slices:
             and not (one := entry.load())["metadata"].get("deletionTimestamp")
         ]
         trigger = self._triggers.take(service, found)
-        for family in spec.get("ipFamilies") or ["IPv4"]:
+        families = spec.get("ipFamilies") or ["IPv4"]
+        for family in families:
             present = [one for one in slices if one.get("addressType") == family]
             self._reconcile_family(service, found, present, family, trigger)
+        for one in slices:
+            if one.get("addressType") not in families:
+                self.cluster.delete(REF, namespace, objects.name_of(one))
         return None
 
     def _reconcile_family(
@@ -74,11 +83,11 @@ class Slices:
         changed: list[objects.Object] = []
         spare: list[objects.Object] = []
         fresh: list[tuple[Ports, list[objects.Object]]] = []
-        for ports in sorted({*wanted, *(_ports_of(one) for one in present)}):
-            same = [one for one in present if _ports_of(one) == ports]
-            left = _fill(same, wanted.get(ports, []), changed, spare)
+        for key in sorted({*wanted, *(_ports_of(one) for one in present)}):
+            same = [one for one in present if _ports_of(one) == key]
+            left = _fill(same, wanted.get(key, []), changed, spare)
             pieces = range(0, len(left), ENDPOINTS_MAX)
-            fresh += [(ports, left[at : at + ENDPOINTS_MAX]) for at in pieces]
+            fresh += [(key, left[at : at + ENDPOINTS_MAX]) for at in pieces]
         if not fresh and len(spare) == len(present):
             if len(spare) == 1 and not spare[0].get("endpoints") and not spare[0].get("ports"):
                 spare.clear()
@@ -87,9 +96,9 @@ class Slices:
         for one in present:
             if one not in spare and objects.labels_of(one) != labels and one not in changed:
                 changed.append(one)
-        for ports, endpoints in sorted(fresh, key=lambda pair: pair[0]):
+        for key, endpoints in sorted(fresh, key=lambda pair: pair[0]):
             reused = spare.pop(0) if spare else None
-            self._put(service, reused, family, (ports, endpoints), trigger)
+            self._put(service, reused, family, (key, endpoints), trigger)
         for one in changed:
             self._put(service, one, family, (_ports_of(one), one.get("endpoints") or []), trigger)
         for one in spare:
@@ -103,7 +112,8 @@ class Slices:
             ips = backends.addresses_of(pod, family)
             if ips and backends.belongs(pod, terminating=True):
                 endpoint = self._endpoint(service, pod, ips)
-                groups.setdefault(_answered(service, pod), []).append(endpoint)
+                key = ports.of_slice(ports.answered(service, pod))
+                groups.setdefault(key, []).append(endpoint)
         return groups
 
     def _endpoint(
@@ -126,7 +136,8 @@ class Slices:
             zone = objects.labels_of(place).get(ZONE)
             if zone:
                 endpoint["zone"] = zone
-        return endpoint
+        hints = _hints(service, endpoint) if ready else {}
+        return endpoint | ({"hints": hints} if hints else {})
 
     def _put(
         self,
@@ -152,17 +163,13 @@ class Slices:
         one["metadata"]["annotations"] = annotations
         if not annotations:
             del one["metadata"]["annotations"]
-        ports, endpoints = content
+        key, endpoints = content
         one["endpoints"] = endpoints or None
-        one["ports"] = [_port(port) for port in ports] or None
+        one["ports"] = [ports.in_slice(port) for port in key] or None
         if present is None:
             self.cluster.create(REF, one, quiet=True)
         else:
             self.cluster.update(REF, one, quiet=True)
-
-
-Ports = tuple[tuple[str, str, int, str], ...]
-"""The ports of a slice: name, protocol, number, application protocol."""
 
 
 def _labels(service: objects.Object) -> dict[str, str]:
@@ -177,30 +184,19 @@ def _labels(service: objects.Object) -> dict[str, str]:
     return labels
 
 
-def _answered(service: objects.Object, pod: objects.Object) -> Ports:
-    found: list[tuple[str, str, int, str]] = []
-    for port in service["spec"].get("ports") or ():
-        number = backends.port_of(pod, port)
-        if number is not None:
-            protocol = port.get("protocol") or "TCP"
-            found.append((port.get("name") or "", protocol, number, port.get("appProtocol") or ""))
-    return tuple(sorted(found))
+def _hints(service: objects.Object, endpoint: objects.Object) -> objects.Object:
+    """Return from where a ready endpoint is to be reached, as the service's distribution says."""
+    asked = service["spec"].get("trafficDistribution")
+    hints: objects.Object = {}
+    if asked in CLOSE and endpoint.get("zone"):
+        hints["forZones"] = [{"name": endpoint["zone"]}]
+    if asked == "PreferSameNode" and endpoint.get("nodeName"):
+        hints["forNodes"] = [{"name": endpoint["nodeName"]}]
+    return hints
 
 
 def _ports_of(one: objects.Object) -> Ports:
-    return tuple(sorted(
-        (port.get("name") or "", port.get("protocol") or "TCP", int(port.get("port") or 0),
-         port.get("appProtocol") or "")
-        for port in one.get("ports") or ()
-    ))  # fmt: skip
-
-
-def _port(port: tuple[str, str, int, str]) -> objects.Object:
-    name, protocol, number, app_protocol = port
-    shown: objects.Object = {"name": name, "protocol": protocol, "port": number}
-    if app_protocol:
-        shown["appProtocol"] = app_protocol
-    return shown
+    return ports.of_slice(ports.parse(port) for port in one.get("ports") or ())
 
 
 def _fill(

@@ -10,6 +10,9 @@ from understudy.kube import objects
 _PRIME = 16777619
 _OFFSET = 2166136261
 _MASK = 0xFFFFFFFF
+_PRIME_128 = 0x13B | 1 << 88
+_OFFSET_128 = 0x6C62272E07BB014262B821756295C58D
+_MASK_128 = (1 << 128) - 1
 
 
 def fnv1(data: bytes) -> int:
@@ -25,6 +28,14 @@ def fnv1a(data: bytes) -> int:
     value = _OFFSET
     for byte in data:
         value = ((value ^ byte) * _PRIME) & _MASK
+    return value
+
+
+def fnv1a_128(data: bytes) -> int:
+    """Return the 128-bit FNV-1a hash."""
+    value = _OFFSET_128
+    for byte in data:
+        value = ((value ^ byte) * _PRIME_128) & _MASK_128
     return value
 
 
