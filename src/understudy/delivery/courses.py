@@ -29,6 +29,7 @@ from understudy.delivery import (
     leases,
     manifests,
     marks,
+    masking,
     names,
     outcomes,
     refs,
@@ -71,6 +72,7 @@ class Means:
     Attributes:
         lock: None on a stage, where nobody else is.
         verify: Called once the lock is held, before anything is written.
+        mask: Numbers sensitive values alike wherever they are told of.
     """
 
     client: protocol.Client
@@ -82,6 +84,7 @@ class Means:
     lock: leases.Lock | None = None
     force_unlock: bool = False
     verify: Verify | None = None
+    mask: masking.Mask = field(default_factory=masking.Mask)
 
     def still_holding(self) -> None:
         """Make sure that the lock is still held."""
@@ -163,6 +166,7 @@ async def _run(
         tell=means.tell,
         still_holding=means.still_holding,
         store=store,
+        mask=means.mask,
         occasion=_occasion(history, revision, is_new=course.is_new),
     ).end_and_gc(tracker)
     made = {outcome.ref for outcome in course.done}
@@ -178,8 +182,9 @@ async def _run(
     finally:
         course.done += (o for o in dispatcher.outcomes if o.ref not in made)
         course.complaints += dispatcher.complaints
-    await history.mark(revision, revisions.Phase.DELIVERED, means.clock)
+    # The revision last: until it says so, the next run goes on with this one.
     await records.mark(revision.name, "Delivered", "", len(tracker.entries))
+    await history.mark(revision, revisions.Phase.DELIVERED, means.clock)
     in_use = {entry.revision for entry in tracker.entries.values()} | {revision.name}
     await history.prune(application.history_limit, in_use)
 
@@ -280,6 +285,7 @@ async def _make_namespace(
         waiter=means.waiter,
         settings=means.settings,
         tell=means.tell,
+        mask=means.mask,
     )
     await dispatcher.dispatch([manifests.Manifest(namespace.obj, namespace.source)])
     return dispatcher.outcomes

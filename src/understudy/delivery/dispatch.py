@@ -32,6 +32,7 @@ from understudy.delivery import (
     ignoring,
     manifests,
     marks,
+    masking,
     obstacles,
     ordering,
     outcomes,
@@ -113,6 +114,7 @@ class Dispatcher:
         tell: outcomes.Tell = outcomes.silence,
         still_holding: Callable[[], None] = lambda: None,
         store: trackers.TrackerStore | None = None,
+        mask: masking.Mask | None = None,
         occasion: hooks.Occasion = hooks.Occasion.UPGRADE,
     ) -> None:
         self.outcomes: list[outcomes.Outcome] = []
@@ -127,6 +129,7 @@ class Dispatcher:
         self._waiter = waiter or waiting.LiveWaiter(client, self._clock)
         self._tell = tell
         self._still_holding = still_holding
+        self._mask = mask or masking.Mask()
         self._store = store or trackers.TrackerStore(client)
         self._occasion = occasion if self._settings.hooks else hooks.Occasion.NONE
         self._previous: trackers.Tracker | None = None
@@ -281,6 +284,8 @@ class Dispatcher:
         tracker = run.tracker
         for target in due:
             entry, live = tracker.entries.get(target.ref), run.live.get(target.ref)
+            if target.ref in run.hooks.idle:
+                continue  # It is not made again: that it has run is all there is to know.
             replaced = live is None or run.hooks.is_made_anew(target.ref)
             if (
                 entry is not None
@@ -312,7 +317,11 @@ class Dispatcher:
         told: list[str] = []
         for ref, error in refused.items():
             obstacle = obstacles.from_error(
-                error, ref, live=run.live.get(ref), wanted=run.targets[ref].obj
+                error,
+                ref,
+                live=run.live.get(ref),
+                wanted=run.targets[ref].obj,
+                mask=self._mask,
             )
             told.append(obstacle.told_of(ref))
             self._block(run, run.targets[ref], obstacle)

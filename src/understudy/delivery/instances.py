@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from understudy.client import protocol
-from understudy.delivery import outcomes, refs, targets
+from understudy.delivery import masking, outcomes, refs, targets
 from understudy.kube import objects, statuses
 
 TRIED_MAX = 500
@@ -18,7 +18,9 @@ _SUFFIX = "-understudy"
 _NAME_MAX = 63 - len(_SUFFIX)
 
 
-async def refused(client: protocol.Client, done: Iterable[outcomes.Outcome]) -> dict[refs.Ref, str]:
+async def refused(
+    client: protocol.Client, done: Iterable[outcomes.Outcome], mask: masking.Mask
+) -> dict[refs.Ref, str]:
     """Return what the definitions that changed would refuse, each with the server's words."""
     named = {outcome.ref: outcome for outcome in done}
     found: dict[refs.Ref, str] = {}
@@ -31,7 +33,7 @@ async def refused(client: protocol.Client, done: Iterable[outcomes.Outcome]) -> 
             for obj in listing.items:
                 told = await _tried(client, resource, obj)
                 if told and refs.ref_of(obj) not in named:
-                    found[refs.ref_of(obj)] = told
+                    found[refs.ref_of(obj)] = mask.redact(told, [obj])
     return found
 
 

@@ -47,9 +47,14 @@ def from_error(
     *,
     live: objects.Object | None = None,
     wanted: objects.Object | None = None,
+    mask: masking.Mask | None = None,
 ) -> outcomes.Obstacle:
-    """Return what a refusal means for an object; of a conflict, both sides' values."""
-    message, field, remedy = str(error), "", ""
+    """Return what a refusal means for an object; of a conflict, both sides' values.
+
+    Sensitive values that the server repeats are masked.
+    """
+    mask = mask or masking.Mask()
+    message, field, remedy = mask.redact(str(error), (live, wanted)), "", ""
     if not isinstance(error, statuses.ApiError):
         return outcomes.Obstacle(message=message)
     for cause in error.causes:
@@ -59,7 +64,7 @@ def from_error(
     if isinstance(error, statuses.ConflictError):
         if any(cause.get("reason") == "FieldManagerConflict" for cause in error.causes):
             remedy = "--force-conflicts takes the fields over"
-            message += _both_sides(error, live or {}, wanted or {})
+            message += _both_sides(error, live or {}, wanted or {}, mask)
         elif LINGERS not in message:
             remedy = "it changed meanwhile: run the command again"
     elif immutable := immutable_field(error):
@@ -77,10 +82,11 @@ def from_error(
     return outcomes.Obstacle(message=message, field=field, remedy=remedy)
 
 
-def _both_sides(error: statuses.ApiError, live: objects.Object, wanted: objects.Object) -> str:
-    """Say what each side wants of the fields in conflict; Secrets' values are not shown."""
-    mask = masking.Mask()
-    theirs, ours = mask.hide(live), mask.hide(wanted)
+def _both_sides(
+    error: statuses.ApiError, live: objects.Object, wanted: objects.Object, mask: masking.Mask
+) -> str:
+    """Say what each side wants of the fields in conflict; sensitive values are not shown."""
+    theirs, ours = mask.hide(live, [wanted]), mask.hide(wanted, [live])
     told = []
     for cause in error.causes[:_SHOWN_MAX]:
         field = str(cause.get("field") or "")

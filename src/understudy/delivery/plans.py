@@ -247,6 +247,7 @@ class Rehearsed:
     journal: Sequence[journals.Line] = ()
     refused: Mapping[refs.Ref, str] = field(default_factory=dict)
     reasons: Mapping[refs.Ref, Sequence[str]] = field(default_factory=dict)
+    mask: masking.Mask = field(default_factory=masking.Mask)
 
 
 def build(
@@ -257,13 +258,13 @@ def build(
     salt: str,
 ) -> Plan:
     """Make the plan of a rehearsal."""
-    mask = masking.Mask()
     before = {
         refs.ref_of(obj): obj for obj in (rehearsed.previous.objects if rehearsed.previous else ())
     }
     name = rehearsed.revision.name if rehearsed.revision.number else ""
     operations = [
-        _operation(outcome, rehearsed.wanted, before, name, mask) for outcome in rehearsed.done
+        _operation(outcome, rehearsed.wanted, before, name, rehearsed.mask)
+        for outcome in rehearsed.done
     ]
     operations = [
         *(Operation(op=o.op, ref=o.ref, api_version=o.api_version, why="new", record=True)
@@ -320,11 +321,14 @@ def _operation(
     found: list[diffs.FieldDiff] = []
     compared = (outcomes.Op.CHANGE, outcomes.Op.ADOPT, outcomes.Op.RECREATE)
     if outcome.op in compared and outcome.before is not None and outcome.after is not None:
+        states = (outcome.before, outcome.after, wanted.get(outcome.ref) or {})
+        was, becomes, is_wanted = (mask.hide(state, states) for state in states)
+        then = before.get(outcome.ref)
         found = diffs.compare(
-            mask.hide(outcome.before),
-            mask.hide(outcome.after),
-            wanted=mask.hide(wanted.get(outcome.ref) or {}),
-            wanted_before=mask.hide(before[outcome.ref]) if outcome.ref in before else None,
+            was,
+            becomes,
+            wanted=is_wanted,
+            wanted_before=mask.hide(then, states) if then is not None else None,
         )
     return Operation(
         op=outcome.op,

@@ -20,6 +20,7 @@ from understudy.delivery import (
     guards,
     instances,
     manifests,
+    masking,
     ordering,
     outcomes,
     plans,
@@ -81,13 +82,15 @@ class Rehearsals:
             unread.extend(copy.unread)
             return copy
 
-        stage = await self._make_stage(read)
+        stage, mask = await self._make_stage(read), masking.Mask()
         try:
-            made, done = await self._rehearse(owner, stage, settings, course, begin_with, unread)
+            made, done = await self._rehearse(
+                owner, stage, settings, course, begin_with, unread, mask
+            )
         finally:
             await stage.close()
         if verify:
-            made = await self._verified(made, owner, wanted, done, settings)
+            made = await self._verified(made, owner, wanted, done, settings, mask)
         if ask_rights and made.has_changes:
             missing = await rights.missing(self._client, owner, made.operations, self._clock)
             made = dataclasses.replace(made, forbidden=tuple(missing))
@@ -101,6 +104,7 @@ class Rehearsals:
         course: RunCourse,
         begin_with: applications.Application | None,
         unread: Sequence[str],
+        mask: masking.Mask,
     ) -> tuple[plans.Plan, list[outcomes.Outcome]]:
         """Return the plan, and what was done on the stage."""
         await stage.begin()
@@ -111,6 +115,7 @@ class Rehearsals:
             ids=ids.SeededIds(),
             waiter=waiter,
             settings=dataclasses.replace(settings, thorough=True, parallel=1, rehearsed=None),
+            mask=mask,
         )
         fidelity = [*unread]
         if begin_with is not None:
@@ -133,8 +138,9 @@ class Rehearsals:
             previous=done.previous,
             wanted=done.wanted,
             journal=waiter.client.lines,
-            refused=await instances.refused(stage.client, done.done),
+            refused=await instances.refused(stage.client, done.done, mask),
             reasons=await _reasons(stage, done.done),
+            mask=mask,
         )
         made = plans.build(owner, rehearsed, stage.changes(), fidelity, self._ids.uid())
         scaled = await autoscaling.contested(stage.client, done.done)
@@ -147,10 +153,17 @@ class Rehearsals:
         wanted: Sequence[targets.Target],
         done: Sequence[outcomes.Outcome],
         settings: dispatch.DispatchSettings,
+        mask: masking.Mask,
     ) -> plans.Plan:
         """Return a plan with the server's opinion; what the server would refuse is blocked."""
         opinions, asked = await verifying.ask(
-            self._client, wanted, done, owner, self._clock, force=settings.force_conflicts
+            self._client,
+            wanted,
+            done,
+            owner,
+            self._clock,
+            force=settings.force_conflicts,
+            mask=mask,
         )
         refused = [
             plans.Blocked(

@@ -1,9 +1,9 @@
 """ApplicationRevisions: what was delivered, each an immutable, numbered, compressed snapshot.
 
-A revision's record holds the manifests without the values of Secrets; those are in a Secret of its
-own (`<revision>-values`), so that nobody who may read revisions reads passwords. The digest covers
-both: values enter it through an HMAC whose salt is in that Secret, because a plain digest of a
-short password is as good as the password.
+A revision's record holds the manifests without the values of Secrets and what else `masking` knows
+to be sensitive; those are in a Secret of its own (`<revision>-values`), so that nobody who may read
+revisions reads passwords. The digest covers both: values enter it through an HMAC whose salt is in
+that Secret, because a plain digest of a short password is as good as the password.
 
     unchanged input    no revision is made
     A -> B -> A        the second A is a new revision: its number is new, its digest the old one
@@ -80,8 +80,8 @@ def canonical(given: Sequence[objects.Object]) -> list[objects.Object]:
 
 
 def has_values(given: Sequence[objects.Object]) -> bool:
-    """Whether any manifest is a Secret with values."""
-    return any(masking.secret_fields(obj) for obj in given)
+    """Whether any manifest holds sensitive values: Secrets, and what else masking knows."""
+    return any(masking.paths(obj) for obj in given)
 
 
 def digest_of(given: Sequence[objects.Object], salt: str) -> str:
@@ -97,16 +97,12 @@ def digest_of(given: Sequence[objects.Object], salt: str) -> str:
 def _strip(
     given: Sequence[objects.Object],
 ) -> tuple[list[objects.Object], list[objects.Json]]:
-    """Return manifests with null in place of Secret values, and the values in order."""
+    """Return manifests with null in place of sensitive values, and the values in order."""
     stripped, values = [], []
     for obj in given:
-        fields = masking.secret_fields(obj)
-        if fields:
-            obj = {**obj, **{name: dict(obj[name]) for name, _ in fields}}  # noqa: PLW2901
-            for name, key in fields:
-                values.append(obj[name][key])
-                obj[name][key] = None
-        stripped.append(obj)
+        rest, taken = masking.strip(obj)
+        stripped.append(rest)
+        values += taken
     return stripped, values
 
 
@@ -114,8 +110,7 @@ def _fill(stripped: Sequence[objects.Object], values: Sequence[objects.Json]) ->
     """Put values back, in place."""
     remaining = iter(values)
     for obj in stripped:
-        for name, key in masking.secret_fields(obj):
-            obj[name][key] = next(remaining)
+        masking.fill(obj, remaining)
 
 
 # ---------------------------------------------------------------------- records
@@ -284,10 +279,16 @@ class History:
     async def before(self) -> Revision:
         """Return the newest delivered revision whose content is not the newest's.
 
+        A rollback that did not come to its end is gone on with: it is the newest itself.
+
         Raises:
             NoSuchRevisionError: There is none to go back to.
         """
         if self.records:
+            newest = self.records[-1]
+            ended = objects.lookup(newest, ("status", "phase")) == Phase.DELIVERED
+            if newest["spec"].get("rollbackOf") and not ended:
+                return await self.load(newest)
             present = self.records[-1]["spec"]["digest"]
             for record in reversed(self.records[:-1]):
                 delivered = objects.lookup(record, ("status", "phase")) == Phase.DELIVERED

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from understudy.client import protocol
-from understudy.delivery import errors, hooks, manifests, marks, names, refs
+from understudy.delivery import errors, hooks, manifests, marks, masking, names, refs
 from understudy.kube import identities, names as kube_names, objects
 
 CRD = ("apiextensions.k8s.io", "CustomResourceDefinition")
@@ -109,7 +109,8 @@ def resolve(
             complaints.append(f"{source}: {target.ref} is already defined in {twin.source}")
             continue
         marked = objects.labels_of(obj).get(marks.PART_OF)
-        complaints += (f"{source}: {told}" for told in hooks.complaints_about(obj))
+        told = (*hooks.complaints_about(obj), *masking.complaints_about(obj))
+        complaints += (f"{source}: {text}" for text in told)
         if marked is not None and marked != owner.part_of:
             complaints.append(
                 f"{source}: metadata.labels[{marks.PART_OF!r}] says that {target.ref} belongs to "

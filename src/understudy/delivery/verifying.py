@@ -52,6 +52,7 @@ async def ask(
     clock: clocks.Clock,
     *,
     force: bool,
+    mask: masking.Mask,
 ) -> tuple[list[Opinion], int]:
     """Return where the server disagrees with a rehearsal, and how many objects it was asked of."""
     rehearsed = {outcome.ref: outcome for outcome in done}
@@ -77,13 +78,13 @@ async def ask(
         outcome = rehearsed[target.ref]
         if isinstance(answer, calling.Failed):
             if outcome.op is not outcomes.Op.BLOCKED:
-                said = " ".join(str(answer.error).split())
+                said = " ".join(mask.redact(str(answer.error), [target.obj]).split())
                 text = f"{target.ref}: the server's dry run refuses it: {said}"
                 found.append(Opinion(ref=target.ref, text=text, refusal=said))
         elif outcome.op is outcomes.Op.BLOCKED:
             text = f"{target.ref}: alone, the server's dry run accepts it"
             found.append(Opinion(ref=target.ref, text=text))
-        elif differing := _differing(outcome.after, answer.value):
+        elif differing := _differing(outcome.after, answer.value, mask):
             text = f"{target.ref}: the server would make it otherwise: {differing}"
             found.append(Opinion(ref=target.ref, text=text))
     return found, len(asked)
@@ -122,9 +123,9 @@ async def _independent(
     ]
 
 
-def _differing(rehearsed: objects.Object | None, real: objects.Object) -> str:
-    mask = masking.Mask()
-    before, after = (diffs.comparable(mask.hide(obj)) for obj in (rehearsed or {}, real))
+def _differing(rehearsed: objects.Object | None, real: objects.Object, mask: masking.Mask) -> str:
+    states = (rehearsed or {}, real)
+    before, after = (diffs.comparable(mask.hide(obj, states)) for obj in states)
     told = [
         f"{path} is {diffs.shown(theirs)}, rehearsed as {diffs.shown(ours)}"
         for steps, ours, theirs in diffs.differences(before, after)

@@ -16,7 +16,6 @@ from understudy.delivery import (
     diffs,
     errors,
     holders,
-    masking,
     outcomes,
     pins,
     plans,
@@ -86,28 +85,6 @@ async def test_a_field_that_no_manifest_names_is_left_alone(still: c.Cluster) ->
     )
     plan = await still.plan(c.deployment("web"), wait=False)
     assert not plan.has_changes
-
-
-# ---------------------------------------------------------------------- masks
-
-
-def test_equal_values_get_equal_numbers() -> None:
-    mask = masking.Mask()
-    one = mask.hide(c.secret("a", x="p", y="q", z="p"))["stringData"]
-    assert one == {"x": "<secret #1>", "y": "<secret #2>", "z": "<secret #1>"}
-
-
-@pytest.mark.parametrize("name", ["DB_PASSWORD", "apiKey", "api-key", "AUTH_TOKEN", "x.secret"])
-def test_values_that_are_called_like_secrets_are_masked(name: str) -> None:
-    workload = c.deployment("web", env=[{"name": name, "value": "v"}])
-    hidden = masking.Mask().hide(workload)
-    env = objects.lookup(hidden, ("spec", "template", "spec", "containers", 0, "env"))
-    assert env == [{"name": name, "value": "<secret #1>"}]
-
-
-def test_other_values_are_shown() -> None:
-    workload = c.deployment("web", env=[{"name": "KEYBOARD", "value": "v"}])
-    assert masking.Mask().hide(workload) == workload
 
 
 # ---------------------------------------------------------------------- pins
