@@ -27,6 +27,7 @@ class QuotaUsage:
 
     def __init__(self, shared: clusters.Shared) -> None:
         self.cluster = clusters.Cluster(shared, "resourcequota-controller")
+        self.resync_s = RESYNC_S
 
     def observe(self, change: changes.Change, queue: reactor.Queue) -> None:
         if change.ref == REF and not change.deleted:
@@ -54,7 +55,7 @@ class QuotaUsage:
         if status != quota.get("status"):
             quota["status"] = status
             self.cluster.update_status(REF, quota)
-        return reactor.Idle(RESYNC_S)
+        return reactor.Idle(self.resync_s)
 
     def _used(self, quota: objects.Object, hard: dict[str, str]) -> dict[str, str]:
         total = dict.fromkeys(hard, quantities.ZERO)

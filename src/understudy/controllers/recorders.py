@@ -23,7 +23,7 @@ SIMILAR_MAX: Final = 10
 SIMILAR_FOR_S: Final = 600.0
 BURST_MAX: Final = 25
 REFILL_S: Final = 300.0
-"""One object may cause 25 events at once, then one every 300 seconds."""
+"""One object may cause 25 events of a type at once, then one every 300 seconds."""
 REMEMBERED_MAX: Final = 4096
 SERIES_FOR_S: Final = 360.0
 
@@ -84,7 +84,7 @@ class Recorder:
         seen = self._seen.get(key)
         if seen is not None:
             seen.count += 1
-        if not self._allowed(group[:4]):
+        if not self._allowed(group[:5]):
             return
         try:
             if seen is None or not self._raise_count(reference, seen, text):

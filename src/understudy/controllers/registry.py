@@ -15,7 +15,7 @@ from understudy.controllers.nodes import eviction, lifecycle, podgc
 from understudy.controllers.runtime import balancers, provisioner, settings, simulated
 from understudy.controllers.scheduling import scheduler
 from understudy.controllers.services import endpoints, mirrors, slices
-from understudy.controllers.storage import binder, ephemeral, protection
+from understudy.controllers.storage import binder, ephemeral, expansion, protection
 from understudy.controllers.workloads import (
     cronjobs,
     daemonsets,
@@ -54,6 +54,7 @@ FACTORIES: Final[dict[str, Factory]] = {
     "resourcequota-controller": quotas.QuotaUsage,
     "garbage-collector-controller": garbage.GarbageCollector,
     "persistentvolume-binder-controller": binder.Binder,
+    "persistentvolume-expander-controller": expansion.Expansion,
     "ephemeral-volume-controller": ephemeral.EphemeralVolumes,
     "persistentvolumeclaim-protection-controller": protection.ClaimProtection,
     "persistentvolume-protection-controller": protection.VolumeProtection,

@@ -15,8 +15,9 @@ from pathlib import Path
 from types import ModuleType
 
 from understudy.aio import clocks, ids
-from understudy.controllers import reactor as reactors, registry, running
+from understudy.controllers import quotas, reactor as reactors, registry, running
 from understudy.controllers.runtime import settings, simulated
+from understudy.controllers.storage import binder
 from understudy.kapi import views
 from understudy.kapi.store import logs
 from understudy.kapi.views import options
@@ -30,6 +31,8 @@ UNWATCHED = {"Lease"}
 QUIET_S = 1.5
 ROOT_CA = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n" * 2
 SETTLE_MAX_S = 40.0
+CLAIM_SYNC_S, QUOTA_SYNC_S = 3.0, 10.0
+"""As the recorded controller manager was told."""
 
 
 def load(name: str) -> ModuleType:
@@ -92,6 +95,11 @@ class Player:
         self.reactor = registry.assemble(
             self.view, "all", self.runtime, self.clock, self.writes.append, root_ca=ROOT_CA
         )
+        for controller in self.reactor.controllers:
+            if isinstance(controller, binder.Binder):
+                controller.sync_period_s = CLAIM_SYNC_S
+            if isinstance(controller, quotas.QuotaUsage):
+                controller.resync_s = QUOTA_SYNC_S
         self.seen: list[tuple[float, logs.Event]] = []
         self.marks: list[tuple[int, objects.Object]] = []
         self.namespace = scenario["name"]
@@ -106,7 +114,7 @@ class Player:
         """Play every step and return the trace: stream, final, events."""
         self.reactor.attach()
         self.reactor.load_present()
-        running.advance(self.reactor, self.clock, 6.0)
+        running.advance(self.reactor, self.clock, 5.75)
         self.view.subscribe(None, self._saw)
         if not self.scenario.get("bare"):
             self._make_namespaces()

@@ -1,26 +1,37 @@
 """The binder: finds a volume for each claim and writes the bond on both sides, volume first.
 
-Source: pkg/controller/volume/persistentvolume. Keys are `(claim, namespace, name)` and
-`(volume, "", name)`.
+What cannot be done is told when a claim is made or changed, and again with every sync of all
+claims and volumes. Source: pkg/controller/volume/persistentvolume. Keys are
+
+    (claim, namespace, name)   look at a claim
+    (match, namespace, name)   a volume came: does the claim want it? if not, nothing is told
+    (volume, "", name)         look at a volume
 """
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Final
 
 from understudy.controllers import changes, clusters, reactor, recorders
+from understudy.controllers.scheduling import volumes
 from understudy.controllers.storage import binding
+from understudy.controllers.workloads import pods
+from understudy.kapi.admission import defaults
+from understudy.kapi.store import entries
 from understudy.kube import objects
 
 CLAIMS: Final = "persistentvolumeclaims"
 VOLUMES: Final = "persistentvolumes"
 CLASSES: Final = "storageclasses.storage.k8s.io"
 SYNC_PERIOD_S: Final = 15.0
+"""How often everything that waits is looked at again; what does not wait is not touched."""
 PROVISIONER: Final = "volume.kubernetes.io/storage-provisioner"
 OLD_PROVISIONER: Final = "volume.beta.kubernetes.io/storage-provisioner"
 SELECTED_NODE: Final = "volume.kubernetes.io/selected-node"
+_LOST: Final = b'"phase":"Lost"'
 
 
 class Binder:
@@ -32,6 +43,8 @@ class Binder:
     def __init__(self, shared: clusters.Shared) -> None:
         self.cluster = clusters.Cluster(shared, "persistent-volume-binder")
         self.recorder = recorders.Recorder(self.cluster, "persistentvolume-controller")
+        self.sync_period_s = SYNC_PERIOD_S
+        self._begun_s = self.cluster.clock.monotonic()
 
     def observe(self, change: changes.Change, queue: reactor.Queue) -> None:
         if change.ref == CLAIMS:
@@ -43,25 +56,37 @@ class Binder:
                 self._wake_volumes(change, queue)
         elif change.ref == VOLUMES:
             queue.add(("volume", *change.key))
-            self._wake_claims(queue, change.object)
-        else:
-            self._wake_claims(queue, None)
+            self._wake_claims(change.object, queue)
+        elif not change.deleted:
+            for entry in self._unbound():
+                queue.add_after(("claim", entry.namespace, entry.name), self._until_sync_s())
+
+    def _until_sync_s(self) -> float:
+        passed_s = self.cluster.clock.monotonic() - self._begun_s
+        return self.sync_period_s - round(passed_s, 6) % self.sync_period_s
+
+    def _unbound(self) -> Iterator[entries.Entry]:
+        for entry in self.cluster.entries(CLAIMS):
+            if binding.BIND_COMPLETED.encode() not in entry.encoded:
+                yield entry
 
     def _wake_volumes(self, change: changes.Change, queue: reactor.Queue) -> None:
         for volume in self.cluster.each(VOLUMES):
             if binding.refers_to(volume, change.object):
                 queue.add(("volume", "", objects.name_of(volume)))
 
-    def _wake_claims(self, queue: reactor.Queue, volume: objects.Object | None) -> None:
-        reference = (volume["spec"].get("claimRef") or {}) if volume is not None else {}
+    def _wake_claims(self, volume: objects.Object, queue: reactor.Queue) -> None:
+        reference = volume["spec"].get("claimRef") or {}
         if reference:
             queue.add(("claim", str(reference.get("namespace")), str(reference.get("name"))))
             return
+        for entry in self._unbound():
+            queue.add(("match", entry.namespace, entry.name))
         for entry in self.cluster.entries(CLAIMS):
-            if binding.BIND_COMPLETED.encode() not in entry.encoded:
-                queue.add(("claim", entry.namespace, entry.name))
+            if _LOST in entry.encoded:
+                queue.add(("match", entry.namespace, entry.name))
 
-    def reconcile(self, key: reactor.Key) -> float | None:
+    def reconcile(self, key: reactor.Key) -> reactor.Idle | None:
         kind, namespace, name = key
         if kind == "volume":
             volume = self.cluster.find(VOLUMES, "", name)
@@ -73,8 +98,13 @@ class Binder:
             return None
         if binding.is_bound(claim):
             self._sync_bound(claim)
-        else:
-            self._sync_unbound(claim)
+            return None
+        volume = self._volume_for(claim)
+        if volume is not None:
+            self._bind(volume, claim)
+        elif kind == "claim":
+            self._explain(claim)
+            return reactor.Idle(self._until_sync_s())
         return None
 
     # ------------------------------------------------------------------ volumes
@@ -141,27 +171,39 @@ class Binder:
 
     # ------------------------------------------------------------------ claims
 
-    def _sync_unbound(self, claim: objects.Object) -> None:
+    def _volume_for(self, claim: objects.Object) -> objects.Object | None:
+        """Return the volume to bind an unbound claim to, or None."""
         named = claim["spec"].get("volumeName")
         if named:
             volume = self.cluster.find(VOLUMES, "", str(named))
             if volume is None or (volume.get("status") or {}).get("phase") == "Pending":
-                return
-            if not volume["spec"].get("claimRef") or binding.refers_to(volume, claim):
-                self._bind(volume, claim)
-            return
+                return None
+            if volume["spec"].get("claimRef"):
+                return volume if binding.refers_to(volume, claim) else None
+            return None if binding.misfit(volume, claim) else volume
         waits = binding.waits_for_consumer(self.cluster, claim)
         found = binding.smallest_match(
             self.cluster, claim,
             (lambda volume: bool(volume["spec"].get("claimRef"))) if waits else bool,
         )  # fmt: skip
-        if found is not None:
-            self._bind(objects.copy(found), claim)
-        elif waits and SELECTED_NODE not in objects.annotations_of(claim):
-            self.recorder.event(
-                claim, "Normal", "WaitForFirstConsumer",
-                "waiting for first consumer to be created before binding",
-            )  # fmt: skip
+        return objects.copy(found) if found is not None else None
+
+    def _explain(self, claim: objects.Object) -> None:
+        """Have a volume made for a claim that fits none, or say why it stays unbound."""
+        spec = claim["spec"]
+        if spec.get("volumeName"):
+            self._explain_named(claim, self.cluster.peek(VOLUMES, "", str(spec["volumeName"])))
+            return
+        if spec.get("storageClassName") is None and not binding.class_name(claim):
+            classes = self.cluster.each(CLASSES)
+            default = defaults.default_class(classes, *defaults.DEFAULT_STORAGE_CLASS)
+            if default is not None:
+                spec["storageClassName"] = objects.name_of(default)
+                self.cluster.update(CLAIMS, claim)
+                return
+        chosen = SELECTED_NODE in objects.annotations_of(claim)
+        if binding.waits_for_consumer(self.cluster, claim) and not chosen:
+            self.recorder.event(claim, "Normal", *self._awaited(claim))
         elif binding.class_name(claim):
             self._provision(claim)
         else:
@@ -169,6 +211,34 @@ class Binder:
                 claim, "Normal", "FailedBinding",
                 "no persistent volumes available for this claim and no storage class is set",
             )  # fmt: skip
+
+    def _explain_named(self, claim: objects.Object, volume: objects.Object | None) -> None:
+        if volume is None:
+            return
+        name = objects.name_of(volume)
+        if not volume["spec"].get("claimRef"):
+            why = binding.misfit(volume, claim)
+            if why:
+                text = f"Cannot bind to requested volume {json.dumps(name)}: {why}"
+                self.recorder.event(claim, "Warning", "VolumeMismatch", text)
+        elif not binding.refers_to(volume, claim):
+            text = f"volume {json.dumps(name)} already bound to a different claim."
+            self.recorder.event(claim, "Warning", "FailedBinding", text)
+
+    def _awaited(self, claim: objects.Object) -> tuple[str, str]:
+        """Return what a claim waits for that is bound when its pod's node is known."""
+        names = [
+            objects.name_of(pod)
+            for pod in self.cluster.each("pods", objects.namespace_of(claim))
+            if not (pod.get("spec") or {}).get("nodeName") and not pods.is_over(pod)
+            and objects.name_of(claim) in volumes.claim_names(pod)
+        ]  # fmt: skip
+        if not names:
+            return (
+                "WaitForFirstConsumer", "waiting for first consumer to be created before binding",
+            )  # fmt: skip
+        what = "pods" if len(names) > 1 else "pod"
+        return "WaitForPodScheduled", f"waiting for {what} {','.join(names)} to be scheduled"
 
     def _provision(self, claim: objects.Object) -> None:
         """Ask the class's provisioner for a volume, or say why that cannot be."""
@@ -216,9 +286,11 @@ class Binder:
         self._report(claim, volume)
 
     def _sync_bound(self, claim: objects.Object) -> None:
-        volume = self.cluster.peek(VOLUMES, "", str(claim["spec"]["volumeName"]))
-        if volume is not None and binding.refers_to(volume, claim):
-            self._report(claim, volume)
+        volume = self.cluster.find(VOLUMES, "", str(claim["spec"]["volumeName"]))
+        if volume is not None and (
+            not volume["spec"].get("claimRef") or binding.refers_to(volume, claim)
+        ):
+            self._bind(volume, claim)
             return
         if (claim.get("status") or {}).get("phase") != "Lost":
             claim["status"] = {"phase": "Lost"}
@@ -231,12 +303,15 @@ class Binder:
                 self.recorder.event(claim, "Warning", reason, f"Bound claim has {what}")
 
     def _report(self, claim: objects.Object, volume: objects.Object) -> None:
+        known = claim.get("status") or {}
         status: objects.Object = {
-            **(claim.get("status") or {}),
+            **known,
             "phase": "Bound",
             "accessModes": volume["spec"].get("accessModes") or [],
-            "capacity": volume["spec"].get("capacity") or {},
         }
+        if known.get("phase") != "Bound":
+            # Of a bound one it may differ for good: the file system is yet to grow.
+            status["capacity"] = volume["spec"].get("capacity") or {}
         if status != claim.get("status"):
             claim["status"] = status
             self.cluster.update_status(CLAIMS, claim)

@@ -86,16 +86,27 @@ def smallest_match(
 
 
 def _fits(volume: objects.Object, claim: objects.Object) -> bool:
+    return not misfit(volume, claim)
+
+
+def misfit(volume: objects.Object, claim: objects.Object) -> str:
+    """Return why a volume cannot be what a claim asks for, empty if it can."""
     have, want = volume["spec"], claim["spec"]
     if objects.metadata(volume).get("deletionTimestamp"):
-        return False
+        return f'the volume is marked for deletion "{objects.name_of(volume)}"'
     asked = ((want.get("resources") or {}).get("requests") or {}).get("storage") or "0"
-    return (
-        class_name(volume) == class_name(claim)
-        and set(want.get("accessModes") or ()) <= set(have.get("accessModes") or ())
-        and (have.get("volumeMode") or "Filesystem") == (want.get("volumeMode") or "Filesystem")
-        and _capacity(volume) >= quantities.parse(str(asked))
-    )
+    if _capacity(volume) < quantities.parse(str(asked)):
+        return "requested PV is too small"
+    if class_name(volume) != class_name(claim):
+        return "storageClassName does not match"
+    attributes = "volumeAttributesClassName"
+    if (have.get(attributes) or "") != (want.get(attributes) or ""):
+        return f"{attributes} does not match"
+    if (have.get("volumeMode") or "Filesystem") != (want.get("volumeMode") or "Filesystem"):
+        return "incompatible volumeMode"
+    if not set(want.get("accessModes") or ()) <= set(have.get("accessModes") or ()):
+        return "incompatible accessMode"
+    return ""
 
 
 def _capacity(volume: objects.Object) -> quantities.Quantity:

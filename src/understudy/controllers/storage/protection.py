@@ -48,10 +48,11 @@ class ClaimProtection:
         return None
 
     def _is_used(self, namespace: str, name: str) -> bool:
+        """Whether a pod has a node and the claim; one that is over as well, while it is there."""
         return any(
             name in volumes.claim_names(pod)
             for pod in self.cluster.each("pods", namespace)
-            if (pod.get("spec") or {}).get("nodeName") and not pods.is_over(pod)
+            if (pod.get("spec") or {}).get("nodeName")
         )
 
 

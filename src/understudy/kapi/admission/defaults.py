@@ -5,6 +5,8 @@ Source: plugin/pkg/admission/{storage,network/defaultingressclass,nodetaint} @1.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from understudy.kapi.admission import chain
 from understudy.kube import identities, objects
 
@@ -18,17 +20,19 @@ _PROTECTION = {
     VOLUMES: "kubernetes.io/pv-protection",
     ATTRIBUTES_CLASSES: "kubernetes.io/vac-protection",
 }
+DEFAULT_STORAGE_CLASS = (
+    "storageclass.kubernetes.io/is-default-class",
+    "storageclass.beta.kubernetes.io/is-default-class",
+)
 _NOT_READY = {"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}
 
 
-def default_class(
-    attributes: chain.Attributes, resource: str, annotation: str
-) -> objects.Object | None:
+def default_class(classes: Iterable[objects.Object], *annotations: str) -> objects.Object | None:
     """Return the class annotated as default; the newest of several, by name if equally new."""
     marked = [
         one
-        for one in attributes.reader.each(resource)
-        if objects.annotations_of(one).get(annotation) == "true"
+        for one in classes
+        if any(objects.annotations_of(one).get(mark) == "true" for mark in annotations)
     ]
     marked.sort(key=objects.name_of)
     return max(
@@ -58,11 +62,8 @@ class DefaultStorageClass(_Defaulting):
         beta = "volume.beta.kubernetes.io/storage-class"
         if spec.get("storageClassName") is not None or beta in objects.annotations_of(claim):
             return
-        found = default_class(
-            attributes,
-            "storageclasses.storage.k8s.io",
-            "storageclass.kubernetes.io/is-default-class",
-        )
+        classes = attributes.reader.each("storageclasses.storage.k8s.io")
+        found = default_class(classes, *DEFAULT_STORAGE_CLASS)
         if found is not None:
             spec["storageClassName"] = objects.name_of(found)
 
@@ -86,11 +87,8 @@ class DefaultIngressClass(_Defaulting):
         older = "kubernetes.io/ingress.class"
         if spec.get("ingressClassName") is not None or older in objects.annotations_of(ingress):
             return
-        found = default_class(
-            attributes,
-            "ingressclasses.networking.k8s.io",
-            "ingressclass.kubernetes.io/is-default-class",
-        )
+        classes = attributes.reader.each("ingressclasses.networking.k8s.io")
+        found = default_class(classes, "ingressclass.kubernetes.io/is-default-class")
         if found is not None:
             spec["ingressClassName"] = objects.name_of(found)
 
