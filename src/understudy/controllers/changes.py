@@ -2,37 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
-
-from understudy.kapi.store import entries, logs
+from understudy.kapi.store import entries, logs, parsed as forms
 from understudy.kube import identities, objects
-
-PARSED_OBJECTS_MAX: Final = 4096
-"""Parsed objects kept for readers: enough for the pods of the workloads that are busy now; about
-40 MB at most, whatever the size of the store."""
-
-
-class Parsed:
-    """Parsed forms of committed objects by their revision, the oldest forgotten first.
-
-    What it hands out is shared: callers read it and never change it. A revision belongs to one
-    commit of one object, so it is key enough.
-    """
-
-    __slots__ = ("_objects", "objects_max")
-
-    def __init__(self, objects_max: int = PARSED_OBJECTS_MAX) -> None:
-        self._objects: dict[int, objects.Object] = {}
-        self.objects_max = objects_max
-
-    def load(self, entry: entries.Entry) -> objects.Object:
-        """Return the entry's object in its storage version; not to be changed."""
-        found = self._objects.get(entry.revision)
-        if found is None:
-            if len(self._objects) >= self.objects_max:
-                del self._objects[next(iter(self._objects))]
-            found = self._objects[entry.revision] = entry.load()
-        return found
 
 
 class Change:
@@ -53,7 +24,7 @@ class Change:
         ref: str,
         entry: entries.Entry,
         previous: entries.Entry | None,
-        parsed: Parsed,
+        parsed: forms.Parsed,
     ) -> None:
         self.type: logs.EventType = type
         self.ref = ref

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from understudy.aio import clocks
-from understudy.controllers import changes, indexes, outboxes
+from understudy.controllers import indexes, outboxes
 from understudy.kapi.resources import catalogue, strategies
-from understudy.kapi.store import entries
+from understudy.kapi.store import entries, parsed as forms
 from understudy.kapi.views import options, results, view as views
 from understudy.kube import identities, objects
 
@@ -65,7 +65,7 @@ class Shared:
     clock: clocks.Clock
     indexes: indexes.Indexes
     journal: Callable[[Write], None]
-    parsed: changes.Parsed = field(default_factory=changes.Parsed)
+    parsed: forms.Parsed
     root_ca: str = ""
     follows_leases: bool = True
     event_numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
@@ -135,6 +135,20 @@ class Cluster:
         entry = self.entry(ref, namespace, name)
         return self.parsed.load(entry) if entry is not None else None
 
+    def draft(self, ref: str, namespace: str, name: str) -> objects.Object | None:
+        """Return an object to be written back, or None.
+
+        Its fields, metadata and status are private to the caller. What lies below others, as below
+        metadata's own fields, is shared: it may be replaced, not changed.
+        """
+        obj = self.peek(ref, namespace, name)
+        if obj is None:
+            return None
+        own = {**obj, "metadata": dict(obj["metadata"])}
+        if "status" in obj:
+            own["status"] = objects.copy(obj["status"])
+        return own
+
     def entry(self, ref: str, namespace: str, name: str) -> entries.Entry | None:
         """Return an object's entry (uid, labels and revision without parsing), or None."""
         resource = self.view.catalogue.named(ref)
@@ -165,7 +179,7 @@ class Cluster:
 
     # ------------------------------------------------------------------ writes
 
-    # `quiet` writers do not want the answer: it is not parsed, and an empty object is returned.
+    # `quiet` writers do not want the answer: it is not parsed, and only the name is returned.
 
     def create(self, ref: str, obj: objects.Object, *, quiet: bool = False) -> objects.Object:
         """Create an object in the namespace it names and return it."""
@@ -191,7 +205,7 @@ class Cluster:
             again = asked.attempt is not None
             written = self.view.update(
                 ref,
-                obj if again else _lent(obj),
+                obj if again else self._renewed(ref, obj),
                 namespace,
                 name=name,
                 subresource=subresource,
@@ -311,6 +325,18 @@ class Cluster:
                 return {}
             raise
 
+    def _renewed(self, ref: str, obj: objects.Object) -> objects.Object:
+        """Return an object for the view to keep in the place of the present one.
+
+        Values that are the present one's own stay so; others, which the caller may yet change,
+        are copied.
+        """
+        entry = self.entry(ref, objects.namespace_of(obj), objects.name_of(obj))
+        known = self.parsed.known(entry) if entry is not None else None
+        present = known or {"metadata": {}}
+        meta = _unshared(obj["metadata"], present["metadata"])
+        return {**_unshared(obj | {"metadata": None}, present), "metadata": meta}
+
     def _note(
         self,
         verb: str,
@@ -322,14 +348,13 @@ class Cluster:
         *,
         quiet: bool = False,
     ) -> objects.Object:
-        obj: objects.Object = written.object() if written is not None and not quiet else {}
         revision = 0
         if written is not None and written.entry is not None:
             revision, name = written.entry.revision, written.entry.name
         self.journal(
             Write(self.agent, verb, ref, namespace, name, subresource, revision, self.now())
         )
-        return obj
+        return {"metadata": {"name": name}} if written is None or quiet else written.object()
 
 
 def owner_reference(owner: objects.Object, *, controller: bool = True) -> objects.Object:
@@ -353,6 +378,14 @@ def _lent(obj: objects.Object) -> objects.Object:
     controller in the same form, so that decoding and defaulting leave it alone.
     """
     return {**obj, "metadata": dict(obj["metadata"])}
+
+
+def _unshared(obj: objects.Object, present: objects.Object) -> objects.Object:
+    """Return a mapping whose values are the present one's own, or copies."""
+    return {
+        key: value if value is present.get(key) else objects.copy(value)
+        for key, value in obj.items()
+    }
 
 
 def key_of(obj: objects.Object) -> identities.ObjectKey:

@@ -15,7 +15,7 @@ import orjson
 
 from understudy.controllers import changes, pairs
 from understudy.kapi.resources import catalogue
-from understudy.kapi.store import entries
+from understudy.kapi.store import entries, parsed as forms
 from understudy.kapi.views import view as views
 from understudy.kube import objects
 
@@ -82,7 +82,7 @@ class Indexes:
         "selectors",
     )  # fmt: skip
 
-    def __init__(self, view: views.View, parsed: changes.Parsed) -> None:
+    def __init__(self, view: views.View, parsed: forms.Parsed) -> None:
         self._view = view
         self.parsed = parsed
         self.labels = pairs.Pairs(view, pairs.of_labels)
@@ -225,7 +225,7 @@ class Indexes:
         return [self.parsed.load(entry) for entry in found if entry is not None]
 
 
-def _references(entry: entries.Entry, parsed: changes.Parsed) -> list[objects.Object]:
+def _references(entry: entries.Entry, parsed: forms.Parsed) -> list[objects.Object]:
     # Most objects of a large store are told apart without parsing them, and of the others, pods
     # mostly, only the list is parsed: a tenth of the time. It is the metadata's own where it
     # stands before the managed fields of an object that begins with its metadata; the bytes in

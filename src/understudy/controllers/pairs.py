@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from understudy.controllers import changes
-from understudy.kapi.store import entries
+from understudy.kapi.store import entries, parsed as forms
 from understudy.kapi.views import view as views
 
 Pair = tuple[str, str]
@@ -22,7 +22,7 @@ def of_labels(entry: entries.Entry) -> Iterable[Pair]:
     return entry.labels.items()
 
 
-def of_selector(parsed: changes.Parsed) -> PairsOf:
+def of_selector(parsed: forms.Parsed) -> PairsOf:
     """Return what indexes objects by one label of their `spec.selector` map, the first by name.
 
     One is enough: whatever the selector matches has it too.

@@ -160,7 +160,7 @@ class Reactor:
         root_ca: str = "",
         follows_leases: bool = True,
     ) -> None:
-        parsed = changes.Parsed()
+        parsed = view.keep_parsed()
         self.shared = clusters.Shared(
             view=view,
             clock=clock,
@@ -294,6 +294,8 @@ class Reactor:
             self.shared.indexes.apply(change)
             if self._wanted(ref):
                 self._show(change)
+            if event.previous is not None:
+                self.shared.parsed.forget(event.previous)
 
     def next_due_s(self, *, idle: bool) -> float | None:
         """Return the monotonic time of the next timer (with or without idle ones), or None."""

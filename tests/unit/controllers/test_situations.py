@@ -23,7 +23,17 @@ class World:
         self.settle()
 
     def settle(self, runtime: settings.Runtime = SIMULATED, **more) -> running.Settled:
-        return running.settle(self.view, "all", runtime, self.clock, everything=True, **more)
+        settled = running.settle(self.view, "all", runtime, self.clock, everything=True, **more)
+        self.check_sharing()
+        return settled
+
+    def check_sharing(self) -> None:
+        """What readers share is as it was committed: nobody has changed it in place."""
+        assert self.view.parsed is not None
+        for resource in self.view.catalogue.resources:
+            for entry in self.view.entries(resource):
+                shared = self.view.parsed.known(entry)
+                assert shared is None or shared == entry.load(), entry.key
 
     def pods(self, namespace: str = "default") -> list[objects.Object]:
         return list(self.view.each("pods", namespace))

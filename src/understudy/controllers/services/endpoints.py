@@ -57,7 +57,7 @@ class Endpoints:
         labels.pop(backends.HEADLESS, None)
         if backends.is_headless(service):
             labels[backends.HEADLESS] = ""
-        present = self.cluster.find("endpoints", namespace, name)
+        present = self.cluster.draft("endpoints", namespace, name)
         if present is not None and present["metadata"].get("deletionTimestamp"):
             return
         if (

@@ -58,7 +58,8 @@ class Slices:
             one
             for entry in self.cluster.labelled(REF, namespace, {SERVICE_NAME: name})
             if entry.labels.get(MANAGED_BY) == CONTROLLER
-            and not (one := entry.load())["metadata"].get("deletionTimestamp")
+            and (one := self.cluster.draft(REF, namespace, entry.name)) is not None
+            and not one["metadata"].get("deletionTimestamp")
         ]
         trigger = self._triggers.take(service, found)
         families = spec.get("ipFamilies") or ["IPv4"]

@@ -48,7 +48,7 @@ class Deployments:
             queue.add(key)
 
     def reconcile(self, key: reactor.Key) -> float | None:
-        deployment = self.cluster.find(REF, *key)
+        deployment = self.cluster.draft(REF, *key)
         if deployment is None:
             return None
         return Sync(self.cluster, self.recorder, deployment).run()

@@ -76,7 +76,7 @@ class ReplicaSets:
 
     def reconcile(self, key: reactor.Key) -> float | None:
         namespace, name = key
-        owner = self.cluster.find(self.variant.ref, namespace, name)
+        owner = self.cluster.peek(self.variant.ref, namespace, name)
         if owner is None:
             return None
         selector = self.variant.selector_of(owner)
@@ -192,8 +192,7 @@ class ReplicaSets:
             ))  # fmt: skip
         status["observedGeneration"] = objects.metadata(owner).get("generation", 0)
         if status != old:
-            owner["status"] = status
-            self.cluster.update_status(self.variant.ref, owner, quiet=True)
+            self.cluster.update_status(self.variant.ref, {**owner, "status": status}, quiet=True)
 
     def _next_check(self, owner: objects.Object, active: list[objects.Object]) -> float | None:
         min_ready_s = int(owner["spec"].get("minReadySeconds") or 0)
@@ -245,7 +244,7 @@ def create_pod(
 ) -> statuses.ApiError | None:
     """Create a pod and say so in an event; return the refusal, which an event tells too."""
     try:
-        created = cluster.create("pods", pod)
+        created = cluster.create("pods", pod, quiet=True)
     except statuses.ApiError as error:
         if not is_leaving(error):
             recorder.event(owner, "Warning", "FailedCreate", f"Error creating: {error.message}")

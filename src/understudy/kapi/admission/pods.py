@@ -46,7 +46,7 @@ def bounded_namespaces(reader: strategies.Reader, resource: str) -> frozenset[st
 
 def topology_labels(reader: strategies.Reader, node: str) -> dict[str, str]:
     """Return the labels that pods take over from their node: its zone and its region."""
-    found = objects.labels_of(reader.find("nodes", "", node) or {})
+    found = reader.labels("nodes", "", node)
     return {key: found[key] for key in TOPOLOGY_LABELS if key in found}
 
 

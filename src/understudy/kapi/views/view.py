@@ -16,7 +16,7 @@ from typing import NamedTuple, TypeVar
 from understudy.aio import clocks, ids as idents
 from understudy.kapi.admission import chain as admission
 from understudy.kapi.resources import calls, catalogue as catalogues, crds, strategies
-from understudy.kapi.store import entries as stored, logs, stores
+from understudy.kapi.store import entries as stored, logs, parsed as forms, stores
 from understudy.kapi.views import (
     deletion,
     handles,
@@ -100,6 +100,7 @@ class View:
         store: The objects; verbs go through it, nobody else writes.
         caches: Derived state that a strategy or plugin wants to keep with the view (allocators).
         caller: Makes the calls to webhooks; None (also in a fork): none is called.
+        parsed: Parsed forms of what was committed of late; None unless somebody reads them.
     """
 
     write_options = opts.WriteOptions
@@ -115,6 +116,7 @@ class View:
         self.children: dict[str, View] = {}
         self.caches: dict[str, object] = {}
         self.caller: calls.Caller | None = None
+        self.parsed: forms.Parsed | None = None
         self._derivations: dict[str, _Derived] = {}
         self._watches: set[watches.Watch] = set()
 
@@ -692,11 +694,25 @@ class View:
 
     # ------------------------------------------------------------------ commits (for the verbs)
 
+    def keep_parsed(self) -> forms.Parsed:
+        """Keep parsed forms of what is committed from now on, for whoever follows the commits."""
+        if self.parsed is None:
+            self.parsed = forms.Parsed()
+        return self.parsed
+
+    def working(self, resource: catalogues.Resource, entry: stored.Entry) -> objects.Object:
+        """Return an object as verbs change it (`Resource.working`); shared, not to be changed."""
+        if self.parsed is None or resource.from_storage is not None or resource.custom:
+            return entry.working(resource)
+        return self.parsed.load(entry)
+
     def commit(self, resource: catalogues.Resource, key: str, obj: objects.Object) -> stored.Entry:
         """Keep an object's new version (in its storage version) and return its entry."""
         revision = self.store.counter.take()
         obj["metadata"]["resourceVersion"] = str(revision)
         entry = stored.Entry(key, revision, head_of(resource), obj)
+        if self.parsed is not None and resource.from_storage is None and not resource.custom:
+            self.parsed.keep(entry, obj)
         event = self.store.put(resource.storage, entry)
         hooks.committed(self, resource, event)
         return entry

@@ -184,8 +184,7 @@ def patch(
             "application/json-patch+json, application/merge-patch+json, "
             "application/apply-patch+yaml, application/apply-patch+cbor"
         )
-    live = entry.object(resource)
-    obj = patches.apply(patch_type, live, body, resource.schema)
+    obj = patches.apply(patch_type, _live(view, resource, entry, body), body, resource.schema)
     check_type(resource, obj)
     try:
         warnings = _decode(resource, obj, options, patches.complaints(patch_type, body))
@@ -197,6 +196,27 @@ def patch(
     settle_namespace(resource, obj, namespace)
     obj = resource.working(obj)
     return _replace_warned(view, resource, entry, obj, subresource, options, warnings)
+
+
+def _live(
+    view: views.View, resource: catalogue.Resource, entry: entries.Entry, body: objects.Json
+) -> objects.Object:
+    """Return what is patched, in the resource's version; what the patch does not name is shared.
+
+    What it names is a copy: a kind may change a field in place because of another one beside it.
+    """
+    as_kept = resource.api_version == resource.storage_version and not resource.custom
+    if view.parsed is None or not as_kept or not isinstance(body, dict):
+        return entry.object(resource)
+    shared = view.parsed.load(entry)
+    own = {
+        name: objects.copy(shared[name]) for name in body if name in shared and name != "metadata"
+    }
+    meta = {
+        name: dict(value) if isinstance(value, dict) else value
+        for name, value in shared["metadata"].items()
+    }
+    return {**shared, **own, "metadata": meta}
 
 
 def _refuse_uid(resource: catalogue.Resource, entry: entries.Entry, uid: str) -> None:
@@ -293,7 +313,7 @@ def replace(
         InvalidError, ForbiddenError: as `create`.
     """
     strategy = resource.strategy
-    old = entry.working(resource)
+    old = view.working(resource, entry)
     meta, old_meta = obj["metadata"], old["metadata"]
     name = str(old_meta["name"])
     _check_preconditions(resource, name, meta, entry)
