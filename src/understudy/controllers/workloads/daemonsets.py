@@ -46,6 +46,15 @@ class Fit:
     may_stay: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placed:
+    """The pods of a node that are not on their way out: `crowded` if more than one of either."""
+
+    new: objects.Object | None = None
+    old: objects.Object | None = None
+    crowded: bool = False
+
+
 class DaemonSets:
     """Reconciles DaemonSets."""
 
@@ -65,12 +74,27 @@ class DaemonSets:
             )
         elif change.ref == "nodes":
             if _matters(change):
-                for entry in self.cluster.entries(REF):
-                    queue.add((entry.namespace, entry.name))
+                self._observe_node(change.object, queue)
         elif change.deleted:
             key = claims.controller_key(change.object, "DaemonSet", "apps")
             if key is not None:
                 queue.add(key)
+
+    def _observe_node(self, node: objects.Object, queue: reactor.Queue) -> None:
+        """Queue those who want a pod on the node, or want theirs away, or may be counted anew."""
+        name = objects.name_of(node)
+        for owner in self.cluster.each(REF):
+            fit = fit_of(owner, node)
+            is_there = any(
+                (pod.get("spec") or {}).get("nodeName") == name
+                for pod in self.cluster.indexes.controlled(
+                    "pods", objects.namespace_of(owner), objects.uid_of(owner)
+                )
+            )
+            misplaced = rollouts.status_count(owner, "numberMisscheduled")
+            leaves = is_there and (not fit.may_stay or misplaced > 0)
+            if leaves or (fit.should_run and not is_there):
+                queue.add(clusters.key_of(owner))
 
     def reconcile(self, key: reactor.Key) -> float | None:
         owner = self.cluster.find(REF, *key)
@@ -134,12 +158,8 @@ class Step:
         hashed = hashes.template_hash(self.spec["template"], collisions)
         labels = {**objects.labels_of(self.spec["template"]), HASH_LABEL: hashed}
         wanted = histories.build(self.owner, 0, hashed, labels)
-        annotations = {
-            name: value for name, value in objects.annotations_of(self.owner).items()
-            if name != "kubectl.kubernetes.io/last-applied-configuration"
-        }  # fmt: skip
-        if annotations:
-            wanted["metadata"]["annotations"] = annotations
+        if objects.annotations_of(self.owner):
+            wanted["metadata"]["annotations"] = dict(objects.annotations_of(self.owner))
         labelled = [self._labelled(one) for one in revisions]
         equal = histories.find_equal(labelled, wanted)
         old = [one for one in labelled if one not in equal]
@@ -214,7 +234,7 @@ class Step:
         needing: list[str] = []
         surplus: list[objects.Object] = []
         for node in self.nodes:
-            needs, extra = self._judge(node, by_node.get(objects.name_of(node), []))
+            needs, extra = self._judge(node, by_node.get(objects.name_of(node)), hashed)
             if needs:
                 needing.append(objects.name_of(node))
             surplus += extra
@@ -225,36 +245,33 @@ class Step:
         return self._sync(needing, surplus, hashed)
 
     def _judge(
-        self, node: objects.Object, found: list[objects.Object]
+        self, node: objects.Object, found: list[objects.Object] | None, hashed: str
     ) -> tuple[bool, list[objects.Object]]:
         """Say whether a node needs a pod, and which of its pods have to go."""
         fit = self._fit(node)
-        if fit.should_run and not found:
-            return True, []
+        if found is None:
+            return fit.should_run, []
+        staying = [pod for pod in found if not pods.is_terminating(pod)]
         if not fit.may_stay:
-            return False, [pod for pod in found if not pods.is_terminating(pod)]
-        running: list[objects.Object] = []
-        gone: list[objects.Object] = []
-        for pod in found:
-            if pods.is_terminating(pod):
-                continue
-            if pods.phase_of(pod) in {"Failed", "Succeeded"}:
-                self._tell_over(node, pod)
-                gone.append(pod)
-            else:
-                running.append(pod)
-        if len(running) <= 1 or self._surge() > 0:
-            # With a surge, an old pod and its successor may stand side by side.
-            return False, gone
-        oldest_first = sorted(
-            running,
-            key=lambda pod: (
-                not pods.is_ready(pod),
-                pods.creation_of(pod),
-                objects.name_of(pod),
-            ),
-        )
-        return False, [*gone, *oldest_first[1:]]
+            return False, staying
+        gone = [pod for pod in staying if pods.is_over(pod)]
+        for pod in gone:
+            self._tell_over(node, pod)
+        running = sorted((pod for pod in staying if not pods.is_over(pod)), key=_age)
+        if not self._surges():
+            return False, gone + running[1:]
+        if len(running) <= 1:
+            return fit.should_run and not running, gone
+        return False, gone + self._surplus(running, hashed)
+
+    def _surplus(self, running: list[objects.Object], hashed: str) -> list[objects.Object]:
+        """Return what has to go of a node's pods: an old one may wait for one new one's success."""
+        new = [pod for pod in running if objects.labels_of(pod).get(HASH_LABEL) == hashed]
+        old = [pod for pod in running if pod not in new]
+        surplus = new[1:] + old[1:]
+        if new and old and (not pods.is_ready(old[0]) or self._is_available(new[0])):
+            surplus.append(old[0])
+        return surplus
 
     def _tell_over(self, node: objects.Object, pod: objects.Object) -> None:
         place = f"{objects.namespace_of(pod)}/{objects.name_of(pod)} on node"
@@ -300,109 +317,104 @@ class Step:
         return pod
 
     def _fit(self, node: objects.Object) -> Fit:
-        name = objects.name_of(node)
-        template = self.spec["template"]
-        probe: objects.Object = {"metadata": {}, "spec": template.get("spec") or {}}
-        if probe["spec"].get("nodeName") and probe["spec"]["nodeName"] != name:
-            return Fit(should_run=False, may_stay=False)
-        if not matching.matches_node(probe, node):
-            return Fit(should_run=False, may_stay=False)
-        taints = (node.get("spec") or {}).get("taints") or []
-        accepted = _with_own_tolerations(probe["spec"])
-        blocked = matching.untolerated(taints, accepted, ("NoExecute", "NoSchedule"))
-        if blocked is not None:
-            expelled = matching.untolerated(taints, accepted, ("NoExecute",))
-            return Fit(should_run=False, may_stay=expelled is None)
-        return Fit(should_run=True, may_stay=True)
+        return fit_of(self.owner, node)
 
     # ------------------------------------------------------------------ rolling update
 
-    def _surge(self) -> int:
+    def _bound(self, field: str, desired: int) -> int:
         rolling = (self.spec.get("updateStrategy") or {}).get("rollingUpdate") or {}
-        return rollouts.scaled(rolling.get("maxSurge") or 0, len(self.nodes), up=True)
+        return rollouts.scaled(rolling.get(field) or 0, desired, up=True)
 
-    def _unavailable_max(self, desired: int) -> int:
-        rolling = (self.spec.get("updateStrategy") or {}).get("rollingUpdate") or {}
-        unavailable = rolling.get("maxUnavailable", 1)
-        resolved = rollouts.scaled(unavailable, desired, up=True)
-        return max(1, resolved) if self._surge() == 0 else resolved
+    def _surges(self) -> bool:
+        """Whether an old pod and its successor may stand side by side."""
+        return self._bound("maxSurge", 100) > 0
 
     def _roll(
         self, by_node: dict[str, list[objects.Object]], hashed: str
     ) -> statuses.ApiError | None:
-        desired = sum(1 for node in self.nodes if self._fit(node).should_run)
-        if self._surge() > 0:
-            return self._roll_with_surge(by_node, hashed)
-        allowed = self._unavailable_max(desired)
+        running = {objects.name_of(node) for node in self.nodes if self._fit(node).should_run}
+        on_node = {name: self._split(found, hashed) for name, found in sorted(by_node.items())}
+        on_node |= {name: Placed() for name in sorted(running - by_node.keys())}
+        if self._surges():
+            return self._roll_with_surge(on_node, running, hashed)
+        allowed = self._bound("maxUnavailable", len(running))
+        if running and allowed == 0:
+            allowed = 1
         unavailable = 0
         useless: list[objects.Object] = []
         candidates: list[objects.Object] = []
-        for node in self.nodes:
-            if not self._fit(node).should_run:
-                continue
-            new, old = self._split(by_node.get(objects.name_of(node), []), hashed)
-            if new is not None or old is None:
-                unavailable += 0 if new is not None and self._is_available(new) else 1
-            elif pods.is_terminating(old):
-                unavailable += 1
-            elif not self._is_available(old):
-                useless.append(old)
+        for found in on_node.values():
+            if found.crowded or (found.new is None) == (found.old is None):
+                unavailable += 1  # for `_manage` to put right
+            elif found.old is None:
+                unavailable += not self._is_available(found.new)
+            elif not self._is_available(found.old):
+                useless.append(found.old)
                 unavailable += 1
             else:
-                candidates.append(old)
+                candidates.append(found.old)
         # Pods that are of no use go at once; they are unavailable anyway.
         chosen = useless + candidates[: max(0, allowed - unavailable)]
         return self._sync([], chosen, hashed)
 
     def _roll_with_surge(
-        self, by_node: dict[str, list[objects.Object]], hashed: str
+        self, on_node: dict[str, Placed], running: set[str], hashed: str
     ) -> statuses.ApiError | None:
-        needing: list[str] = []
+        at_once: list[str] = []
+        candidates: list[str] = []
         gone: list[objects.Object] = []
-        surging = 0
-        for node in self.nodes:
-            if not self._fit(node).should_run:
-                continue
-            name = objects.name_of(node)
-            new, old = self._split(by_node.get(name, []), hashed)
-            if old is None:
-                continue
-            if new is None:
-                needing.append(name)
-            elif self._is_available(new):
-                gone += [] if pods.is_terminating(old) else [old]
-            else:
+        misplaced: list[objects.Object] = []
+        surging = available = 0
+        for name, found in on_node.items():
+            if found.crowded:
                 surging += 1
-        return self._sync(needing[: max(0, self._surge() - surging)], gone, hashed)
-
-    def _split(
-        self, found: list[objects.Object], hashed: str
-    ) -> tuple[objects.Object | None, objects.Object | None]:
-        """Return a node's up to date pod and its other one."""
-        generation = objects.annotations_of(self.owner).get(GENERATION)
-        new = old = None
-        for pod in found:
-            labels = objects.labels_of(pod)
-            same = labels.get(HASH_LABEL) == hashed or (
-                generation is not None and labels.get(GENERATION_LABEL) == generation
-            )
-            if same:
-                new = pod
+                continue
+            available += self._is_available(found.old or found.new)
+            if found.old is None:
+                continue
+            if found.new is not None:
+                if self._is_available(found.new):
+                    gone.append(found.old)
+                else:
+                    surging += 1
+            elif not self._is_available(found.old):
+                if name in running:
+                    at_once.append(name)
+                else:
+                    gone.append(found.old)
+            elif name in running:
+                candidates.append(name)
             else:
-                old = pod
-        return new, old
+                misplaced.append(found.old)
+        # Where pods may no longer be, they stay until there are enough where they should be.
+        gone += misplaced[: max(0, available - len(running))]
+        more = max(0, self._bound("maxSurge", len(running)) - surging)
+        return self._sync(at_once + candidates[:more], gone, hashed)
 
-    def _is_available(self, pod: objects.Object) -> bool:
-        min_ready_s = int(self.spec.get("minReadySeconds") or 0)
-        return pods.is_available(pod, min_ready_s, self.cluster.now()) and not pods.is_terminating(
-            pod
+    def _split(self, found: list[objects.Object], hashed: str) -> Placed:
+        """Tell a node's up to date pod from its other one; those on their way out do not count."""
+        staying = [pod for pod in found if not pods.is_terminating(pod)]
+        new = [pod for pod in staying if self._is_updated(pod, hashed)]
+        old = [pod for pod in staying if pod not in new]
+        if len(new) > 1 or len(old) > 1:
+            return Placed(crowded=True)
+        return Placed(new=next(iter(new), None), old=next(iter(old), None))
+
+    def _is_updated(self, pod: objects.Object, hashed: str) -> bool:
+        generation = objects.annotations_of(self.owner).get(GENERATION)
+        labels = objects.labels_of(pod)
+        return labels.get(HASH_LABEL) == hashed or (
+            generation is not None and labels.get(GENERATION_LABEL) == generation
         )
+
+    def _is_available(self, pod: objects.Object | None) -> bool:
+        min_ready_s = int(self.spec.get("minReadySeconds") or 0)
+        return pod is not None and pods.is_available(pod, min_ready_s, self.cluster.now())
 
     # ------------------------------------------------------------------ status
 
     def _write_status(self, by_node: dict[str, list[objects.Object]], hashed: str) -> None:
         desired = current = misplaced = ready = updated = available = 0
-        generation = objects.annotations_of(self.owner).get(GENERATION)
         for node in self.nodes:
             found = by_node.get(objects.name_of(node), [])
             if not self._fit(node).should_run:
@@ -412,16 +424,12 @@ class Step:
             if not found:
                 continue
             current += 1
-            pod = min(found, key=lambda one: (pods.creation_of(one), objects.name_of(one)))
+            pod = min(found, key=_age)
             if pods.is_ready(pod):
                 ready += 1
                 min_ready_s = int(self.spec.get("minReadySeconds") or 0)
                 available += pods.is_available(pod, min_ready_s, self.cluster.now())
-            labels = objects.labels_of(pod)
-            if labels.get(HASH_LABEL) == hashed or (
-                generation is not None and labels.get(GENERATION_LABEL) == generation
-            ):
-                updated += 1
+            updated += self._is_updated(pod, hashed)
         old: objects.Object = self.owner.get("status") or {}
         status = objects.copy(old)
         status |= {
@@ -448,6 +456,24 @@ class Step:
         return min((wait for wait in waits if wait), default=None)
 
 
+def fit_of(owner: objects.Object, node: objects.Object) -> Fit:
+    """Judge a node by its name, labels and taints."""
+    name = objects.name_of(node)
+    template = owner["spec"]["template"]
+    probe: objects.Object = {"metadata": {}, "spec": template.get("spec") or {}}
+    if probe["spec"].get("nodeName") and probe["spec"]["nodeName"] != name:
+        return Fit(should_run=False, may_stay=False)
+    if not matching.matches_node(probe, node):
+        return Fit(should_run=False, may_stay=False)
+    taints = (node.get("spec") or {}).get("taints") or []
+    accepted = _with_own_tolerations(probe["spec"])
+    blocked = matching.untolerated(taints, accepted, ("NoExecute", "NoSchedule"))
+    if blocked is not None:
+        expelled = matching.untolerated(taints, accepted, ("NoExecute",))
+        return Fit(should_run=False, may_stay=expelled is None)
+    return Fit(should_run=True, may_stay=True)
+
+
 def _with_own_tolerations(spec: objects.Object) -> list[objects.Object]:
     wanted = [*TOLERATED, *([HOST_NETWORK_TOLERATED] if spec.get("hostNetwork") else [])]
     found: list[objects.Object] = objects.copy(spec.get("tolerations") or [])
@@ -459,25 +485,25 @@ def _with_own_tolerations(spec: objects.Object) -> list[objects.Object]:
 
 
 def _tied_to(affinity: objects.Object | None, node: str) -> objects.Object:
-    """Return an affinity that takes this one node only, by its name."""
+    """Return an affinity that takes this one node only, by its name; other terms go."""
     field = {"key": "metadata.name", "operator": "In", "values": [node]}
-    tied = objects.copy(affinity or {})
-    own = tied.setdefault("nodeAffinity", {})
-    terms = (own.get("requiredDuringSchedulingIgnoredDuringExecution") or {}).get(
-        "nodeSelectorTerms"
-    ) or [{}]
-    own["requiredDuringSchedulingIgnoredDuringExecution"] = {
-        "nodeSelectorTerms": [{**term, "matchFields": [field]} for term in terms]
+    tied: objects.Object = objects.copy(affinity or {})
+    tied.setdefault("nodeAffinity", {})["requiredDuringSchedulingIgnoredDuringExecution"] = {
+        "nodeSelectorTerms": [{"matchFields": [field]}]
     }
-    result: objects.Object = tied
-    return result
+    return tied
+
+
+def _age(pod: objects.Object) -> tuple[bool, str, str]:
+    """Order pods: those on a node first, then the oldest."""
+    return not pod["spec"].get("nodeName"), pods.creation_of(pod), objects.name_of(pod)
 
 
 def _matters(change: changes.Change) -> bool:
     """Whether a node changed in what decides about daemon pods."""
     before, now = change.previous, change.object
     if before is None or change.deleted:
-        return True
+        return not change.deleted  # its pods' end will tell
     return (before.get("spec") or {}).get("taints") != (now.get("spec") or {}).get("taints") or (
         objects.labels_of(before) != objects.labels_of(now)
     )
