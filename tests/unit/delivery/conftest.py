@@ -56,11 +56,12 @@ class Mortal(wrapping.WrappedClient):
             raise DiedError
         self.writes.append(f"{write.verb} {write.resource} {write.namespace}/{write.name}")
         mine = len(self.writes)
-        answer = await send()
-        if mine == self.after and not self.before:
-            self.dead = True
-            raise DiedError
-        return answer
+        try:
+            return await send()
+        finally:
+            if mine == self.after and not self.before:
+                self.dead = True
+                raise DiedError
 
 
 SETTINGS = ("view", "http", "following", "pinned")
