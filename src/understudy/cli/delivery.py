@@ -342,9 +342,12 @@ def status(where: sessions.Where, /, name: str) -> None:
     """Show the objects of NAME, their health, and why something is not healthy."""
 
     async def work(session: sessions.Session) -> int:
-        conditions = await session.deliveries.status(session.owner(name))
+        owner = session.owner(name)
+        conditions = await session.deliveries.status(owner)
         if where.output == "text":
-            sessions.print_lines(render.status(conditions, sessions.paint))
+            records = await session.deliveries.history(owner)
+            sessions.say(render.headline(records, conditions, session.now()))
+            sessions.print_lines(render.status(conditions, sessions.paint, session.now()))
             return 0
         _print_all([_condition(condition) for condition in conditions], where.output)
         return 0

@@ -10,6 +10,7 @@ import functools
 import gc
 import os
 import re
+import shutil
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
@@ -232,10 +233,17 @@ class Session:
             for one in filter(None, lines):
                 say(f"{self.now().astimezone():%H:%M:%S}: {label}{one}")
 
+    def _place(self) -> str:
+        """Return which cluster this is about: whoever says yes should know."""
+        named = self.where.cluster.instance or self.client.access.server
+        context = self.client.access.context
+        return f"Cluster {named}" + (f" (context {context})" if context else "")
+
     def show(self, plan: plans.Plan, subject: str = "Plan for") -> None:
         """Show a plan in the chosen form, except where one document comes at the end."""
         if self.where.output == "text":
-            print_lines(render.plan(plan, self.now(), paint, subject))
+            say(f"{self._place()}\n")
+            print_lines(render.plan(plan, self.now(), paint, subject, width=width()))
         elif self.where.output == "jsonl":
             print_json({"type": "plan", **plan.as_dict()})
 
@@ -334,6 +342,11 @@ def print_json(value: objects.Json) -> None:
 
 def _coloured() -> bool:
     return sys.stdout.isatty() and "NO_COLOR" not in os.environ
+
+
+def width() -> int:
+    """Return the terminal's width in characters; 0 where nobody looks."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
 
 
 def paint(text: str, colour: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from understudy.cli import sessions
-from understudy.delivery import deliveries, errors, plans, render, targets
+from understudy.delivery import deliveries, errors, plans, targets
 from understudy.kube import objects, statuses
 
 DRIFTED = 2
@@ -59,7 +59,7 @@ def _tell(session: sessions.Session, made: plans.Plan) -> None:
     if session.where.output != "text":
         sessions.print_json({"type": "drift", **made.as_dict()})
     elif made.has_changes or made.blocked:
-        sessions.print_lines(render.plan(made, session.now(), sessions.paint, "Drift of"))
+        session.show(made, subject="Drift of")
     else:
         sessions.say(f"{made.owner.application}: no drift")
 

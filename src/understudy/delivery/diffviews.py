@@ -26,11 +26,17 @@ _NAMED_MAX = 4
 _SCHEMA = re.compile(r"^spec\.versions\[(?P<version>[^\]]+)\]\.schema\.openAPIV3Schema\b")
 _LEAF = re.compile(r"\['(?P<quoted>[^']+)'\]$|(?P<plain>[^.]+)$")
 
+_VAGUE = {"name", "value", "key", "path", "port"}
+
 _Field = tuple[outcomes.Op, str]
 
 
-def changes(operations: Sequence[plans.Operation], paint: Paint) -> Iterator[str]:
-    """Yield the lines about every operation that has differences, a blank line after each."""
+def changes(operations: Sequence[plans.Operation], paint: Paint, width: int = 0) -> Iterator[str]:
+    """Yield the lines about every operation that has differences, a blank line after each.
+
+    `width` is the terminal's, 0 where there is none.
+    """
+    long = min(width, LINE_CHARACTERS_MAX) if width else LINE_CHARACTERS_MAX
     members: dict[_Field, list[plans.Operation]] = {}
     for operation in operations:
         for diff in _said(operation):
@@ -55,7 +61,7 @@ def changes(operations: Sequence[plans.Operation], paint: Paint) -> Iterator[str
     for (op, concerned), found in blocks.items():
         yield paint(f"@@ {op} {_named(concerned, versions)} @@", "cyan")
         for diff in found[:FIELDS_MAX]:
-            yield from _field(diff, paint)
+            yield from _field(diff, paint, long)
         if len(found) > FIELDS_MAX:
             yield f"  and {len(found) - FIELDS_MAX} more fields; -o json tells them all"
         if described := sum(silent.get(ref, 0) for ref in concerned if len(concerned) == 1):
@@ -87,8 +93,16 @@ def _named(concerned: Sequence[refs.Ref], versions: Mapping[refs.Ref, str]) -> s
 def reasons(operation: plans.Operation) -> str:
     """Return the names of the fields that change, a few of them."""
     changed = [diff.path for diff in operation.diffs if diff.cause is not diffs.Cause.SERVER]
-    names = list(dict.fromkeys(leaf(path) for path in changed))
+    names = list(dict.fromkeys(_step(path) for path in changed))
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _step(path: str) -> str:
+    """Return the last step of a path, with the one before where it alone says little."""
+    last = leaf(path)
+    if last not in _VAGUE:
+        return last
+    return f"{leaf(path.removesuffix(f'.{last}'))}.{last}"
 
 
 def leaf(path: str) -> str:
@@ -108,7 +122,7 @@ def _describes(diff: diffs.FieldDiff) -> bool:
     return diff.path.endswith(".description") and _SCHEMA.match(diff.path) is not None
 
 
-def _field(diff: diffs.FieldDiff, paint: Paint) -> Iterator[str]:
+def _field(diff: diffs.FieldDiff, paint: Paint, characters_max: int) -> Iterator[str]:
     note = "" if diff.cause is diffs.Cause.YOU else f"  # {diff.cause}"
     if diff.cause is diffs.Cause.DRIFT and diff.manager:
         note += f": changed by {diff.manager}"
@@ -126,7 +140,7 @@ def _field(diff: diffs.FieldDiff, paint: Paint) -> Iterator[str]:
     else:
         old, new = (diffs.shown(value, TEXT_CHARACTERS_MAX) for value in (diff.before, diff.after))
         line = f"  ~ {path}: {old} -> {new}"
-        if len(line) <= LINE_CHARACTERS_MAX:
+        if len(line) <= characters_max:
             yield paint(line, "yellow") + note
         else:
             yield paint(f"  ~ {path}:", "yellow") + note

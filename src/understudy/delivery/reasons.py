@@ -25,11 +25,17 @@ _OWNED = ("pods", "replicasets.apps", "jobs.batch")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Child:
-    """An object that controllers made for one of an application's, and what is below it."""
+    """An object that controllers made for one of an application's, and what is below it.
+
+    Attributes:
+        restarts: Of a Pod's containers, all together.
+    """
 
     kind: str
     name: str
     health: health.Health
+    created: str = ""
+    restarts: int = 0
     children: tuple[Child, ...] = ()
 
 
@@ -121,6 +127,8 @@ class _Family:
                     kind=str(obj.get("kind")),
                     name=objects.name_of(obj),
                     health=health.assess(obj, self._facts),
+                    created=str(objects.metadata(obj).get("creationTimestamp") or ""),
+                    restarts=_restarts(obj),
                     children=self.below(objects.uid_of(obj)),
                 )
             )
@@ -164,6 +172,11 @@ async def _family(client: protocol.Client, space: str, clock: clocks.Clock) -> _
 
 def _is_told(text: str, told: Iterable[str]) -> bool:
     return any(text in one for one in told)
+
+
+def _restarts(obj: objects.Object) -> int:
+    containers = objects.lookup(obj, ("status", "containerStatuses"), ()) or ()
+    return sum(int(one.get("restartCount") or 0) for one in containers)
 
 
 def _place(obj: objects.Object) -> tuple[str, str]:

@@ -8,6 +8,8 @@ made.
 from __future__ import annotations
 
 import datetime as dt
+import re
+import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
 from understudy.delivery import (
@@ -41,6 +43,14 @@ _SIGNS = {
 _HEALTHY_SHOWN_MAX = 10
 _NOTE_CHARACTERS_MAX = 80
 _HIDDEN = {outcomes.Op.UNCHANGED, outcomes.Op.GONE}
+_SPARED = ("Age", "Wait for")
+"""Columns of a plan that a narrow terminal goes without, in this order."""
+_WHY_CHARACTERS_MIN = 12
+_INVALID = re.compile(r"\S+ \"[^\"]*\" is invalid: (?P<causes>.*)")
+_NEXT_CAUSE = re.compile(
+    r", (?=[^\s:,]+: (?:Invalid value|Required value|Forbidden|Unsupported value|Duplicate value|"
+    r"Too long|Too many|Not found|Internal error)\b)"
+)
 
 
 def plain(text: str, _colour: str) -> str:
@@ -49,16 +59,24 @@ def plain(text: str, _colour: str) -> str:
 
 
 def plan(
-    made: plans.Plan, now: dt.datetime, paint: Paint = plain, subject: str = "Plan for"
+    made: plans.Plan,
+    now: dt.datetime,
+    paint: Paint = plain,
+    subject: str = "Plan for",
+    *,
+    width: int = 0,
 ) -> Iterator[str]:
-    """Yield the lines of a plan, or of what else is told in its form (`Drift of`)."""
+    """Yield the lines of a plan, or of what else is told in its form (`Drift of`).
+
+    `width` is the terminal's, to which tables and sentences are fitted; 0 where there is none.
+    """
     shown = [operation for operation in made.operations if operation.op not in _HIDDEN]
     if shown:
-        yield from _table(shown, now, paint)
+        yield from _table(shown, now, paint, width)
         yield ""
-    yield from diffviews.changes(shown, paint)
+    yield from diffviews.changes(shown, paint, width)
     for blocked in made.blocked:
-        yield from _blocked(blocked, paint)
+        yield from _blocked(blocked, paint, width)
     if made.blocked:
         yield ""
     for opinion in made.opinions:
@@ -72,17 +90,39 @@ def plan(
         yield ""
     if made.effects:
         yield "Effects:"
-        yield from _effects(made, paint)
+        yield from _effects(made, paint, width)
         yield ""
     if made.fidelity and (shown or made.blocked or made.effects):
         yield "Not simulated:"
-        yield from (f"  {text}" for text in made.fidelity)
+        for text in made.fidelity:
+            yield from _sentence(text, width)
         yield ""
-    yield summary(made, subject)
+    yield from _sentence(summary(made, subject), width, 0)
+    if unready := _unready(made):
+        are = "is 1 object" if unready == 1 else f"are {unready} objects"
+        yield paint(f"Among them {are} that would not become ready: see the effects", "red")
     yield f"Digest: {made.digest}"
 
 
-def _effects(made: plans.Plan, paint: Paint) -> Iterator[str]:
+def _sentence(text: str, width: int, indent: int = 2) -> list[str]:
+    """Return a sentence on as many lines as the terminal needs, further ones indented deeper."""
+    if not width:
+        return [" " * indent + text]
+    return textwrap.wrap(
+        text,
+        width,
+        initial_indent=" " * indent,
+        subsequent_indent=" " * (indent + 2),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _unready(made: plans.Plan) -> int:
+    return sum(effect.type == "unready" for effect in made.effects)
+
+
+def _effects(made: plans.Plan, paint: Paint, width: int) -> Iterator[str]:
     """Yield the consequences; what controllers create is one line, however many kinds it is."""
     made_too = [effect for effect in made.effects if effect.type == "creates"]
     total = sum(effect.count for effect in made_too)
@@ -91,10 +131,11 @@ def _effects(made: plans.Plan, paint: Paint) -> Iterator[str]:
             if effect is made_too[0]:
                 kinds = (outcomes.number(effect.count, effect.ref.kind) for effect in made_too)
                 text = f"controllers create {total} objects: {', '.join(kinds)}"
-                yield "  " + paint(text, "cyan")
+                yield from (paint(line, "cyan") for line in _sentence(text, width))
             continue
-        colour = "red" if effect.irreversible or effect.type in {"hangs", "refuses"} else "cyan"
-        yield "  " + paint(effect.text, colour)
+        bad = effect.irreversible or effect.type in {"hangs", "refuses", "unready"}
+        colour = "red" if bad else "cyan"
+        yield from (paint(line, colour) for line in _sentence(effect.text, width))
 
 
 def counts(done: Iterable[outcomes.Outcome]) -> str:
@@ -119,7 +160,9 @@ def summary(made: plans.Plan, subject: str = "Plan for") -> str:
     return f"{subject} {revision}: {what}"
 
 
-def _table(operations: Sequence[plans.Operation], now: dt.datetime, paint: Paint) -> Iterator[str]:
+def _table(
+    operations: Sequence[plans.Operation], now: dt.datetime, paint: Paint, width: int
+) -> Iterator[str]:
     rows = [("Namespace", "Name", "Kind", "Age", "Op", "Wait for", "Why")]
     colours = [""]
     last = ""
@@ -139,8 +182,24 @@ def _table(operations: Sequence[plans.Operation], now: dt.datetime, paint: Paint
         )
         colours.append(colour)
         last = space
-    for line, colour in zip(columns(rows), colours, strict=True):
+    for line, colour in zip(columns(_fitted(rows, width)), colours, strict=True):
         yield paint(line, colour) if colour else line
+
+
+def _fitted(rows: Sequence[Sequence[str]], width: int) -> Sequence[Sequence[str]]:
+    """Return rows that fit into a width, or nearly: without some columns, the last one cut."""
+    for spared in _SPARED:
+        if not width or max(map(len, columns(rows))) <= width:
+            return rows
+        left = [number for number, title in enumerate(rows[0]) if title != spared]
+        rows = [[row[number] for number in left] for row in rows]
+    rest = max(map(len, columns([[*row[:-1], ""] for row in rows]))) + 2
+    last = max(width - rest, _WHY_CHARACTERS_MIN)
+    return [[*row[:-1], _cut(row[-1], last)] for row in rows]
+
+
+def _cut(text: str, characters_max: int) -> str:
+    return text if len(text) <= characters_max else f"{text[: characters_max - 3]}..."
 
 
 def columns(rows: Sequence[Sequence[str]]) -> Iterator[str]:
@@ -182,7 +241,7 @@ def _why(operation: plans.Operation) -> str:
     return operation.why or diffviews.reasons(operation)
 
 
-def _blocked(blocked: plans.Blocked, paint: Paint) -> Iterator[str]:
+def _blocked(blocked: plans.Blocked, paint: Paint, width: int) -> Iterator[str]:
     obstacle = blocked.obstacle
     if blocked.ref is None:
         yield paint(f"BLOCKED  {obstacle.message}", "red")
@@ -190,11 +249,26 @@ def _blocked(blocked: plans.Blocked, paint: Paint) -> Iterator[str]:
     if obstacle.blocked_by is not None:
         yield paint(f"BLOCKED  {blocked.ref}: waits for {obstacle.blocked_by}", "red")
         return
-    yield paint(f"BLOCKED  {blocked.ref}: {' '.join(obstacle.message.split())}", "red")
+    yield paint(f"BLOCKED  {blocked.ref}", "red")
+    for cause in causes(obstacle.message):
+        yield from (paint(line, "red") for line in _sentence(cause, width, 9))
     if obstacle.field and obstacle.field not in obstacle.message:
         yield f"         field: {obstacle.field}"
     if obstacle.remedy:
-        yield f"         {obstacle.remedy}"
+        yield from _sentence(obstacle.remedy, width, 9)
+
+
+def causes(message: str) -> list[str]:
+    """Return what a server's message says is wrong, without naming the object once more.
+
+    Example: `Pod "web" is invalid: [spec.a: Required value, spec.b: Forbidden: why]` are two.
+    """
+    text = " ".join(message.split())
+    if match := _INVALID.fullmatch(text):
+        text = match["causes"]
+        if text.startswith("[") and text.endswith("]"):
+            return _NEXT_CAUSE.split(text[1:-1])
+    return [text]
 
 
 # ---------------------------------------------------------------------- progress
@@ -247,9 +321,7 @@ def history(records: Iterable[objects.Object], now: dt.datetime) -> Iterator[str
         spec, status = record["spec"], record.get("status") or {}
         again = f"rollback to {spec['rollbackOf']}" if spec.get("rollbackOf") else ""
         note = "; ".join(text for text in (again, status.get("message") or "") if text)
-        note = (
-            note if len(note) <= _NOTE_CHARACTERS_MAX else f"{note[: _NOTE_CHARACTERS_MAX - 3]}..."
-        )
+        note = _cut(" ".join(note.split()), _NOTE_CHARACTERS_MAX)
         created = str(objects.metadata(record).get("creationTimestamp") or "")
         rows.append(
             (
@@ -289,8 +361,30 @@ _MARKS = {
 }
 
 
-def status(conditions: Sequence[deliveries.Condition], paint: Paint = plain) -> Iterator[str]:
-    """Yield an application's objects as a tree: namespace, object, what it owns."""
+def headline(
+    records: Sequence[objects.Object], conditions: Sequence[deliveries.Condition], now: dt.datetime
+) -> str:
+    """Return one line about an application: its newest revision, and how many are healthy."""
+    newest = records[-1]
+    status = newest.get("status") or {}
+    since = str(status.get("finishedAt") or objects.metadata(newest).get("creationTimestamp") or "")
+    phase = status.get("phase") or "Delivering"
+    healthy = sum(condition.health.is_settled for condition in conditions)
+    return (
+        f"Revision {objects.name_of(newest)}, {phase} {age(since, now)} ago: {healthy} of "
+        f"{outcomes.number(len(conditions), 'object')} healthy"
+    )
+
+
+def status(
+    conditions: Sequence[deliveries.Condition],
+    paint: Paint = plain,
+    now: dt.datetime | None = None,
+) -> Iterator[str]:
+    """Yield an application's objects as a tree: namespace, object, what it owns.
+
+    With `now`, how old each is.
+    """
     spaces: dict[str, list[deliveries.Condition]] = {}
     for condition in conditions:
         spaces.setdefault(condition.entry.ref.namespace, []).append(condition)
@@ -302,8 +396,10 @@ def status(conditions: Sequence[deliveries.Condition], paint: Paint = plain) -> 
             if condition.entry.state in (trackers.State.DELETING, trackers.State.KEPT):
                 extra = f"  [{condition.entry.state}: {condition.entry.reason}]"
             line = f"  {sign} {condition.entry.ref.kind} {condition.entry.ref.name}"
-            yield paint(f"{line}: {condition.health}{extra}", colour)
-            yield from _children(condition.children, "      ", paint)
+            created = str(objects.metadata(condition.obj or {}).get("creationTimestamp") or "")
+            old = _old(created, now)
+            yield paint(f"{line}: {condition.health}{extra}", colour) + paint(old, "dim")
+            yield from _children(condition.children, "      ", paint, now)
             # A pod that is shown has said it already.
             shown = (text for text in condition.reasons if not text.startswith("pod "))
             yield from (
@@ -311,7 +407,16 @@ def status(conditions: Sequence[deliveries.Condition], paint: Paint = plain) -> 
             )
 
 
-def _children(children: Sequence[reasons.Child], indent: str, paint: Paint) -> Iterator[str]:
+def _old(created: str, now: dt.datetime | None, restarts: int = 0) -> str:
+    if now is None or not created:
+        return ""
+    again = f", {outcomes.number(restarts, 'restart')}" if restarts else ""
+    return f" ({age(created, now)}{again})"
+
+
+def _children(
+    children: Sequence[reasons.Child], indent: str, paint: Paint, now: dt.datetime | None
+) -> Iterator[str]:
     """Yield what is below an object; healthy ones beyond a few are only counted."""
     healthy = 0
     for child in children:
@@ -320,8 +425,10 @@ def _children(children: Sequence[reasons.Child], indent: str, paint: Paint) -> I
             if healthy > _HEALTHY_SHOWN_MAX:
                 continue
         sign, colour = _MARKS.get(child.health.state, ("*", "yellow"))
-        yield paint(f"{indent}{sign} {child.kind} {child.name}: {child.health}", colour)
-        yield from _children(child.children, indent + "    ", paint)
+        line = f"{indent}{sign} {child.kind} {child.name}: {child.health}"
+        old = _old(child.created, now, child.restarts)
+        yield paint(line, colour) + paint(old, "dim")
+        yield from _children(child.children, indent + "    ", paint, now)
     if healthy > _HEALTHY_SHOWN_MAX:
         yield f"{indent}and {healthy - _HEALTHY_SHOWN_MAX} more that are healthy"
 

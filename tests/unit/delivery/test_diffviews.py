@@ -85,7 +85,9 @@ def test_a_field_is_named_by_its_last_step() -> None:
     assert diffviews.leaf("spec.containers[web].env[PATH]") == "env[PATH]"
     assert diffviews.leaf("data") == "data"
     same = (changed("spec.a.image"), changed("spec.b.image"), changed("spec.c.port"))
-    assert diffviews.reasons(operation("a", *same)) == "image, port"
+    assert diffviews.reasons(operation("a", *same)) == "image, c.port"
+    secret = changed("spec.containers[web].envFrom[1].secretRef.name")
+    assert diffviews.reasons(operation("a", secret)) == "secretRef.name"
 
 
 def test_of_a_list_the_items_that_differ_are_told() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 
 from tests.unit.delivery import conftest as world
 
@@ -23,6 +24,23 @@ async def test_a_deployment_shows_its_replica_set_and_pods(cluster: world.Cluste
     assert lines[:2] == ["namespace default", "  + Deployment web: Current"]
     assert lines[2].startswith("      + ReplicaSet web-")
     assert lines[3].startswith("          + Pod web-")
+    now = dt.datetime.now(dt.UTC) + dt.timedelta(minutes=3)
+    assert all(line.endswith(" (3m)") for line in list(render.status(conditions, now=now))[1:])
+    records = await cluster.deliveries().history(world.OWNER)
+    assert render.headline(records, conditions, now) == (
+        "Revision shop-v1, Delivered 3m ago: 1 of 1 object healthy"
+    )
+
+
+async def test_restarts_are_counted(cluster: world.Cluster) -> None:
+    await cluster.deliver(world.deployment("web"))
+    (pod,) = cluster.view.each("pods", "default")
+    status = {"containerStatuses": [{**pod["status"]["containerStatuses"][0], "restartCount": 4}]}
+    cluster.view.patch(
+        "pods", pod["metadata"]["name"], {"status": status}, "default", subresource="status"
+    )
+    conditions = await cluster.deliveries().status(world.OWNER)
+    assert ", 4 restarts)" in list(render.status(conditions, now=dt.datetime.now(dt.UTC)))[-1]
 
 
 async def test_replica_sets_of_earlier_revisions_are_left_out(cluster: world.Cluster) -> None:
