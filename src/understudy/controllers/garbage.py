@@ -230,12 +230,17 @@ class GarbageCollector:
             self._let_go(ref, obj, FOREGROUND)
 
     def _orphan(self, ref: str, obj: objects.Object) -> None:
+        """Let go of dependents; then, when the owner's own controller has seen that, of the owner.
+
+        The change of a dependent brings the owner back, after those who watch its kind.
+        """
         uid = objects.uid_of(obj)
-        for dependent in self._dependents_of(obj):
-            found = self.cluster.peek(*dependent)
-            if found is not None:
-                self._strip(dependent.ref, found, [{"uid": uid}])
-        self._let_go(ref, obj, ORPHAN)
+        dependents = [(one.ref, self.cluster.peek(*one)) for one in self._dependents_of(obj)]
+        held = [(kind, found) for kind, found in dependents if found is not None]
+        for kind, found in held:
+            self._strip(kind, found, [{"uid": uid}])
+        if not held:
+            self._let_go(ref, obj, ORPHAN)
 
     def _strip(self, ref: str, obj: objects.Object, references: list[objects.Object]) -> None:
         """Take references off an object: by strategic merge, or whole where that is refused."""

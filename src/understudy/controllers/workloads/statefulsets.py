@@ -74,6 +74,8 @@ class Step:
 
     def run(self) -> float | None:
         """Do the next step; return seconds until a pod becomes available, if one will."""
+        if self._lost_revisions():
+            return None
         revisions = histories.ordered(claims.claim(
             self.cluster, histories.REF, self.owner, _selector(self.owner)
         ))  # fmt: skip
@@ -91,6 +93,14 @@ class Step:
         return self._next_check()
 
     # ------------------------------------------------------------------ history
+
+    def _lost_revisions(self) -> bool:
+        """Whether its revisions were orphaned before it: without them nothing can be told."""
+        if not self.owner["metadata"].get("deletionTimestamp"):
+            return False
+        selector = _selector(self.owner)
+        loose = self.cluster.indexes.loose(histories.REF, objects.namespace_of(self.owner))
+        return any(selector.matches(objects.labels_of(one)) for one in loose)
 
     def _revisions(
         self, revisions: list[objects.Object]
