@@ -86,10 +86,11 @@ class Means:
     verify: Verify | None = None
     mask: masking.Mask = field(default_factory=masking.Mask)
 
-    def still_holding(self) -> None:
-        """Make sure that the lock is still held."""
-        if self.lock is not None:
-            self.lock.check()
+    def fenced(self) -> Means:
+        """Return means that write only while the lock is held, which must have been taken."""
+        if self.lock is None:
+            return self
+        return dataclasses.replace(self, client=leases.FencedClient(self.client, self.lock))
 
 
 async def deliver(
@@ -123,6 +124,7 @@ async def deliver(
         if means.lock is not None:
             await means.lock.acquire(force=means.force_unlock)
             stack.push_async_callback(means.lock.release)
+        means = means.fenced()
         store = trackers.TrackerStore(means.client)
         tracker = await store.load(owner)
         if means.lock is not None and means.lock.was_taken_over and tracker.resource_version:
@@ -164,7 +166,6 @@ async def _run(
         waiter=means.waiter,
         settings=means.settings,
         tell=means.tell,
-        still_holding=means.still_holding,
         store=store,
         mask=means.mask,
         occasion=_occasion(history, revision, is_new=course.is_new),
@@ -350,17 +351,20 @@ async def remove(owner: targets.Owner, means: Means) -> Course:
         BlockedError: A guard forbids it; RefusedError: something could not be deleted.
     """
     course = Course()
-    store = trackers.TrackerStore(means.client)
-    tracker = await store.load(owner)
+    tracker = await trackers.TrackerStore(means.client).load(owner)
     history = await revisions.History(means.client, owner).read()
-    records = applications.Records(means.client, owner, means.clock)
-    if not tracker.resource_version and not history.records and await records.find() is None:
+    found = await applications.Records(means.client, owner, means.clock).find()
+    if not tracker.resource_version and not history.records and found is None:
         raise errors.NoSuchRevisionError(f"there is no application {owner}")
     if means.lock is not None:
         with contextlib.suppress(statuses.NotFoundError):  # The namespace may be gone already.
             await means.lock.acquire(force=means.force_unlock)
+            means = means.fenced()
     try:
+        store = trackers.TrackerStore(means.client)
         tracker = await store.load(owner)
+        history = await revisions.History(means.client, owner).read()
+        records = applications.Records(means.client, owner, means.clock)
         if means.verify is not None:
             await means.verify(())
         course.previous = await _latest(history)

@@ -15,7 +15,7 @@ tracker for an application, "previous" is what its entries say of the revision t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from understudy.aio import clocks
@@ -112,7 +112,6 @@ class Dispatcher:
         waiter: waiting.Waiter | None = None,
         settings: DispatchSettings | None = None,
         tell: outcomes.Tell = outcomes.silence,
-        still_holding: Callable[[], None] = lambda: None,
         store: trackers.TrackerStore | None = None,
         mask: masking.Mask | None = None,
         occasion: hooks.Occasion = hooks.Occasion.UPGRADE,
@@ -128,7 +127,6 @@ class Dispatcher:
         self._claims = adoptions.Claims(self._owner, self._settings.adoption)
         self._waiter = waiter or waiting.LiveWaiter(client, self._clock)
         self._tell = tell
-        self._still_holding = still_holding
         self._mask = mask or masking.Mask()
         self._store = store or trackers.TrackerStore(client)
         self._occasion = occasion if self._settings.hooks else hooks.Occasion.NONE
@@ -249,7 +247,6 @@ class Dispatcher:
         if not due:
             return
         await self._renew_entries(run, due)
-        self._still_holding()
         self._tell(
             outcomes.News(
                 type="phase",
@@ -437,7 +434,6 @@ class Dispatcher:
         live = outcomes.latest(self.outcomes, verdicts)
         for ref in run.hooks.doomed(verdicts):
             if ref in live:
-                self._still_holding()
                 await self._remove(run.targets[ref], live[ref])
 
     async def _remove(self, target: targets.Target, live: objects.Object) -> None:
@@ -509,7 +505,6 @@ class Dispatcher:
         self, run: _Run, target: targets.Target, live: objects.Object
     ) -> objects.Object:
         run.tracker = await self._save(run.tracker.renewing(target.ref))
-        self._still_holding()
         await self._remove(target, live)
         return await self._send(target, None)
 
@@ -553,7 +548,6 @@ class Dispatcher:
             self._tell(replace(news, done=run.done, total=len(run.targets)))
             limit_s = run.hooks.limit_s(pending)
             verdicts |= await self._waiter.wait(pending, self._tell, limit_s)
-            self._still_holding()
         self.outcomes = [
             replace(outcome, health=verdicts[outcome.ref]) if outcome.ref in verdicts else outcome
             for outcome in self.outcomes
@@ -583,7 +577,6 @@ class Dispatcher:
     # ------------------------------------------------------------------ after the last batch
 
     async def _collect(self, run: _Run, previous: trackers.Tracker) -> None:
-        self._still_holding()
         collector = collect.Collector(
             self._client,
             self._owner,
@@ -613,7 +606,6 @@ class Dispatcher:
             raise errors.RefusedError(collected.failures)
 
     async def _save(self, tracker: trackers.Tracker) -> trackers.Tracker:
-        self._still_holding()
         return await self._store.save(tracker)
 
 

@@ -7,7 +7,8 @@
     --force-unlock           -> taken over
 
 A holder that could not renew for a lease's whole duration stops by itself (`check`), because by
-then somebody else may rightly deliver.
+then somebody else may rightly deliver. What it writes through a `FencedClient` is checked each
+time: a process that stood still in the middle of fifty writes must not do the rest.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from understudy.aio import clocks, tasks
-from understudy.client import errors as client_errors, protocol
+from understudy.client import errors as client_errors, protocol, wrapping
 from understudy.delivery import errors, marks, targets
 from understudy.kube import objects, statuses
 
@@ -203,3 +204,15 @@ class Lock:
             )
         except statuses.NotFoundError:
             return
+
+
+class FencedClient(wrapping.WrappedClient):
+    """A client that writes only while a lock is held; FencedError otherwise."""
+
+    def __init__(self, inner: protocol.Client, lock: Lock) -> None:
+        super().__init__(inner)
+        self._lock = lock
+
+    async def write(self, write: wrapping.Write, send: wrapping.Send) -> objects.Object:
+        self._lock.check()
+        return await send()

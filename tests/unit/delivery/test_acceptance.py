@@ -14,7 +14,7 @@ from tests.unit.delivery import conftest as c
 
 from understudy import assembly
 from understudy.aio import clocks
-from understudy.client import wrapping
+from understudy.client import protocol, wrapping
 from understudy.delivery import errors, leases, marks, outcomes, plans, refs, targets, trackers
 from understudy.kapi.views import options as view_options
 from understudy.kube import health, objects, statuses
@@ -268,6 +268,73 @@ async def test_08_a_dead_holders_lock_is_taken_over_and_its_late_write_refused(
     assert now["spec"]["fence"] == 1
     with pytest.raises(errors.FencedError):
         await zombie_store.save(zombie.claimed([], "shop-v9"))
+
+
+class Frozen(wrapping.WrappedClient):
+    """A deliverer that stands still once something was written, until it is woken."""
+
+    def __init__(self, inner: protocol.Client, clock: FrozenClock, verb: str, name: str) -> None:
+        super().__init__(inner)
+        self.clock = clock
+        self.at = (verb, name)
+        self.stands, self.woken = asyncio.Event(), asyncio.Event()
+        self.late: list[str] = []
+
+    async def write(self, write: wrapping.Write, send: wrapping.Send) -> objects.Object:
+        if self.woken.is_set():
+            self.late.append(f"{write.verb} {write.resource} {write.name}")
+        answer = await send()
+        if (write.verb, write.name) == self.at and not write.dry_run:
+            self.stands.set()
+            await self.woken.wait()
+        return answer
+
+    def wake(self) -> None:
+        self.clock.moment += dt.timedelta(seconds=31)
+        self.woken.set()
+
+
+class Later(clocks.SystemClock):
+    """The time when a lock that was just taken has expired."""
+
+    def now(self) -> dt.datetime:
+        return super().now() + dt.timedelta(seconds=31)
+
+
+@pytest.mark.parametrize(("verb", "name"), [("apply", "a"), ("delete", "x")])
+async def test_08_a_frozen_deliverer_that_wakes_writes_nothing_more(
+    still: c.Cluster, verb: str, name: str
+) -> None:
+    """In the middle of applying, or of deleting what the next one wants to keep."""
+    old = (c.config("a", v="0"), c.config("b", v="0"), c.config("x"), c.config("y"))
+    await still.begin(*old)
+    frozen = FrozenClock()
+    frozen.moment = dt.datetime.now(dt.UTC)
+    zombie = Frozen(still.client, frozen, verb, name)
+    face = still.deliveries(zombie, "zombie", clock=frozen)
+
+    async def first() -> None:
+        wanted = c.written(c.config("a", v="1"), c.config("b", v="1"))
+        with pytest.raises(errors.FencedError, match="run it again to go on"):
+            await face.deliver(c.OWNER, wanted, c.options(parallel=1))
+
+    async def second() -> None:
+        await zombie.stands.wait()
+        with pytest.raises(errors.LockHeldError, match="by zombie"):
+            await still.deliver(*old, holder="second")
+        later = still.deliveries(holder="second", clock=Later())
+        await later.deliver(c.OWNER, c.written(*old), c.options())
+        zombie.wake()
+
+    async with c.soon(10), asyncio.TaskGroup() as group:
+        group.create_task(first())
+        group.create_task(second())
+    assert zombie.late == []
+    assert still.names("configmaps") == ["a", "b", "x", "y"]
+    assert {still.find("configmaps", at)["data"]["v"] for at in "ab"} == {"0"}
+    assert not (await still.plan(*old)).has_changes
+    tracker = still.find("resourcetrackers.core.understudy.dev", "shop.default", "")
+    assert (tracker["spec"]["phase"], tracker["spec"]["fence"]) == ("Done", 1)
 
 
 async def test_08_a_holder_that_cannot_renew_stops_by_itself(still: c.Cluster) -> None:
