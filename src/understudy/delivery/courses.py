@@ -2,7 +2,8 @@
 
     delivery   verify the plan, install our definitions, make the namespace, take the lock,
                read tracker and history, write the revision, dispatch, mark, prune history
-    removal    take the lock, collect everything, drop revisions, application, lease, tracker
+    removal    take the lock, run hooks, collect everything, run hooks, drop revisions,
+               application, lease, tracker
 
 One course runs on the stage, for the plan, and on the cluster, for real; only the waiter, the
 lock and the thoroughness differ. It may stop after any write: every record is written before what
@@ -17,7 +18,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from understudy.aio import clocks, ids
-from understudy.client import protocol
+from understudy.client import errors as client_errors, protocol
 from understudy.delivery import (
     applications,
     collect,
@@ -159,17 +160,8 @@ async def _run(
         await history.write(revision)
     records = applications.Records(means.client, owner, means.clock)
     await records.begin(revision)
-    dispatcher = dispatch.Dispatcher(
-        means.client,
-        revision,
-        clock=means.clock,
-        waiter=means.waiter,
-        settings=means.settings,
-        tell=means.tell,
-        store=store,
-        mask=means.mask,
-        occasion=_occasion(history, revision, is_new=course.is_new),
-    ).end_and_gc(tracker)
+    occasion = _occasion(history, revision, is_new=course.is_new)
+    dispatcher = _dispatcher(means, store, revision, occasion).end_and_gc(tracker)
     made = {outcome.ref for outcome in course.done}
     try:
         tracker = await dispatcher.dispatch(application.manifests)
@@ -179,6 +171,8 @@ async def _run(
         await history.mark(revision, revisions.Phase.FAILED, means.clock, _short(error))
         await records.mark(revision.name, "Failed", _short(error), len(course.wanted))
         error.add_note(_standing(course.wanted, dispatcher.outcomes, owner))
+        if not isinstance(error, errors.BlockedError):
+            await _after_failure(means, store, revision)
         raise
     finally:
         course.done += (o for o in dispatcher.outcomes if o.ref not in made)
@@ -239,9 +233,82 @@ def _greatest(tracker: trackers.Tracker) -> int:
     return max(numbers)
 
 
-def _short(error: errors.DeliveryError) -> str:
+def _short(error: Exception) -> str:
     text = " ".join(str(error).split())
     return text if len(text) <= 500 else f"{text[:497]}..."
+
+
+# ---------------------------------------------------------------------- hooks beside deliveries
+
+
+async def _after_failure(
+    means: Means, store: trackers.TrackerStore, revision: revisions.Revision
+) -> None:
+    """Run the hooks of failures; that one of them fails too changes nothing any more."""
+    given = _hooks_of(revision, hooks.Occasion.FAILURE, hooks.Phase.AFTER)
+    if not given or means.settings.thorough:
+        return
+    dispatcher = _dispatcher(means, store, revision, hooks.Occasion.FAILURE)
+    try:
+        await dispatcher.dispatch(given)
+    except (errors.DeliveryError, statuses.ApiError, client_errors.TransportError) as error:
+        text = f"a hook of failures failed itself: {_short(error)}"
+        means.tell(outcomes.News(type="failed", message=text))
+
+
+async def _run_hooks(
+    course: Course, means: Means, store: trackers.TrackerStore, phase: hooks.Phase
+) -> bool:
+    """Run the hooks of a removal, as the newest revision has them; returns whether it has any.
+
+    Raises:
+        DeliveryError: One of them failed: the application stays.
+    """
+    if course.previous is None or not _has_hooks(course, phase):
+        return False
+    given = _hooks_of(course.previous, hooks.Occasion.DELETE, phase)
+    dispatcher = _dispatcher(means, store, course.previous, hooks.Occasion.DELETE)
+    try:
+        await dispatcher.dispatch(given)
+    finally:
+        course.done += dispatcher.outcomes
+    return True
+
+
+def _has_hooks(course: Course, phase: hooks.Phase) -> bool:
+    return course.previous is not None and bool(
+        _hooks_of(course.previous, hooks.Occasion.DELETE, phase)
+    )
+
+
+def _hooks_of(
+    revision: revisions.Revision, occasion: hooks.Occasion, phase: hooks.Phase
+) -> list[manifests.Manifest]:
+    source = manifests.Source(f"revision {revision.name}")
+    return [
+        manifests.Manifest(obj, source)
+        for obj in revision.objects
+        if (hook := hooks.of(obj)) is not None and hook.phases.get(occasion) is phase
+    ]
+
+
+def _dispatcher(
+    means: Means,
+    store: trackers.TrackerStore,
+    revision: revisions.Revision,
+    occasion: hooks.Occasion,
+) -> dispatch.Dispatcher:
+    return dispatch.Dispatcher(
+        means.client,
+        revision,
+        clock=means.clock,
+        waiter=means.waiter,
+        settings=means.settings,
+        tell=means.tell,
+        store=store,
+        mask=means.mask,
+        occasion=occasion,
+    )
 
 
 # ---------------------------------------------------------------------- before the lock
@@ -368,7 +435,10 @@ async def remove(owner: targets.Owner, means: Means) -> Course:
         if means.verify is not None:
             await means.verify(())
         course.previous = await _latest(history)
-        await _collect_all(course, means, store, tracker)
+        await _run_hooks(course, means, store, hooks.Phase.BEFORE)
+        await _collect_all(course, means, store, owner)
+        if await _run_hooks(course, means, store, hooks.Phase.AFTER):
+            await _collect_all(course, means, store, owner)
         await history.drop()
         await records.drop()
         if means.lock is not None:
@@ -384,8 +454,9 @@ async def _collect_all(
     course: Course,
     means: Means,
     store: trackers.TrackerStore,
-    tracker: trackers.Tracker,
+    owner: targets.Owner,
 ) -> None:
+    tracker = await store.load(owner)
     guards = dataclasses.replace(
         means.settings.guards, records_leave=True, allow_many=True, allow_empty=True
     )
@@ -402,11 +473,12 @@ async def _collect_all(
     )
     leaving = dataclasses.replace(tracker, revision="")
     collected = await collector.collect(tracker, leaving)
-    course.done += collected.outcomes
-    if means.settings.thorough:
-        return
-    if collected.failures:
+    # A hook that ran is told as that alone: that it goes with the rest goes without saying.
+    known = {outcome.ref for outcome in course.done}
+    course.done += (outcome for outcome in collected.outcomes if outcome.ref not in known)
+    if collected.failures or _has_hooks(course, hooks.Phase.AFTER):
         await store.save(collect.narrowed(tracker, collected))
+    if collected.failures and not means.settings.thorough:
         if any(outcome.obstacle is not None for outcome in collected.outcomes):
             raise errors.BlockedError(collected.failures)
         raise errors.RefusedError(collected.failures)

@@ -130,6 +130,7 @@ class Dispatcher:
         self._mask = mask or masking.Mask()
         self._store = store or trackers.TrackerStore(client)
         self._occasion = occasion if self._settings.hooks else hooks.Occasion.NONE
+        self._completes = occasion.is_delivery or occasion is hooks.Occasion.NONE
         self._previous: trackers.Tracker | None = None
         self._skips_gc = False
 
@@ -180,7 +181,7 @@ class Dispatcher:
             await self._await_deferred(run)
         if self._previous is not None and not self._skips_gc:
             await self._collect(run, self._previous)
-        if run.tracker.phase is not trackers.Phase.DONE:
+        if run.tracker.phase is not trackers.Phase.DONE and self._completes:
             run.tracker = await self._save(run.tracker.done())
         self.tracker = run.tracker
         return run.tracker

@@ -1,17 +1,23 @@
 """Hooks: what runs with a delivery instead of staying: a migration before it, a smoke test after.
 
-| annotation                 | before everything else     | after everything is healthy | never  |
-| -------------------------- | -------------------------- | --------------------------- | ------ |
-| `core.understudy.dev/hook` | `pre-deliver`              | `post-deliver`              |        |
-| `helm.sh/hook`             | `pre-install`, -`upgrade`, | `post-install`, -`upgrade`, | others |
-|                            | -`rollback`                | -`rollback`                 |        |
-| `argocd.argoproj.io/hook`  | `PreSync`                  | `PostSync`                  | others |
+| `core.understudy.dev/hook` | `argocd.argoproj.io/hook` | `helm.sh/hook`                      |
+| -------------------------- | ------------------------- | ----------------------------------- |
+| `pre-deliver`              | `PreSync`                 | `pre-install`, -`upgrade`,          |
+|                            |                           | -`rollback`                         |
+| `post-deliver`             | `PostSync`                | `post-install`, -`upgrade`,         |
+|                            |                           | -`rollback`                         |
+| `on-failure`               | `SyncFail`                |                                     |
+| `pre-delete`               | `PreDelete`               | `pre-delete`                        |
+| `post-delete`              | `PostDelete`              | `post-delete`                       |
 
+Those before a delivery go before everything else, those after it when everything is healthy.
 "Before everything else" leaves out what a hook itself refers to: its namespace, its ConfigMaps.
 Several of one phase go by weight. A hook is created anew each time (the one of last time is
 deleted before), runs once for each revision, is waited for until it is complete, at most until its
 own time is up, and can go when it has succeeded or failed. Helm's hooks of installing run only
-while nothing was ever delivered, its hooks of rolling back only then.
+while nothing was ever delivered, its hooks of rolling back only then. Those of failures run when a
+delivery has failed that had begun, those of deleting around the deletion of the application, every
+time; they go with it.
 """
 
 from __future__ import annotations
@@ -38,7 +44,17 @@ class Occasion(enum.StrEnum):
     INSTALL = "install"
     UPGRADE = "upgrade"
     ROLLBACK = "rollback"
+    DELETE = "delete"
+    FAILURE = "failure"
     NONE = "none"
+
+    @property
+    def is_delivery(self) -> bool:
+        """Whether a revision is to be put in place, and nothing else."""
+        return self in DELIVERING
+
+
+DELIVERING = (Occasion.INSTALL, Occasion.UPGRADE, Occasion.ROLLBACK)
 
 
 class Phase(enum.IntEnum):
@@ -91,35 +107,49 @@ def of(obj: objects.Object) -> Hook | None:
     )
 
 
-_OURS = {"pre-deliver": Phase.BEFORE, "post-deliver": Phase.AFTER}
-_ARGOS = {"PreSync": Phase.BEFORE, "PostSync": Phase.AFTER}
+_When = dict[Occasion, Phase]
+_BEFORE: _When = dict.fromkeys(DELIVERING, Phase.BEFORE)
+_AFTER: _When = dict.fromkeys(DELIVERING, Phase.AFTER)
+_OURS: dict[str, _When] = {
+    "pre-deliver": _BEFORE,
+    "post-deliver": _AFTER,
+    "on-failure": {Occasion.FAILURE: Phase.AFTER},
+    "pre-delete": {Occasion.DELETE: Phase.BEFORE},
+    "post-delete": {Occasion.DELETE: Phase.AFTER},
+}
+_ARGOS: dict[str, _When] = {
+    "PreSync": _BEFORE,
+    "PostSync": _AFTER,
+    "SyncFail": {Occasion.FAILURE: Phase.AFTER},
+    "PreDelete": {Occasion.DELETE: Phase.BEFORE},
+    "PostDelete": {Occasion.DELETE: Phase.AFTER},
+}
+_HELMS: dict[str, _When] = {
+    f"{when}-{occasion}": {occasion: phase}
+    for when, phase in (("pre", Phase.BEFORE), ("post", Phase.AFTER))
+    for occasion in (*DELIVERING, Occasion.DELETE)
+}
 _ARGO_WAVE = "argocd.argoproj.io/sync-wave"
 _ARGO_POLICIES = {
     "BeforeHookCreation": "before-hook-creation",
     "HookSucceeded": "hook-succeeded",
     "HookFailed": "hook-failed",
 }
-_RUNNING = (Occasion.INSTALL, Occasion.UPGRADE, Occasion.ROLLBACK)
 
 
-def _phases(said: dict[str, str]) -> dict[Occasion, Phase] | None:
+def _phases(said: dict[str, str]) -> _When | None:
     """Return when a hook runs; None where nothing says that it is a hook."""
-    found: dict[Occasion, Phase] = {}
-    if HOOK in said or _ARGO in said:
-        table, words = (_OURS, said[HOOK]) if HOOK in said else (_ARGOS, said[_ARGO])
-        if words == "Sync":
-            return None  # Argo's hook among the ordinary objects: an ordinary object here.
-        for word in _listed(words) & table.keys():
-            found |= dict.fromkeys(_RUNNING, table[word])
+    for key, table in ((HOOK, _OURS), (_ARGO, _ARGOS), (_HELM, _HELMS)):
+        if key not in said:
+            continue
+        words = _listed(said[key])
+        if words == {"Sync"} or "crd-install" in words:
+            return None  # A hook among the ordinary objects: an ordinary object here.
+        found: _When = {}
+        for word in sorted(words & table.keys()):
+            found |= table[word]
         return found
-    if _HELM not in said or "crd-install" in said[_HELM]:
-        return None
-    for word in _listed(said[_HELM]):
-        when, _, occasion = word.partition("-")
-        phase = {"pre": Phase.BEFORE, "post": Phase.AFTER}.get(when)
-        if phase is not None and occasion in _RUNNING:
-            found[Occasion(occasion)] = phase
-    return found
+    return None
 
 
 def _listed(text: str) -> set[str]:
@@ -162,7 +192,7 @@ def removes_itself(obj: objects.Object) -> bool:
 
 def why_idle(hook: Hook, occasion: Occasion, *, has_run: bool) -> str:
     """Say why a hook does not run in a delivery; empty where it does."""
-    if occasion is Occasion.NONE or has_run:
+    if occasion is Occasion.NONE or (has_run and occasion.is_delivery):
         return "a hook: has run for this revision"
     if occasion not in hook.phases:
         others = ", ".join(f"{one}s" for one in hook.phases)

@@ -280,10 +280,11 @@ def build(
         Blocked(ref=None, obstacle=outcomes.Obstacle(message=text)) for text in rehearsed.complaints
     )
     final = {o.ref: o.after for o in rehearsed.done if o.after is not None}
+    ran = {o.ref for o in rehearsed.done if o.op is outcomes.Op.RUN}
     pinned = {
         o.ref: pins.pin(o.ref, o.before, rehearsed.wanted.get(o.ref), salt)
         for o in rehearsed.done
-        if o.op not in (outcomes.Op.IGNORE, outcomes.Op.GONE, outcomes.Op.RUN)
+        if o.op not in (outcomes.Op.IGNORE, outcomes.Op.GONE) and o.ref not in ran
     }
     return Plan(
         owner=owner,

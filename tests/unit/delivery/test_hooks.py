@@ -175,7 +175,7 @@ async def test_a_hook_holds_the_lock_no_longer_than_its_time(cluster: c.Cluster)
 @pytest.mark.parametrize(
     ("key", "value", "remedy"),
     [
-        (OURS, "pre-install", "use post-deliver, pre-deliver"),
+        (OURS, "pre-install", "use on-failure, post-delete, post-deliver, pre-delete, pre-deliver"),
         (f"{OURS}-timeout", "soon", "use a duration such as 90s, 15m or 1h30m"),
         (f"{OURS}-weight", "light", "use a whole number"),
         (f"{OURS}-delete-policy", "never", "use before-hook-creation, hook-failed"),
@@ -221,3 +221,120 @@ async def test_a_hook_that_only_exists_goes_in_the_rehearsal_too(cluster: c.Clus
     assert [(line.cause, line.name) for line in deleted] == [("you", "once")]
     await cluster.deliver(hook, c.config("a"))
     assert cluster.find("configmaps", "once") is None
+
+
+# ---------------------------------------------------------------------- of failures, of deletion
+
+FAILING = [
+    "on-failure",
+    "argocd.argoproj.io/hook=SyncFail",
+    "argocd.argoproj.io/hook=PostSync,SyncFail",
+]
+
+
+@pytest.mark.parametrize("hook", FAILING)
+async def test_a_hook_of_failures_runs_when_a_delivery_failed(
+    cluster: c.Cluster, hook: str
+) -> None:
+    given = (pod("told", hook), c.config("a"))
+    await cluster.deliver(*given)
+    before = cluster.find("pods", "told")
+    assert (before is None) == ("PostSync" not in hook)
+    bad = c.deployment("web", image="exit-1")
+    with pytest.raises(errors.UnhealthyError, match="Deployment default/web"):
+        await cluster.deliver(*given, bad)
+    told = cluster.find("pods", "told")
+    assert told is not None
+    assert told["status"]["phase"] == "Succeeded"
+    assert before is None or told["metadata"]["uid"] != before["metadata"]["uid"]
+    assert "Pod/told" in cluster.tracked()
+    tracker = cluster.find("resourcetrackers.core.understudy.dev", "shop.default", "")
+    assert tracker["spec"]["phase"] == "Applying", "the delivery has not come to its end"
+    with pytest.raises(errors.UnhealthyError, match="Deployment default/web"):
+        await cluster.deliver(*given, bad)
+    again = cluster.find("pods", "told")
+    assert again["metadata"]["uid"] != told["metadata"]["uid"], "each failure is told"
+    await cluster.deliver(c.config("a"))
+    assert cluster.find("pods", "told") is None
+
+
+async def test_a_hook_of_failures_that_fails_does_not_hide_the_failure(
+    cluster: c.Cluster,
+) -> None:
+    given = (pod("told", "on-failure", image="exit-1"), c.deployment("web", image="exit-1"))
+    with pytest.raises(errors.UnhealthyError, match="Deployment default/web"):
+        await cluster.deliver(*given)
+    told = [news.message for news in cluster.told if news.type == "failed"]
+    assert any("a hook of failures failed itself: Pod default/told" in text for text in told)
+
+
+async def test_a_plan_says_when_a_hook_would_run(cluster: c.Cluster) -> None:
+    plan = await cluster.plan(pod("f", "on-failure"), pod("d", "pre-delete"))
+    assert {o.ref.name: (str(o.op), o.why) for o in plan.operations if not o.record} == {
+        "f": ("ignore", "a hook of failures: does not run now"),
+        "d": ("ignore", "a hook of deletes: does not run now"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("pre-delete", "post-delete"),
+        ("helm.sh/hook=pre-delete", "helm.sh/hook=post-delete"),
+        ("argocd.argoproj.io/hook=PreDelete", "argocd.argoproj.io/hook=PostDelete"),
+    ],
+)
+async def test_hooks_of_deletion_run_around_it_and_go_too(
+    cluster: c.Cluster, before: str, after: str
+) -> None:
+    given = (pod("before", before), pod("after", after), c.config("a"), c.deployment("web"))
+    await cluster.deliver(*given)
+    assert cluster.find("pods", "before") is None
+    plan = await cluster.deliveries().plan_removal(c.OWNER, c.options())
+    assert [(str(o.op), o.ref.name) for o in plan.operations] == [
+        ("run", "before"), ("delete", "web"), ("delete", "a"), ("run", "after"),
+    ]  # fmt: skip
+    cluster.told.clear()
+    await cluster.remove()
+    done = told(cluster)
+    ran = ["run before", "delete web", "delete a", "run after"]
+    assert [line for line in done if line in ran] == ran
+    assert cluster.names("pods") == []
+    assert cluster.names("configmaps") == ["kube-root-ca.crt"]
+    assert cluster.names("resourcetrackers.core.understudy.dev", "") == []
+
+
+async def test_a_failed_hook_before_deletion_keeps_the_application(cluster: c.Cluster) -> None:
+    await cluster.deliver(pod("before", "pre-delete", image="exit-1"), c.config("a"))
+    with pytest.raises(errors.UnhealthyError, match="Pod default/before"):
+        await cluster.remove()
+    assert cluster.find("configmaps", "a") is not None
+    assert cluster.tracked() == {"ConfigMap/a", "Pod/before"}
+    lease = cluster.find("leases.coordination.k8s.io", "deliver-shop")
+    assert not lease["spec"].get("holderIdentity")
+    with pytest.raises(errors.UnhealthyError, match="Pod default/before"):
+        await cluster.remove()
+    await cluster.deliver(pod("before", "pre-delete"), c.config("a"))
+    await cluster.remove()
+    assert cluster.find("configmaps", "a") is None
+
+
+async def test_a_removal_with_hooks_killed_anywhere_is_completed(cluster: c.Cluster) -> None:
+    given = (
+        pod("before", "pre-delete", delete_policy="hook-succeeded"),
+        c.config("a", v="1"),
+        pod("after", "post-delete"),
+    )
+    await cluster.deliver(*given)
+    counting = c.Mortal(cluster.client, after=10**6)
+    await cluster.deliveries(counting).remove(c.OWNER, c.options())
+    for after in range(1, len(counting.writes) + 1):
+        await cluster.deliver(*given, force_unlock=True, holder="zero")
+        with contextlib.suppress(c.DiedError, errors.DeliveryError):
+            mortal = c.Mortal(cluster.client, after)
+            await cluster.deliveries(mortal, "one").remove(c.OWNER, c.options())
+        with contextlib.suppress(errors.NoSuchRevisionError):
+            await cluster.remove(force_unlock=True)
+        assert cluster.names("pods") == []
+        assert "a" not in cluster.names("configmaps")
+        assert cluster.names("resourcetrackers.core.understudy.dev", "") == []
