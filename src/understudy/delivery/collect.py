@@ -275,6 +275,15 @@ class Collector:
         doomed: Mapping[refs.Ref, objects.Object],
         resolved: Mapping[refs.Ref, protocol.ApiResource],
     ) -> None:
+        self._tell(
+            outcomes.News(
+                type="phase",
+                message=f"deleting {outcomes.number(len(batch.items), 'object')}",
+                done=len(result.gone & doomed.keys()),
+                total=len(doomed),
+            )
+        )
+
         async def remove(ref: refs.Ref) -> None:
             await delete(self._client, ref, resolved[ref], doomed[ref], self._clock)
 

@@ -295,7 +295,8 @@ class Dispatcher:
 
     def _note(self, run: _Run, outcome: outcomes.Outcome) -> None:
         self.outcomes.append(outcome)
-        run.done += 1
+        if not self._is_waited_for(run, run.targets[outcome.ref]):
+            run.done += 1
         self._tell(
             outcomes.News(
                 type="done",
@@ -554,6 +555,7 @@ class Dispatcher:
             for outcome in self.outcomes
         ]
         unhealthy = {ref: v for ref, v in verdicts.items() if not v.is_settled}
+        run.done += len(verdicts) - len(unhealthy)
         if unhealthy and not self._settings.thorough:
             told = await reasons.explain(
                 self._client,

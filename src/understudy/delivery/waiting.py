@@ -202,6 +202,9 @@ class LiveWaiter:
                 if told.get(ref) != verdict:
                     told[ref] = verdict
                     tell(_news(ref, verdict))
+            for ref in [ref for ref in told if ref not in verdicts]:
+                del told[ref]
+                tell(outcomes.News(type="healthy", ref=ref, message="is gone"))
             if enough(verdicts):
                 return verdicts
             if now - explained >= self._settings.explain_s:

@@ -86,6 +86,20 @@ CURRENT = Health(State.CURRENT)
 NOT_FOUND = Health(State.NOT_FOUND, "NotFound", "does not exist")
 
 
+_REMAINING = ("DeletionDiscoveryFailure", "DeletionContentFailure", "ContentRemaining",
+              "FinalizersRemaining")  # fmt: skip
+
+
+def _why_still_there(obj: objects.Object) -> str:
+    """Say what something that is being deleted waits for; of a namespace, what is left in it."""
+    finalizers = ", ".join(objects.metadata(obj).get("finalizers") or ())
+    left = (_condition(obj, f"Namespace{what}", "True") for what in _REMAINING)
+    told = "; ".join(str(one["message"]) for one in left if one and one.get("message"))
+    if finalizers:
+        return f"waiting on finalizers: {finalizers}"
+    return f"is being deleted: {told}" if told else "is being deleted"
+
+
 def assess(obj: objects.Object, facts: Facts) -> Health:
     """Return an object's health.
 
@@ -94,9 +108,7 @@ def assess(obj: objects.Object, facts: Facts) -> Health:
     """
     meta = objects.metadata(obj)
     if meta.get("deletionTimestamp"):
-        finalizers = ", ".join(meta.get("finalizers") or ())
-        waiting = f"waiting on finalizers: {finalizers}" if finalizers else "is being deleted"
-        return Health(State.TERMINATING, "Deleting", waiting)
+        return Health(State.TERMINATING, "Deleting", _why_still_there(obj))
     gvk = identities.gvk_of(obj)
     rule = _RULES.get((gvk.group, gvk.kind))
     status = obj.get("status") or {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from tests.unit.delivery import conftest as c
 
@@ -659,6 +661,46 @@ async def test_a_long_wait_tells_what_pods_say(cluster: c.Cluster) -> None:
     assert render.news(told).splitlines() == [
         "ongoing: Deployment default/web: 0 of 1 replicas are available",
         f"  ^ {told.details[0]}",
+    ]
+
+
+async def test_what_is_waited_for_counts_when_it_is_healthy(cluster: c.Cluster) -> None:
+    await cluster.deliver(c.config("a"), c.deployment("web"), c.config("b"))
+    phases = [news for news in cluster.told if news.type == "phase"]
+    assert [(news.message, news.done, news.total) for news in phases] == [
+        ("applying 2 objects", 0, 3),
+        ("applying 1 object", 2, 3),
+        ("waiting for 1 object", 2, 3),
+    ]
+    cluster.told.clear()
+    await cluster.deliver(c.config("b"))
+    phases = [render.news(news) for news in cluster.told if news.type == "phase"]
+    assert phases[-2:] == [
+        "---- deleting 1 object [0/2 done] ----",
+        "---- deleting 1 object [1/2 done] ----",
+    ]
+
+
+async def test_what_goes_slowly_is_told_when_it_is_gone(cluster: c.Cluster) -> None:
+    slow = c.config("a")
+    slow["metadata"]["finalizers"] = ["example.com/slow"]
+    await cluster.deliver(slow)
+    cluster.told.clear()
+
+    async def release() -> None:
+        while not any(news.type == "waiting" for news in cluster.told):  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+        patch = {"metadata": {"finalizers": None}}
+        cluster.view.patch("configmaps", "a", patch, "default")
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(release())
+        group.create_task(cluster.remove())
+    told = [news for news in cluster.told if news.ref]
+    assert [render.news(news) for news in told] == [
+        "delete ConfigMap default/a",
+        "ongoing: ConfigMap default/a: waiting on finalizers: example.com/slow",
+        "ok: ConfigMap default/a: is gone",
     ]
 
 

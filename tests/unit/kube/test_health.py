@@ -108,6 +108,16 @@ def test_what_is_being_deleted_names_its_finalizers() -> None:
     )
 
 
+def test_a_namespace_that_is_being_deleted_names_what_is_left_in_it() -> None:
+    left = {"type": "NamespaceContentRemaining", "message": "pods. has 2 resource instances"}
+    done = {"type": "NamespaceDeletionContentFailure", "status": "False", "message": "all gone"}
+    status = {"phase": "Terminating", "conditions": [done, {**left, "status": "True"}]}
+    found = health.assess(
+        obj("Namespace", meta={"deletionTimestamp": ago(1)}, status=status), FACTS
+    )
+    assert found.message == "is being deleted: pods. has 2 resource instances"
+
+
 @pytest.mark.parametrize(
     ("kind", "api", "spec", "status", "expected"),
     [
