@@ -10,6 +10,7 @@ from typing import Final
 
 from understudy.aio import clocks
 from understudy.controllers import clusters, garbage, quotas, reactor as reactors
+from understudy.controllers.autoscaling import autoscalers
 from understudy.controllers.namespaces import defaults, deletion
 from understudy.controllers.nodes import eviction, lifecycle, podgc
 from understudy.controllers.runtime import balancers, provisioner, settings, simulated
@@ -44,6 +45,7 @@ FACTORIES: Final[dict[str, Factory]] = {
     "cronjob-controller": cronjobs.CronJobs,
     "job-controller": jobs.Jobs,
     "ttl-after-finished-controller": expiry.JobExpiry,
+    "horizontal-pod-autoscaler-controller": autoscalers.Autoscalers,
     "disruption-controller": disruptions.DisruptionBudgets,
     "namespace-controller": deletion.NamespaceDeletion,
     "serviceaccount-controller": defaults.DefaultAccounts,
@@ -58,13 +60,14 @@ FACTORIES: Final[dict[str, Factory]] = {
     "ephemeral-volume-controller": ephemeral.EphemeralVolumes,
     "persistentvolumeclaim-protection-controller": protection.ClaimProtection,
     "persistentvolume-protection-controller": protection.VolumeProtection,
+    "kube-scheduler": scheduler.Scheduler,
     "ttl-controller": lifecycle.NodeTtl,
     "node-lifecycle-controller": lifecycle.NodeLifecycle,
     "taint-eviction-controller": eviction.TaintEviction,
     "pod-garbage-collector-controller": podgc.PodGarbageCollector,
-    "kube-scheduler": scheduler.Scheduler,
 }
-"""In the order in which they see a change: who acts on pods before who acts on those."""
+"""In the order in which they see a change: who acts on pods before who acts on those, and the
+scheduler, which is told of nodes and acts at once, before who writes to them."""
 
 
 def choose(names: str | Iterable[str]) -> list[str]:

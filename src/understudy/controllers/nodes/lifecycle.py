@@ -1,7 +1,12 @@
 """Node lifecycle: labels and taints that follow from a node's conditions and cordon; lost nodes.
 
-A node whose lease is not renewed for 50 seconds is no longer Ready (Unknown), gets the taint
-`unreachable`, and its pods count as not ready. Keys are `("node", name)`, `("monitor", name)`.
+A node whose lease is not renewed for 50 seconds is no longer Ready (Unknown), gets the taints
+`unreachable`, and its pods count as not ready. Keys are
+
+    (node, name)     labels, and NoSchedule taints: at once
+    (execute, name)  NoExecute taints: when nodes are monitored
+    (monitor, name)  is it still there?
+
 Source: pkg/controller/nodelifecycle, pkg/controller/ttl.
 """
 
@@ -47,6 +52,7 @@ class NodeLifecycle:
         self._follows_leases = shared.follows_leases
         self._registered: dict[str, objects.Object] = {}
         self._renewed: dict[str, tuple[str, float]] = {}
+        self._begun_s = self.cluster.clock.monotonic()
 
     def observe(self, change: changes.Change, queue: reactor.Queue) -> None:
         name = change.entry.name
@@ -56,6 +62,8 @@ class NodeLifecycle:
                 queue.add_after(("node", name), REPORT_S)
             else:
                 queue.add(("node", name))
+            if not change.deleted and _lacks(change.object, "NoExecute"):
+                queue.add_after(("execute", name), self._until_execution_s(change))
             if self._follows_leases:
                 queue.add_after(("monitor", name), MONITOR_S, idle=True)
         elif self._follows_leases and change.entry.namespace == LEASE_NAMESPACE:
@@ -64,12 +72,26 @@ class NodeLifecycle:
                 self._renewed[name] = (renewed, self.cluster.clock.monotonic())
                 queue.add_after(("monitor", name), GRACE_S, idle=True)
 
+    def _until_execution_s(self, change: changes.Change) -> float:
+        """Return seconds until NoExecute taints are brought to what the conditions say.
+
+        That is part of the monitoring of all nodes, which just took place if the node is lost.
+        """
+        before = pods.condition_of(change.previous or {}, "Ready") or {}
+        ready = pods.condition_of(change.object, "Ready") or {}
+        if ready.get("status") == "Unknown" and before.get("status") != "Unknown":
+            return REPORT_S
+        passed_s = self.cluster.clock.monotonic() - self._begun_s
+        return MONITOR_S - round(passed_s, 6) % MONITOR_S
+
     def reconcile(self, key: reactor.Key) -> float | reactor.Idle | None:
         what, name = key
         node = self.cluster.peek("nodes", "", name)
         if what == "monitor":
             return self._monitor(name, node)
-        if node is not None:
+        if what == "execute" and node is not None:
+            self._taint(node, "NoExecute")
+        elif node is not None:
             self._taint(node, "NoSchedule")
             self._label(node)
         return None
@@ -77,21 +99,16 @@ class NodeLifecycle:
     # ------------------------------------------------------------------ taints and labels
 
     def _taint(self, node: objects.Object, effect: str) -> None:
-        """Bring the node's taints of an effect to what its conditions say."""
-        spec = node.get("spec") or {}
-        present: list[objects.Object] = spec.get("taints") or []
-        wanted = _wanted_keys(node, effect)
-        kept = [
-            taint for taint in present
-            if taint.get("effect") != effect or taint.get("key") not in OWN_TAINTS
-            or taint.get("key") in wanted
-        ]  # fmt: skip
-        have = {taint.get("key") for taint in kept if taint.get("effect") == effect}
-        missing = [key for key in wanted if key not in have]
-        if not missing and len(kept) == len(present):
-            return
+        """Bring the node's taints of an effect nearer to what its conditions say.
+
+        Those that are missing come first; seeing them written takes those that are too many.
+        """
+        missing, spare = _differences(node, effect)
         stamp = self.cluster.stamp()
         added = [{"key": key, "effect": effect, "timeAdded": stamp} for key in missing]
+        kept = [taint for taint in _taints_of(node) if missing or taint not in spare]
+        if not missing and not spare:
+            return
         version = objects.metadata(node).get("resourceVersion")
         body = {
             "metadata": {"resourceVersion": version},
@@ -149,12 +166,11 @@ class NodeLifecycle:
             for known in (node.get("status") or {}).get("conditions") or ()
         ]
         name = objects.name_of(node)
-        lost = self.cluster.patch(
+        self.cluster.patch(
             "nodes", "", name, {"status": {"conditions": conditions}}, subresource="status"
         )
         self.recorder.event(node, "Normal", "NodeNotReady",
                             f"Node {name} status is now: NodeNotReady")  # fmt: skip
-        self._taint(lost, "NoExecute")
         for pod in self.cluster.indexes.pods_on(name):
             if pods.is_ready(pod):
                 self._mark_pod(pod)
@@ -170,6 +186,26 @@ class NodeLifecycle:
         except statuses.NotFoundError:
             return
         self.recorder.event(pod, "Warning", "NodeNotReady", "Node is not ready")
+
+
+def _taints_of(node: objects.Object) -> list[objects.Object]:
+    return (node.get("spec") or {}).get("taints") or []
+
+
+def _differences(node: objects.Object, effect: str) -> tuple[list[str], list[objects.Object]]:
+    """Return the keys of taints of an effect that a node lacks, and the taints too many."""
+    wanted = _wanted_keys(node, effect)
+    own = [
+        taint for taint in _taints_of(node)
+        if taint.get("effect") == effect and taint.get("key") in OWN_TAINTS
+    ]  # fmt: skip
+    have = {taint["key"] for taint in own}
+    missing = [key for key in wanted if key not in have]
+    return missing, [taint for taint in own if taint["key"] not in wanted]
+
+
+def _lacks(node: objects.Object, effect: str) -> bool:
+    return any(_differences(node, effect))
 
 
 def _wanted_keys(node: objects.Object, effect: str) -> list[str]:
