@@ -7,7 +7,16 @@ from dataclasses import dataclass
 
 from understudy.aio import clocks
 from understudy.client import protocol
-from understudy.delivery import calling, fields, guards, marks, outcomes, targets, trackers
+from understudy.delivery import (
+    calling,
+    fields,
+    guards,
+    marks,
+    outcomes,
+    rebasing,
+    targets,
+    trackers,
+)
 from understudy.kube import objects
 
 
@@ -69,8 +78,12 @@ async def migrate(
     live: objects.Object,
     clock: clocks.Clock,
 ) -> None:
-    """Make the fields of client-side appliers ours, so that fields removed later really go."""
-    managed = fields.migrated(live, owner.manager)
+    """Make the fields of earlier deliverers ours, so that fields removed later really go."""
+    managed = fields.migrated(
+        live,
+        owner.manager,
+        lambda tree: rebasing.kept(target.ref, live, target.obj, tree),
+    )
     if managed is None:
         return
     version = objects.metadata(live).get("resourceVersion")

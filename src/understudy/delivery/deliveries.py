@@ -54,6 +54,8 @@ class Options:
         force_unlock: Take the lock from whoever holds it.
         rollback_on_failure: Deliver the previous revision again if this one fails.
         verify: Ask the server for a dry run of what was rehearsed, as a second opinion.
+        chaos: Of a plan: let the delivery die after each of its writes, and see what the next run
+            makes of it.
         ask_rights: Find out before whether whoever delivers may do it.
         approve: Asked with the plan before anything is written.
     """
@@ -64,6 +66,7 @@ class Options:
     force_unlock: bool = False
     rollback_on_failure: bool = False
     verify: bool = False
+    chaos: bool = False
     ask_rights: bool = True
     approve: Approve = always
 
@@ -167,6 +170,7 @@ class Deliveries:
             options.dispatch,
             lambda means: courses.remove(owner, means),
             verify=options.verify,
+            dying=options.chaos,
             ask_rights=options.ask_rights,
         )
 
@@ -194,6 +198,7 @@ class Deliveries:
             lambda means: courses.deliver(application, means, rollback_of=rollback_of),
             begin_with,
             verify=options.verify,
+            dying=options.chaos,
             ask_rights=options.ask_rights,
         )
 
@@ -293,11 +298,17 @@ class Deliveries:
             settings=options.lease,
         )
 
+        told: set[refs.Ref] = set()
+
         async def verify(made: Collection[refs.Ref]) -> None:
             for source in (plan, saved):
                 if source is not None:
                     pinned = {ref: pin for ref, pin in source.pins.items() if ref not in made}
-                    await self._verify(pinned, plan.touching, source.salt)
+                    elsewhere = await self._verify(pinned, plan.written, source.salt)
+                    for ref in elsewhere:
+                        if ref not in told:
+                            self._tell(_drifted(ref))
+                    told.update(elsewhere)
 
         return courses.Means(
             client=self.client,
@@ -314,10 +325,12 @@ class Deliveries:
     async def _verify(
         self,
         pinned: Mapping[refs.Ref, pins.Pin],
-        touching: Mapping[refs.Ref, objects.Object],
+        written: Mapping[refs.Ref, objects.Object],
         salt: str,
-    ) -> None:
+    ) -> list[refs.Ref]:
         """Make sure that the cluster is still what a plan was made for.
+
+        Returns what changed where the plan does not touch it.
 
         Raises:
             StalePlanError: It is not.
@@ -332,9 +345,10 @@ class Deliveries:
             if (ref.group, ref.kind) in resources
         ]
         live = await calling.read(self.client, wanted, limit=8, clock=self._clock)
-        changed = pins.changes(pinned, live, touching, salt)
-        if changed:
-            raise errors.StalePlanError(changed)
+        changed = pins.changes(pinned, live, written, salt)
+        if changed.stale:
+            raise errors.StalePlanError(changed.stale)
+        return changed.elsewhere
 
     async def _is_done(self, owner: targets.Owner) -> bool:
         """Whether the last delivery came to its end."""
@@ -509,6 +523,11 @@ def _forcing(options: Options) -> Options:
     return dataclasses.replace(options, dispatch=forcing, ask_rights=False)
 
 
+def _drifted(ref: refs.Ref) -> outcomes.News:
+    text = "not in a field that the plan touches: it is delivered as planned"
+    return outcomes.News(type="note", op="drifted elsewhere", ref=ref, message=text)
+
+
 def _refuse_blocked(plan: plans.Plan) -> None:
     if plan.blocked:
         raise errors.BlockedError([str(blocked) for blocked in plan.blocked])
@@ -528,7 +547,7 @@ def _check_saved(
     """
     if saved.owner != owner:
         raise errors.StalePlanError([f"it is a plan for {saved.owner}, not for {owner}"])
-    content = revisions.digest_of(list(plan.touching.values()), saved.salt)
+    content = revisions.digest_of(list(plan.wanted.values()), saved.salt)
     if content != saved.content:
         raise errors.StalePlanError(["the manifests are not those it was made of"])
     now = frozenset((str(o.op), o.ref) for o in plan.operations)

@@ -7,15 +7,22 @@ which lists have keys, so that an object can be compared with what was applied t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import orjson
 
 from understudy.delivery import marks
 from understudy.kube import objects
 
-CLIENT_SIDE_MANAGERS = ("kubectl-client-side-apply", "kubectl", "helm", "before-first-apply")
-"""Managers whose fields are taken over with an adopted object, so that removals really remove."""
+INHERITED_MANAGERS = {
+    "kubectl-client-side-apply", "kubectl", "kubectl-create", "kubectl-replace",
+    "before-first-apply", "helm", "helm-controller", "kustomize-controller", "argocd-controller",
+    "kapp", "kapp-server-side-apply", "kubevela", "vela-core",
+}  # fmt: skip
+"""Managers whose fields are taken over with an adopted object, so that removals really remove: by
+kubectl, by Helm, and by other tools whose objects are taken over."""
+
+ABSENT = object()
 
 
 def content(obj: objects.Object) -> objects.Object:
@@ -113,6 +120,19 @@ def _matches_items(children: objects.Object, config: objects.Json, live: objects
     return True
 
 
+def child(value: objects.Json, key: str) -> objects.Json:
+    """Return what a key of a tree stands for in a value; ABSENT where that is not there."""
+    if key.startswith("f:"):
+        return value.get(key[2:], ABSENT) if isinstance(value, dict) else ABSENT
+    if not isinstance(value, list):
+        return ABSENT
+    if key.startswith("k:"):
+        found = _item(value, orjson.loads(key[2:]))
+        return found if found is not None else ABSENT
+    wanted = orjson.loads(key[2:])
+    return wanted if wanted in value else ABSENT
+
+
 def _item(items: Iterable[objects.Json], keys: objects.Object) -> objects.Object | None:
     """Return the item with these keys; an absent key counts as its default in the wanted item."""
     found = None
@@ -126,12 +146,15 @@ def _item(items: Iterable[objects.Json], keys: objects.Object) -> objects.Object
     return found
 
 
-def migrated(live: objects.Object, manager: str) -> list[objects.Object] | None:
-    """Return managedFields in which client-side managers' fields are `manager`'s, applied.
+def migrated(
+    live: objects.Object, manager: str, kept: Callable[[objects.Object], objects.Object]
+) -> list[objects.Object] | None:
+    """Return managedFields in which other deliverers' fields are `manager`'s, applied.
 
-    So are those of other applications of this tool, from which the object is taken over. None
-    where there is nothing to take over. Source: client-go `util/csaupgrade`, whose rule this is:
-    the union goes to the applying manager, the old entries go.
+    So are those of other applications of this tool, from which the object is taken over; `kept`
+    takes out of a tree what is not to be taken. None where there is nothing to take over. Source:
+    client-go `util/csaupgrade`, whose rule this is: the union goes to the applying manager, the
+    old entries go.
     """
     entries = objects.metadata(live).get("managedFields") or []
     old = [entry for entry in entries if _is_inherited(entry, manager)]
@@ -141,29 +164,30 @@ def migrated(live: objects.Object, manager: str) -> list[objects.Object] | None:
         (e for e in entries if e.get("manager") == manager and e.get("operation") == "Apply"), None
     )
     tree: objects.Object = {}
-    for entry in (*([mine] if mine else []), *old):
-        tree = _union(tree, entry.get("fieldsV1") or {})
-    kept = [entry for entry in entries if entry not in old and entry is not mine]
+    for entry in old:
+        tree = union(tree, kept(entry.get("fieldsV1") or {}))
+    if mine is not None:
+        tree = union(mine.get("fieldsV1") or {}, tree)
+    others = [entry for entry in entries if entry not in old and entry is not mine]
     newest = mine or old[-1]
     taken = {**newest, "manager": manager, "operation": "Apply", "fieldsV1": tree}
-    return [*kept, taken]
+    return [*others, taken]
 
 
 def _is_inherited(entry: objects.Object, manager: str) -> bool:
     theirs = str(entry.get("manager"))
     if entry.get("subresource") or theirs == manager:
         return False
-    if entry.get("operation") == "Update":
-        return theirs in CLIENT_SIDE_MANAGERS
-    return theirs.startswith(marks.MANAGER_PREFIX)
+    return theirs in INHERITED_MANAGERS or theirs.startswith(marks.MANAGER_PREFIX)
 
 
-def _union(left: objects.Object, right: objects.Object) -> objects.Object:
+def union(left: objects.Object, right: objects.Object) -> objects.Object:
+    """Return the tree of all fields of two."""
     out = dict(left)
     for key, value in right.items():
         known = out.get(key)
         both = isinstance(known, dict) and isinstance(value, dict)
-        out[key] = _union(known, value) if both and known is not None else value
+        out[key] = union(known, value) if both and known is not None else value
     return out
 
 

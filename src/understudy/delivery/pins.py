@@ -1,7 +1,10 @@
 """What a plan is sure of: for each object its uid, and the fields that would be written.
 
 At delivery an object with the same resourceVersion is as it was; one that changed elsewhere is as
-good; one whose touched fields changed, or that is another object now, makes the plan stale.
+good, which is told; one whose touched fields changed, or that is another object now, makes the plan
+stale. Touched is what managedFields say that the rehearsed write owns, or owned before: by the
+server's own keys of lists, and compared as it stands there, defaults filled in, so that neither
+another container nor another finalizer makes a plan stale.
 """
 
 from __future__ import annotations
@@ -9,11 +12,11 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import orjson
 
-from understudy.delivery import marks, refs
+from understudy.delivery import fields, marks, refs
 from understudy.kube import objects
 
 
@@ -22,7 +25,7 @@ class Pin:
     """One object as the plan saw it; all empty where there was none.
 
     Attributes:
-        touched: Keyed digest of the live values of the fields that the manifest names.
+        touched: Keyed digest of the live values of the fields that the plan writes.
         part_of: The owner label it carried.
     """
 
@@ -54,17 +57,26 @@ def from_dict(value: objects.Object) -> Pin:
     )
 
 
-def pin(
-    ref: refs.Ref, live: objects.Object | None, wanted: objects.Object | None, salt: str
-) -> Pin:
-    """Return the pin of an object; `wanted` is its manifest, None where it is to be deleted."""
+def written(
+    before: objects.Object | None, after: objects.Object | None, manager: str
+) -> objects.Object | None:
+    """Return the tree of the fields that a write touches; None where nothing is applied."""
+    trees = [fields.entry_of(obj, manager) for obj in (before, after) if obj is not None]
+    known = [tree for tree in trees if tree is not None]
+    if after is None or not known:
+        return None
+    return fields.union(known[0], known[-1])
+
+
+def pin(ref: refs.Ref, live: objects.Object | None, tree: objects.Object | None, salt: str) -> Pin:
+    """Return the pin of an object; `tree` is what is written of it, None for a deletion."""
     if live is None:
         return Pin(ref=ref)
     return Pin(
         ref=ref,
         uid=objects.uid_of(live),
         resource_version=str(objects.metadata(live).get("resourceVersion") or ""),
-        touched=_digest(_touched(live, wanted), salt) if wanted is not None else "",
+        touched=_digest(_touched(live, tree), salt) if tree is not None else "",
         part_of=objects.labels_of(live).get(marks.PART_OF, ""),
     )
 
@@ -74,38 +86,51 @@ def _digest(value: objects.Json, salt: str) -> str:
     return hmac.new(salt.encode(), text, hashlib.sha256).hexdigest()[:32]
 
 
-def _touched(live: objects.Json, wanted: objects.Json) -> objects.Json:
-    """Return the live values of what a manifest names."""
-    if isinstance(live, dict) and isinstance(wanted, dict):
-        return {key: _touched(live.get(key), value) for key, value in wanted.items()}
-    if isinstance(live, list) and isinstance(wanted, list):
-        names = [item.get("name") if isinstance(item, dict) else None for item in wanted]
-        if all(isinstance(name, str) for name in names):
-            present = {item.get("name"): item for item in live if isinstance(item, dict)}
-            return [_touched(present.get(item["name"]), item) for item in wanted]
-    return live
+def _touched(live: objects.Json, tree: objects.Object) -> objects.Json:
+    """Return the live values of what a tree names; null for what is not there."""
+    below = {key: value for key, value in tree.items() if key != "."}
+    if live is fields.ABSENT:
+        return None
+    if not below:
+        return live
+    return {key: _touched(fields.child(live, key), value) for key, value in below.items()}
+
+
+@dataclass(slots=True)
+class Changes:
+    """What is no longer as pinned.
+
+    Attributes:
+        stale: Why the plan no longer holds, one sentence for each object; nothing is best.
+        elsewhere: Objects that changed where the plan does not touch them.
+    """
+
+    stale: list[str] = field(default_factory=list)
+    elsewhere: list[refs.Ref] = field(default_factory=list)
 
 
 def changes(
     pinned: Mapping[refs.Ref, Pin],
     live: Mapping[refs.Ref, objects.Object],
-    wanted: Mapping[refs.Ref, objects.Object],
+    trees: Mapping[refs.Ref, objects.Object],
     salt: str,
-) -> list[str]:
-    """Say what is no longer as pinned, one sentence for each object; nothing is best."""
-    found = []
+) -> Changes:
+    """Compare live objects with their pins; `trees` are what is written of them."""
+    found = Changes()
     for ref, old in pinned.items():
-        now = pin(ref, live.get(ref), wanted.get(ref), salt)
+        now = pin(ref, live.get(ref), trees.get(ref), salt)
         if now == old or (old.uid and now.resource_version == old.resource_version):
             continue
         if not old.uid:
-            found.append(f"{ref} exists now (uid {now.uid})")
+            found.stale.append(f"{ref} exists now (uid {now.uid})")
         elif not now.uid:
-            found.append(f"{ref} is gone")
+            found.stale.append(f"{ref} is gone")
         elif now.uid != old.uid:
-            found.append(f"{ref} was made anew (uid {now.uid}, planned with {old.uid})")
+            found.stale.append(f"{ref} was made anew (uid {now.uid}, planned with {old.uid})")
         elif now.part_of != old.part_of:
-            found.append(f"{ref} has another owner now")
+            found.stale.append(f"{ref} has another owner now")
         elif now.touched != old.touched:
-            found.append(f"{ref} has other values in fields that the plan touches")
+            found.stale.append(f"{ref} has other values in fields that the plan touches")
+        else:
+            found.elsewhere.append(ref)
     return found

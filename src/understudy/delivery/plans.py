@@ -104,7 +104,8 @@ class Plan:
         fidelity: What was not simulated, or not read, one sentence each.
         pins: What the plan is sure of, with `salt` the key of its digests.
         content: Digest of the manifests, keyed with the same salt.
-        touching: The manifests, whose fields the pins are about; not part of a plan file.
+        wanted: The manifests; not part of a plan file.
+        written: Which fields of each object would be written: what the pins are about.
         journal: Every write of the rehearsal with its cause, in order; only in a plan file.
         forbidden: What whoever asked may not do of it, one sentence each; differs from one person
             to the next, so the digest leaves it out.
@@ -123,7 +124,8 @@ class Plan:
     pins: Mapping[refs.Ref, pins.Pin] = field(default_factory=dict)
     salt: str = field(default="", repr=False)
     content: str = ""
-    touching: Mapping[refs.Ref, objects.Object] = field(default_factory=dict, repr=False)
+    wanted: Mapping[refs.Ref, objects.Object] = field(default_factory=dict, repr=False)
+    written: Mapping[refs.Ref, objects.Object] = field(default_factory=dict, repr=False)
     journal: tuple[journals.Line, ...] = field(default=(), repr=False)
     forbidden: tuple[str, ...] = ()
     opinions: tuple[verifying.Opinion, ...] = ()
@@ -281,8 +283,13 @@ def build(
     )
     final = {o.ref: o.after for o in rehearsed.done if o.after is not None}
     ran = {o.ref for o in rehearsed.done if o.op is outcomes.Op.RUN}
+    written = {
+        o.ref: tree
+        for o in rehearsed.done
+        if (tree := pins.written(o.before, o.after, owner.manager)) is not None
+    }
     pinned = {
-        o.ref: pins.pin(o.ref, o.before, rehearsed.wanted.get(o.ref), salt)
+        o.ref: pins.pin(o.ref, o.before, written.get(o.ref), salt)
         for o in rehearsed.done
         if o.op not in (outcomes.Op.IGNORE, outcomes.Op.GONE) and o.ref not in ran
     }
@@ -307,7 +314,8 @@ def build(
         pins=pinned,
         salt=salt,
         content=revisions.digest_of(list(rehearsed.wanted.values()), salt),
-        touching=rehearsed.wanted,
+        wanted=rehearsed.wanted,
+        written=written,
         journal=tuple(rehearsed.journal),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 
 import pytest
 from tests.unit.delivery import conftest as c
@@ -90,17 +91,157 @@ async def test_objects_of_other_tools_are_theirs(
     assert f"it belongs to {owner}" in str(caught.value)
 
 
-async def test_an_adopted_objects_fields_can_be_removed_later(still: c.Cluster) -> None:
-    """What kubectl apply had set would otherwise stay for ever."""
-    still.view.create(
-        "configmaps",
-        c.config("a", keep="1", drop="1"),
-        "default",
-        options=view_options.WriteOptions(field_manager="kubectl-client-side-apply"),
-    )
+@pytest.mark.parametrize(
+    ("manager", "applied"),
+    [
+        ("kubectl-client-side-apply", False),
+        ("kubectl-create", False),
+        ("before-first-apply", False),
+        ("helm", False),
+        ("helm", True),
+        ("kubectl", True),
+        ("kustomize-controller", True),
+        ("argocd-controller", True),
+    ],
+)
+async def test_an_adopted_objects_fields_can_be_removed_later(
+    still: c.Cluster, manager: str, applied: bool
+) -> None:
+    """What another deliverer had set would otherwise stay for ever."""
+    theirs = c.config("a", keep="1", drop="1", never="1")
+    if applied:
+        await still.client.apply("configmaps", theirs, namespace="default", field_manager=manager)
+    else:
+        options = view_options.WriteOptions(field_manager=manager)
+        still.view.create("configmaps", theirs, "default", options=options)
     await still.deliver(c.config("a", keep="1", drop="1"), **ADOPT)
+    assert still.find("configmaps", "a")["data"] == {"keep": "1", "drop": "1"}
     await still.deliver(c.config("a", keep="1"))
     assert still.find("configmaps", "a")["data"] == {"keep": "1"}
+
+
+async def test_an_adopted_objects_fields_of_others_stay(still: c.Cluster) -> None:
+    options = view_options.WriteOptions(field_manager="an-operator")
+    still.view.create("configmaps", c.config("a", theirs="1"), "default", options=options)
+    await still.deliver(c.config("a", ours="1"), **ADOPT)
+    assert still.find("configmaps", "a")["data"] == {"theirs": "1", "ours": "1"}
+
+
+HOOKS = "admissionregistration.k8s.io/v1"
+REBASED = {
+    "service": (
+        "services",
+        {**c.service("a"), "spec": {"ports": [{"port": 80}], "clusterIP": "10.96.7.7"}},
+        ("spec", "clusterIP"),
+    ),
+    "claim": (
+        "persistentvolumeclaims",
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": {
+                "name": "a",
+                "namespace": "default",
+                "annotations": {"pv.kubernetes.io/bind-completed": "yes", "mine": "1"},
+            },
+            "spec": {
+                "accessModes": ["ReadWriteOnce"],
+                "resources": {"requests": {"storage": "1Gi"}},
+                "storageClassName": "fast",
+                "volumeName": "v",
+            },
+        },
+        ("spec", "volumeName"),
+    ),
+    "deployment": (
+        "deployments.apps",
+        annotated(c.deployment("a"), **{"deployment.kubernetes.io/revision": "7"}),
+        ("metadata", "annotations", "deployment.kubernetes.io/revision"),
+    ),
+    "webhook": (
+        "validatingwebhookconfigurations.admissionregistration.k8s.io",
+        {
+            "apiVersion": HOOKS,
+            "kind": "ValidatingWebhookConfiguration",
+            "metadata": {"name": "a"},
+            "webhooks": [
+                {
+                    "name": "a.example.com",
+                    "clientConfig": {"url": "https://127.0.0.1:1/", "caBundle": "Cg=="},
+                    "sideEffects": "None",
+                    "admissionReviewVersions": ["v1"],
+                }
+            ],
+        },
+        ("webhooks", 0, "clientConfig", "caBundle"),
+    ),
+    "pod": (
+        "pods",
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": "a", "namespace": "default"},
+            "spec": {"containers": [{"name": "c", "image": "i"}], "nodeName": "n"},
+        },
+        ("spec", "nodeName"),
+    ),
+    "account": (
+        "serviceaccounts",
+        {
+            "apiVersion": "v1",
+            "kind": "ServiceAccount",
+            "metadata": {"name": "a", "namespace": "default"},
+            "secrets": [{"name": "a-token-x"}],
+        },
+        ("secrets", 0, "name"),
+    ),
+    "role": (
+        "clusterroles.rbac.authorization.k8s.io",
+        {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "ClusterRole",
+            "metadata": {"name": "a"},
+            "aggregationRule": {"clusterRoleSelectors": [{"matchLabels": {"x": "y"}}]},
+            "rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}],
+        },
+        ("rules", 0, "verbs"),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", REBASED)
+async def test_what_the_cluster_filled_in_outlives_an_adoption(still: c.Cluster, kind: str) -> None:
+    """kapp's rebase rules: the cluster wins, unless the manifest says otherwise."""
+    resource, theirs, path = REBASED[kind]
+    theirs = copy.deepcopy(theirs)
+    theirs["metadata"].setdefault("annotations", {})["drop"] = "1"
+    space = theirs["metadata"].get("namespace", "")
+    options = view_options.WriteOptions(field_manager="kubectl-client-side-apply")
+    still.view.create(resource, theirs, space, options=options)
+    before = objects.lookup(still.find(resource, "a", space), path)
+    assert before
+    wanted = copy.deepcopy(theirs)
+    holder = objects.lookup(wanted, path[:-1])
+    wanted["metadata"]["annotations"].pop("drop")
+    if kind in ("account", "role"):
+        del wanted[path[0]]
+    else:
+        del holder[path[-1]]
+    await still.deliver(wanted, **ADOPT, wait=False)
+    live = still.find(resource, "a", space)
+    assert objects.lookup(live, path) == before
+    assert "drop" not in objects.annotations_of(live), "what was the deliverer's wish goes"
+    assert not (await still.plan(wanted, wait=False)).has_changes
+
+
+async def test_what_the_manifest_says_wins_over_the_cluster(still: c.Cluster) -> None:
+    kind, theirs, path = REBASED["webhook"]
+    options = view_options.WriteOptions(field_manager="kubectl-client-side-apply")
+    still.view.create(kind, copy.deepcopy(theirs), options=options)
+    wanted = copy.deepcopy(theirs)
+    wanted["webhooks"][0]["clientConfig"]["caBundle"] = "Cgo="
+    await still.deliver(wanted, **ADOPT, wait=False)
+    assert objects.lookup(still.find(kind, "a", ""), path) == "Cgo="
 
 
 async def test_a_mark_that_somebody_removed_is_put_back(still: c.Cluster) -> None:

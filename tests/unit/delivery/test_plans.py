@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import datetime as dt
 import os
 import subprocess
@@ -101,6 +102,70 @@ async def test_a_change_elsewhere_keeps_a_plan_fresh(still: c.Cluster) -> None:
     assert still.find("configmaps", "a")["data"] == {"v": "2", "elsewhere": "1"}
 
 
+ELSEWHERE = {
+    "a finalizer": ("services", {"metadata": {"finalizers": ["ours/f", "theirs/f"]}}),
+    "a label": ("services", {"metadata": {"labels": {"theirs": "1"}}}),
+    "a container": (
+        "deployments.apps",
+        {"spec": {"template": {"spec": {"containers": [{"name": "sidecar", "image": "s"}]}}}},
+    ),
+    "a port": (
+        "deployments.apps",
+        {
+            "spec": {
+                "template": {
+                    "spec": {"containers": [{"name": "web", "ports": [{"containerPort": 9}]}]}
+                }
+            }
+        },
+    ),
+    "replicas": ("deployments.apps", {"spec": {"replicas": 5}}),
+    "status": ("deployments.apps", {"status": {"replicas": 1}}),
+}
+
+
+@pytest.mark.parametrize("what", ELSEWHERE)
+async def test_a_plan_is_about_the_fields_that_it_writes(still: c.Cluster, what: str) -> None:
+    """Named by the server's own keys of lists: what others add beside ours is not ours."""
+    web = c.deployment("web", ports=[{"containerPort": 80}])
+    del web["spec"]["replicas"]
+    service = c.service("web")
+    service["metadata"]["finalizers"] = ["ours/f"]
+    await still.deliver(web, service, wait=False)
+    changed = copy.deepcopy(web)
+    changed["spec"]["template"]["spec"]["containers"][0]["image"] = "web:2"
+    service["spec"]["selector"] = {"app": "other"}
+    plan = await still.plan(changed, service, wait=False)
+    saved = plans.from_file(orjson.dumps(plan.as_file()), "p")
+    resource, patch = ELSEWHERE[what]
+    await still.client.patch(
+        resource,
+        "web",
+        patch,
+        namespace="default",
+        field_manager="theirs",
+        patch_type="application/strategic-merge-patch+json",
+        subresource="status" if what == "status" else "",
+    )
+    options = c.options(wait=False)
+    still.told.clear()
+    await still.deliveries().deliver(c.OWNER, c.written(changed, service), options, saved=saved)
+    kind = "Service" if resource == "services" else "Deployment"
+    told = [(n.op, str(n.ref)) for n in still.told if n.op == "drifted elsewhere"]
+    assert told == [("drifted elsewhere", f"{kind} default/web")]
+
+
+async def test_a_field_that_the_plan_takes_out_is_touched_too(still: c.Cluster) -> None:
+    await still.deliver(c.config("a", keep="1", drop="1"))
+
+    async def approve(_plan: plans.Plan) -> bool:
+        still.view.patch("configmaps", "a", {"data": {"drop": "9"}}, "default")
+        return True
+
+    with pytest.raises(errors.StalePlanError, match="other values in fields that the plan touches"):
+        await still.deliver(c.config("a", keep="1"), approve=approve)
+
+
 @pytest.mark.parametrize(
     ("meddle", "complaint"),
     [
@@ -148,7 +213,8 @@ async def test_what_changes_between_the_rehearsal_and_the_first_write_is_noticed
 def test_a_pin_says_nothing_of_the_values() -> None:
     live = c.secret("s", password="hunter2")
     live["metadata"]["uid"] = "u"
-    made = pins.pin(refs.ref_of(live), live, live, "salt")
+    made = pins.pin(refs.ref_of(live), live, {"f:stringData": {"f:password": {}}}, "salt")
+    assert made.touched
     assert "hunter2" not in orjson.dumps(made.as_dict()).decode()
     assert pins.from_dict(made.as_dict()) == made
 
