@@ -117,6 +117,19 @@ class Recalling(Protocol):
         ...
 
 
+@runtime_checkable
+class Patient(Protocol):
+    """A controller whose failing keys come back later than those of others.
+
+    Attributes:
+        retry_base_s: Seconds before the first retry; they double with each.
+        retry_max_s: The most.
+    """
+
+    retry_base_s: float
+    retry_max_s: float
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """A key that cannot be reconciled at present.
@@ -405,7 +418,11 @@ class Reactor:
         retries = before.retries + 1 if before is not None else 1
         controller, key = self.controllers[item[0]].name, item[1]
         self._failures[item] = Failure(controller, key, retries, message)
-        delay_s = min(RETRY_BASE_S * 2.0 ** min(retries - 1, 40), RETRY_MAX_S)
+        base_s, max_s = RETRY_BASE_S, RETRY_MAX_S
+        patient = self.controllers[item[0]]
+        if isinstance(patient, Patient):
+            base_s, max_s = patient.retry_base_s, patient.retry_max_s
+        delay_s = min(base_s * 2.0 ** min(retries - 1, 40), max_s)
         self._delay(item, delay_s, idle=retries > RETRIES_AWAITED_MAX, returned=True)
 
     def _enqueue(self, item: _Item) -> None:

@@ -13,10 +13,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import TypeVar
 
 from understudy.aio import clocks, ids
 from understudy.controllers import quotas, reactor as reactors, registry, running
-from understudy.controllers.runtime import settings, simulated
+from understudy.controllers.runtime import reports, settings, simulated
 from understudy.controllers.storage import binder
 from understudy.kapi import views
 from understudy.kapi.store import logs
@@ -27,6 +28,7 @@ RECORDINGS = Path(__file__).parents[2] / "conformance" / "controllers"
 OWN = Path(__file__).parents[2] / "conformance" / "more_controllers"
 """Recordings of our own; each holds its whole scenario besides what happened."""
 SHARED = Path(__file__).parents[4] / "shared" / "controllers"
+Part = TypeVar("Part")
 UNWATCHED = {"Lease"}
 QUIET_S = 1.5
 ROOT_CA = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n" * 2
@@ -80,6 +82,13 @@ def scenario_of(name: str) -> objects.Object:
     return found
 
 
+class ForgetfulReporter(reports.Reporter):
+    """Reports as the recorded kubelet did, which forgets restarts when it reports anything else."""
+
+    def write(self, pod: objects.Object, *report: objects.Json, **more: objects.Json) -> None:
+        super().write(pod, *report, **{"restarts": 0, "last": {}, **more})
+
+
 class Player:
     """One scenario on one view, with simulated nodes and a clock that the player moves."""
 
@@ -100,6 +109,8 @@ class Player:
                 controller.sync_period_s = CLAIM_SYNC_S
             if isinstance(controller, quotas.QuotaUsage):
                 controller.resync_s = QUOTA_SYNC_S
+        kubelet = self._controller(simulated.SimulatedKubelet)
+        kubelet.reporter = ForgetfulReporter(kubelet.cluster)
         self.seen: list[tuple[float, logs.Event]] = []
         self.marks: list[tuple[int, objects.Object]] = []
         self.namespace = scenario["name"]
@@ -270,16 +281,14 @@ class Player:
                 )
                 return
 
-    def _nodes(self) -> simulated.SimulatedNodes:
-        return next(
-            one for one in self.reactor.controllers if isinstance(one, simulated.SimulatedNodes)
-        )
+    def _controller(self, kind: type[Part]) -> Part:
+        return next(one for one in self.reactor.controllers if isinstance(one, kind))
 
     def _add_node(self, step: objects.Object) -> None:
-        self._nodes().add(step["name"], step.get("labels"))
+        self._controller(simulated.SimulatedNodes).add(step["name"], step.get("labels"))
 
     def _lose_node(self, name: str) -> None:
-        self._nodes().forget(name)
+        self._controller(simulated.SimulatedNodes).forget(name)
 
     def _until(self, step: objects.Object) -> None:
         ends = self.clock.monotonic() + step.get("timeout", 60)

@@ -27,7 +27,7 @@ def claim(
 
     The objects are shared and not to be changed; ordered by name. Pods that are over are not
     adopted. What `accept` refuses counts as not matching (a StatefulSet's names); `finalizer` is
-    given to what is adopted (job tracking).
+    given to what is adopted and taken from what is released (job tracking).
     """
     namespace, uid = objects.namespace_of(owner), objects.uid_of(owner)
     leaving = bool(objects.metadata(owner).get("deletionTimestamp"))
@@ -36,7 +36,7 @@ def claim(
         if selector.matches(objects.labels_of(obj)) and accept(obj):
             claimed.append(obj)
         elif not leaving:
-            _release(cluster, ref, obj, uid)
+            _release(cluster, ref, obj, uid, finalizer)
     if leaving or selector.empty:
         return claimed
     adopted = []
@@ -70,11 +70,15 @@ def _adopt(
         return None
 
 
-def _release(cluster: clusters.Cluster, ref: str, obj: objects.Object, uid: str) -> None:
+def _release(
+    cluster: clusters.Cluster, ref: str, obj: objects.Object, uid: str, finalizer: str
+) -> None:
     meta: objects.Object = {
         "uid": objects.uid_of(obj),
         "ownerReferences": [{"$patch": "delete", "uid": uid}],
     }
+    if finalizer:
+        meta["$deleteFromPrimitiveList/finalizers"] = [finalizer]
     try:
         cluster.patch(ref, objects.namespace_of(obj), objects.name_of(obj), {"metadata": meta})
     except (statuses.NotFoundError, statuses.InvalidError):

@@ -25,17 +25,42 @@ def delay_s(failures: int) -> float:
     return min(BACKOFF_S * 2.0 ** min(failures - 1, 20), BACKOFF_MAX_S) if failures else 0.0
 
 
-def finished_at(pod: objects.Object, now: dt.datetime) -> dt.datetime:
-    """Return when the last container of a pod ended, else when its deletion began, else now."""
-    found: list[dt.datetime] = []
-    for status in (pod.get("status") or {}).get("containerStatuses") or ():
-        ended = (status.get("state") or {}).get("terminated") or {}
-        if ended.get("finishedAt"):
-            found.append(pods.parse_time(ended["finishedAt"]))
-    if found:
-        return max(found)
-    since = objects.metadata(pod).get("deletionTimestamp")
-    return pods.parse_time(since) if since else now
+def finished_at(pod: objects.Object) -> dt.datetime:
+    """Return when a pod ended: its last container, its readiness, or when its deletion was asked.
+
+    If none of them says so, its creation.
+    """
+    status, meta = pod.get("status") or {}, objects.metadata(pod)
+    ended = [_end_of(one) for one in _lasting_statuses(pod)]
+    known = [one for one in ended if one]
+    if known and len(known) == len(ended):
+        return pods.parse_time(max(known))
+    ready = pods.condition_of({"status": status}, "Ready") or {}
+    if ready.get("status") == "False" and ready.get("lastTransitionTime"):
+        return pods.parse_time(ready["lastTransitionTime"])
+    if meta.get("deletionTimestamp"):
+        grace = dt.timedelta(seconds=int(meta.get("deletionGracePeriodSeconds") or 0))
+        return pods.parse_time(meta["deletionTimestamp"]) - grace
+    return pods.parse_time(pods.creation_of(pod))
+
+
+def _lasting_statuses(pod: objects.Object) -> list[objects.Object]:
+    """Return the statuses of the containers that run until the end, sidecars included."""
+    sidecars = {
+        one.get("name")
+        for one in pod["spec"].get("initContainers") or ()
+        if one.get("restartPolicy") == "Always"
+    }
+    status = pod.get("status") or {}
+    initial = status.get("initContainerStatuses") or ()
+    return [
+        *(status.get("containerStatuses") or ()),
+        *(one for one in initial if one.get("name") in sidecars),
+    ]
+
+
+def _end_of(status: objects.Object) -> str:
+    return str(((status.get("state") or {}).get("terminated") or {}).get("finishedAt") or "")
 
 
 class Retries:
@@ -96,7 +121,7 @@ class Retries:
         pod = self.waiting.get(index)
         if pod is None:
             return 0.0
-        passed_s = (now - finished_at(pod, now)).total_seconds()
+        passed_s = (now - finished_at(pod)).total_seconds()
         return delay_s(_all_failures(pod) + 1) - passed_s
 
     def annotations(self, index: int) -> Mapping[str, str]:

@@ -100,7 +100,7 @@ class Run:
             busy = {jobindexes.index_of(pod) for pod in self.active_pods}
             settled = self.done | {index for index in busy if index is not None}
             self.retries.learn(lost, self._index_of, settled)
-        self._learn_backoff(won, counted)
+        self._learn_backoff(won, lost)
 
     def _index_of(self, pod: objects.Object) -> int | None:
         """Return a pod's index if the Job has it (completions may have become fewer)."""
@@ -109,18 +109,15 @@ class Run:
         return index if index is not None and index < limit else None
 
     def _learn_backoff(self, won: list[objects.Object], lost: list[objects.Object]) -> None:
-        last_win = max(
-            (jobretries.finished_at(pod, self.cluster.now()) for pod in won), default=None
-        )
-        for ended in sorted(jobretries.finished_at(pod, self.cluster.now()) for pod in lost):
-            if last_win is None or ended > last_win:
-                self.backoff.failures += 1
-                self.backoff.last = ended
-        if won and not any(
-            last_win is not None and jobretries.finished_at(pod, self.cluster.now()) > last_win
-            for pod in lost
-        ):
+        """Count the failures since the last success; those that a policy ignores delay too."""
+        failures = sorted(jobretries.finished_at(pod) for pod in lost)
+        if won:
+            last_win = max(jobretries.finished_at(pod) for pod in won)
+            failures = [ended for ended in failures if ended > last_win]
             self.backoff.failures, self.backoff.last = 0, None
+        if failures:
+            self.backoff.failures += len(failures)
+            self.backoff.last = failures[-1]
 
     def _has_failed(self, pod: objects.Object) -> bool:
         if pods.phase_of(pod) == "Failed":
@@ -207,7 +204,8 @@ class Run:
         restarts = sum(
             int(status.get("restartCount") or 0)
             for pod in running
-            for status in (pod.get("status") or {}).get("containerStatuses") or ()
+            for field in ("initContainerStatuses", "containerStatuses")
+            for status in (pod.get("status") or {}).get(field) or ()
         )
         limit = int(self.spec.get("backoffLimit", 6))
         return restarts > 0 if limit == 0 else restarts >= limit
@@ -365,6 +363,7 @@ class Run:
         ready, wait_s = self.retries.due(found, self.cluster.now())
         if wait_s > 0:
             self._look_again(wait_s)
+            self.active = 0  # as in the reference, which so writes while it waits
         return ready
 
     def _build(self, index: int | None) -> objects.Object:

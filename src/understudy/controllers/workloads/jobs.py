@@ -25,6 +25,8 @@ class Jobs:
 
     name = "job-controller"
     watched = (REF, "pods")
+    retry_base_s = 1.0
+    retry_max_s = 60.0
 
     def __init__(self, shared: clusters.Shared) -> None:
         self.cluster = clusters.Cluster(shared, "job-controller")
@@ -57,21 +59,31 @@ class Jobs:
             return
         if not jobruns.is_tracked(change.object):
             return
-        reference = claims.controller_of(change.object) or {}
-        job = self.cluster.entry(REF, change.entry.namespace, str(reference.get("name") or ""))
-        if job is None or job.uid != reference.get("uid"):
+        if self._is_orphan(change.object):
             queue.add((ORPHAN, *change.key))
+
+    def _is_orphan(self, pod: objects.Object) -> bool:
+        """Whether no Job will count a pod: it has none, or one that is gone or finished."""
+        reference = claims.controller_of(pod)
+        if reference is None:
+            return True
+        if (reference.get("apiVersion"), reference.get("kind")) != ("batch/v1", "Job"):
+            return False
+        job = self.cluster.peek(REF, objects.namespace_of(pod), str(reference.get("name")))
+        if job is None or objects.uid_of(job) != reference.get("uid"):
+            return True
+        return is_finished(job) and not _is_foreign(job)
 
     def reconcile(self, key: reactor.Key) -> float | None:
         if len(key) > 2:
             pod = self.cluster.peek("pods", *key[1:])
-            if pod is not None and jobruns.is_tracked(pod):
+            if pod is not None and jobruns.is_tracked(pod) and self._is_orphan(pod):
                 jobruns.untrack(self.cluster, pod)
             return None
         job = self.cluster.find(REF, *key)
         if job is None:
             return None
-        if is_finished(job) or (job["spec"].get("managedBy") or _OWN) != _OWN:
+        if is_finished(job) or _is_foreign(job):
             return None
         own = claims.claim(self.cluster, "pods", job, selector_of(job), finalizer=jobruns.TRACKING)
         # By uid: a Job that follows one of its name at once does not wait for that one's failures.
@@ -80,6 +92,11 @@ class Jobs:
 
 
 _OWN: Final = "kubernetes.io/job-controller"
+
+
+def _is_foreign(job: objects.Object) -> bool:
+    """Whether another controller is to manage a Job."""
+    return (job["spec"].get("managedBy") or _OWN) != _OWN
 
 
 class _Batched:
