@@ -21,6 +21,9 @@ from understudy.kube import objects, statuses
 
 FOREGROUND: Final = "foregroundDeletion"
 ORPHAN: Final = "orphan"
+REST: Final = ""
+MOMENT_S: Final = 0.001
+"""So much later what comes of a deletion is done with the rest of what is deleted."""
 ABSENT_MAX: Final = 500
 """Uids known to be gone, so that a thousand orphans need not look for one owner each."""
 
@@ -31,7 +34,7 @@ _LEAVING = b'"deletionTimestamp":'
 class GarbageCollector:
     """Reconciles objects that have owners, and owners that wait for their dependents.
 
-    Keys are `(ref, namespace, name)`.
+    Keys are `(ref, namespace, name)`, and `(REST, namespace, uid)` for all dependents of an owner.
     """
 
     name = "garbage-collector-controller"
@@ -41,6 +44,7 @@ class GarbageCollector:
         self.cluster = clusters.Cluster(shared, "generic-garbage-collector")
         self.recorder = recorders.Recorder(self.cluster, "garbage-collector-controller")
         self._absent: dict[str, None] = {}
+        self._resting: dict[str, tuple[reactor.Queue, reactor.Key]] = {}
 
     def observe(self, change: changes.Change, queue: reactor.Queue) -> None:
         if change.ref in indexes.UNOWNED_REFS:
@@ -50,11 +54,10 @@ class GarbageCollector:
             return
         encoded = change.entry.encoded
         if _LEAVING in encoded and self._began_waiting(change):
-            waits_for = self._waits_for(change.object)
-            if waits_for == FOREGROUND:
-                for dependent in self._dependents(change):
-                    queue.add(tuple(dependent))
-            queue.add((change.ref, *change.key))
+            if self._waits_for(change.object) == FOREGROUND:
+                self._collect(change, queue)
+            if change.entry.uid not in self._resting:
+                queue.add((change.ref, *change.key))
         before = change.previous_entry
         if _OWNED in encoded or (before is not None and _OWNED in before.encoded):
             owners, former = _owners(change.object), _owners(change.previous)
@@ -66,8 +69,7 @@ class GarbageCollector:
 
     def _observe_gone(self, change: changes.Change, queue: reactor.Queue) -> None:
         self._remember_absent(change.entry.uid)
-        for dependent in self._dependents(change):
-            queue.add(tuple(dependent))
+        self._collect(change, queue)
         if _OWNED not in change.entry.encoded:
             return
         self._wake_waiting(_owners(change.object), change, queue)
@@ -101,13 +103,35 @@ class GarbageCollector:
         finalizers = meta.get("finalizers") or ()
         return next((one for one in (ORPHAN, FOREGROUND) if one in finalizers), "")
 
-    def _dependents(self, change: changes.Change) -> list[indexes.Dependent]:
-        return self.cluster.indexes.dependents(change.entry.uid, change.entry.namespace)
+    def _collect(self, change: changes.Change, queue: reactor.Queue) -> None:
+        """Have an owner's dependents judged: the first of each kind at once, then the others.
+
+        Others see the first ones go while the rest is under way: so it mostly was in recordings.
+        """
+        uid, namespace = change.entry.uid, change.entry.namespace
+        kinds: set[str] = set()
+        for dependent in self.cluster.indexes.dependents(uid, namespace):
+            if dependent.ref not in kinds:
+                kinds.add(dependent.ref)
+                queue.add(tuple(dependent))
+            elif uid not in self._resting:
+                owner = (change.ref, *change.key)
+                self._resting[uid] = (queue, owner)
+                queue.add_after((REST, namespace, uid), MOMENT_S)
+
+    def _collect_rest(self, namespace: str, uid: str) -> None:
+        queue, owner = self._resting.pop(uid)
+        for dependent in self.cluster.indexes.dependents(uid, namespace):
+            queue.add(tuple(dependent))
+        queue.add(owner)
 
     # ------------------------------------------------------------------ reconciling
 
     def reconcile(self, key: reactor.Key) -> float | None:
         ref, namespace, name = key
+        if ref == REST:
+            self._collect_rest(namespace, name)
+            return None
         obj = self.cluster.peek(ref, namespace, name)
         if obj is None:
             return None
@@ -224,7 +248,9 @@ class GarbageCollector:
                 one.get("uid") == uid and one.get("blockOwnerDeletion") for one in _owners(found)
             ):
                 is_held = True
-                if not objects.metadata(found).get("deletionTimestamp"):
+                if uid not in self._resting and not objects.metadata(found).get(
+                    "deletionTimestamp"
+                ):
                     self._judge(dependent.ref, found)
         if not is_held:
             self._let_go(ref, obj, FOREGROUND)

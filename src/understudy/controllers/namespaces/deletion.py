@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
 
-from understudy.controllers import changes, clusters, reactor
+from understudy.controllers import changes, clusters, garbage, reactor
 from understudy.controllers.workloads import conditions, pods
 from understudy.kapi.resources import catalogue
 from understudy.kapi.store import entries
@@ -60,6 +60,8 @@ class NamespaceDeletion:
             return None
         if not (namespace.get("spec") or {}).get("finalizers"):
             return None
+        if self._delete_first_pod(name):
+            return garbage.MOMENT_S
         left = Left()
         self._delete_pods(name, namespace, left)
         if left.resources:
@@ -77,6 +79,17 @@ class NamespaceDeletion:
 
     # ------------------------------------------------------------------ content
 
+    def _delete_first_pod(self, name: str) -> bool:
+        """Delete one of several pods, so that others see it go before the rest follows."""
+        present = list(self.cluster.each("pods", name))
+        if len(present) < 2 or any(pods.is_terminating(pod) for pod in present):
+            return False
+        try:
+            self.cluster.delete("pods", name, objects.name_of(present[0]), policy="Background")
+        except statuses.ApiError:
+            return False  # told by whoever deletes the rest
+        return True
+
     def _delete_pods(self, name: str, namespace: objects.Object, left: Left) -> None:
         if not self.cluster.entries("pods", name):
             return
@@ -88,13 +101,15 @@ class NamespaceDeletion:
             if not pods.is_over(pod)
         ]
         estimate_s = max(0, max(graces, default=0) - passed_s)
-        self._delete_all("pods", "pods.", name, left, estimate_s)
+        resource = self.cluster.resource_of("v1", "Pod")
+        assert resource is not None, "built in"
+        self._delete_all(resource, name, left, estimate_s)
 
     def _delete_rest(self, name: str, left: Left) -> None:
         for resource in self._resources():
             ref = str(resource.storage)
             if ref != "pods" and self.cluster.entries(ref, name):
-                self._delete_all(ref, f"{resource.plural}.{resource.group}", name, left, 0)
+                self._delete_all(resource, name, left, 0)
 
     def _resources(self) -> list[catalogue.Resource]:
         present = self.cluster.view.catalogue.resources
@@ -105,8 +120,9 @@ class NamespaceDeletion:
         return list({str(one.storage): one for one in reversed(kept)}.values())[::-1]
 
     def _delete_all(
-        self, ref: str, shown: str, namespace: str, left: Left, estimate_s: int
+        self, resource: catalogue.Resource, namespace: str, left: Left, estimate_s: int
     ) -> None:
+        ref = str(resource.storage)
         for entry in self.cluster.entries(ref, namespace):
             try:
                 self.cluster.delete(ref, namespace, entry.name, policy="Background")
@@ -117,12 +133,13 @@ class NamespaceDeletion:
         rest = self.cluster.entries(ref, namespace)
         if not rest:
             return
-        left.resources[shown] += len(rest)
+        left.resources[f"{resource.plural}.{resource.group}"] += len(rest)
         if not estimate_s:
             estimate_s = self._count_finalizers(rest, left)
             if not estimate_s:
+                gvr = f"{resource.group}/{resource.version}, Resource={resource.plural}"
                 left.failures.append(
-                    f"unexpected items still remain in namespace: {namespace} for gvr: {ref}"
+                    f"unexpected items still remain in namespace: {namespace} for gvr: {gvr}"
                 )
         left.estimate_s = max(left.estimate_s, estimate_s)
 
