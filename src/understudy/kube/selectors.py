@@ -8,6 +8,7 @@ Errors are BadRequestError in the words of k8s.io/apimachinery 0.36 (`labels`, `
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -129,18 +130,24 @@ class FieldSelector:
                 return False
         return True
 
-    def check(self, selectable: Sequence[str], *, custom: bool = False) -> None:
+    def check(
+        self,
+        selectable: Sequence[str],
+        *,
+        custom: bool = False,
+        refusal: str = "field label not supported: {}",
+    ) -> None:
         """Raise BadRequestError unless every field may be selected by.
 
         `metadata.name` and `metadata.namespace` always may. Kinds with selectable fields of their
-        own, and custom resources, say `field label not supported: x`; others name the two.
+        own, and custom resources, say `refusal` of the field; others name the two.
         """
         for requirement in self.requirements:
             field = requirement.field
             if field in selectable or field in {"metadata.name", "metadata.namespace"}:
                 continue
             if selectable or custom:
-                raise statuses.BadRequestError(f"field label not supported: {field}")
+                raise statuses.BadRequestError(refusal.format(field))
             raise statuses.BadRequestError(
                 f'{causes.quoted(field)} is not a known field selector: only "metadata.name",'
                 ' "metadata.namespace"'
@@ -171,11 +178,12 @@ def from_label_selector(selector: objects.Object | None) -> LabelSelector:
     """
     if selector is None:
         return NOTHING
-    requirements = [
-        LabelRequirement(key, IN, (value,))
-        for key, value in (selector.get("matchLabels") or {}).items()
-    ]
-    for expression in selector.get("matchExpressions") or ():
+    plain = _exactly(tuple((selector.get("matchLabels") or {}).items()))
+    expressions = selector.get("matchExpressions")
+    if not expressions:
+        return plain
+    requirements = list(plain.requirements)
+    for expression in expressions:
         operator = _OBJECT_OPERATORS.get(expression.get("operator") or "")
         if operator is None:
             shown = causes.quoted(str(expression.get("operator") or ""))
@@ -190,7 +198,13 @@ def from_labels(labels: Mapping[str, str] | None) -> LabelSelector:
     """Build a selector from a plain map (Service, ReplicationController); empty matches nothing."""
     if not labels:
         return NOTHING
-    return LabelSelector(tuple(LabelRequirement(key, IN, (labels[key],)) for key in labels))
+    return _exactly(tuple(labels.items()))
+
+
+@functools.lru_cache(maxsize=1024)
+def _exactly(labels: tuple[tuple[str, str], ...]) -> LabelSelector:
+    """Build the selector of these labels; workloads ask for theirs at each look at their pods."""
+    return LabelSelector(tuple(LabelRequirement(key, IN, (value,)) for key, value in labels))
 
 
 def format_labels(selector: objects.Object | None) -> str:
@@ -224,6 +238,11 @@ def validate_label_selector(selector: objects.Object | None, field: str) -> list
     for index, expression in enumerate(selector.get("matchExpressions") or ()):
         out += validate_expression(expression, f"{field}.matchExpressions[{index}]")
     return out
+
+
+def checked_label_selector(selector: objects.Object | None) -> LabelSelector | None:
+    """Build a selector as `from_label_selector` does, or return None if something is wrong."""
+    return None if validate_label_selector(selector, "") else from_label_selector(selector)
 
 
 def validate_expression(

@@ -13,10 +13,3 @@ def test_a_storage_capacity_is_not_replaced_without_its_version(bench):
     with pytest.raises(statuses.InvalidError, match="must be specified for an update"):
         view.update("csistoragecapacities.storage.k8s.io", CAPACITY, "default")
     view.update("csistoragecapacities.storage.k8s.io", made, "default")
-
-
-def test_a_new_storage_capacity_is_looked_at_twice_as_in_kubernetes(bench):
-    with pytest.raises(statuses.InvalidError) as caught:
-        bench.create("csistoragecapacities.storage.k8s.io", CAPACITY | {"capacity": "-1"})
-    assert [cause["field"] for cause in caught.value.details["causes"]] == ["capacity"] * 2
-    assert caught.value.message.count("greater than or equal to 0") == 1

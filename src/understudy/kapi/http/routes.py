@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Sequence
 from typing import Protocol
 
 from understudy.aio import tasks
@@ -417,9 +417,10 @@ class Api:
         )
 
     def _list_answer(
-        self, call: Call, page: results.Page, metadata: objects.Object
+        self, call: Call, page: results.Page, metadata: objects.Object, warnings: Iterable[str] = ()
     ) -> protocol.Answer:
         call.view.convert(call.resource, page.entries, call.attempt)
+        headers = [*call.warnings, *(responses.warning(text) for text in warnings)]
         if call.choice.form:
             shown = tables.of_list(
                 call.resource,
@@ -429,11 +430,9 @@ class Api:
                 call.view.now(),
                 parameters.include_object(call.query),
             )
-            return rendering.json_value(
-                shown, call.choice, indent=call.indent, headers=call.warnings
-            )
+            return rendering.json_value(shown, call.choice, indent=call.indent, headers=headers)
         body = rendering.list_body(call.resource, page.entries, metadata)
-        return rendering.json_bytes(body, call.choice, indent=call.indent, headers=call.warnings)
+        return rendering.json_bytes(body, call.choice, indent=call.indent, headers=headers)
 
     def _watch(self, call: Call) -> protocol.Answer:
         options = parameters.list_options(call.query, watch=True)
@@ -628,14 +627,18 @@ class Api:
         options = parameters.delete_options(call.query, asked, user=call.user, attempt=call.attempt)
         # Run again after a webhook was called, it goes on with what was there at first.
         page = call.page = call.page or self._page(call, selected)
+        warnings: dict[str, None] = {}
         for entry in page.entries:
             try:
-                call.view.delete(call.resource, entry.name, entry.namespace, options=options)
+                written = call.view.delete(
+                    call.resource, entry.name, entry.namespace, options=options
+                )
+                warnings |= dict.fromkeys(written.warnings)
             except statuses.NotFoundError:
                 # Gone with one deleted before it: what was asked for holds.
                 continue
         metadata = rendering.list_metadata(page.revision, page.continue_token, page.remaining)
-        return self._list_answer(call, page, metadata)
+        return self._list_answer(call, page, metadata, warnings)
 
     # -- answers
 

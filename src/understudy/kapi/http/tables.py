@@ -26,12 +26,29 @@ def column_definitions(printer: cells.Printer) -> list[objects.Object]:
     ]
 
 
+_CONVERTED = {
+    "DaemonSet": ("deprecated.daemonset.template.generation",),
+    "HorizontalPodAutoscaler": tuple(
+        f"autoscaling.alpha.kubernetes.io/{name}"
+        for name in ("behavior", "conditions", "current-metrics", "metrics")
+    ),
+}
+"""Annotations of a kind that stand for fields of its internal form, which metadata is taken of."""
+
+
 def partial(obj: objects.Object, version: str) -> objects.Object:
     """Return an object's PartialObjectMetadata."""
+    meta = obj.get("metadata") or {}
+    hidden = _CONVERTED.get(obj.get("kind") or "")
+    if hidden and (annotations := meta.get("annotations")):
+        shown = {key: value for key, value in annotations.items() if key not in hidden}
+        meta = {key: value for key, value in meta.items() if key != "annotations"}
+        if shown:
+            meta["annotations"] = shown
     return {
         "kind": "PartialObjectMetadata",
         "apiVersion": f"meta.k8s.io/{version}",
-        "metadata": obj.get("metadata") or {},
+        "metadata": meta,
     }
 
 

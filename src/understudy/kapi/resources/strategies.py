@@ -125,6 +125,7 @@ class Strategy:
         orphan_warning: Warning on such a deletion; empty for none.
         creates_on_update: A PUT to a name that does not exist creates it.
         selectable: Field selector keys besides metadata.name and metadata.namespace.
+        selectable_refusal: What a kind that has such keys says of any other.
     """
 
     status_is_separate: ClassVar[bool] = False
@@ -136,6 +137,7 @@ class Strategy:
     orphan_warning: ClassVar[str] = ""
     creates_on_update: ClassVar[bool] = False
     selectable: ClassVar[tuple[str, ...]] = ()
+    selectable_refusal: ClassVar[str] = "field label not supported: {}"
     columns: ClassVar[Sequence[Column]] = ()
     scale_paths: ScalePaths = ScalePaths()
 
@@ -162,6 +164,13 @@ class Strategy:
 
     def default(self, obj: objects.Object) -> None:
         """Fill in, in place, what Kubernetes' SetDefaults functions fill in."""
+
+    def settle(self, obj: objects.Object) -> bool:
+        """Fill in, in place, the defaults that are not stored but seen by every reader.
+
+        Says whether there was nothing to do: else the next write is a change, whatever it changes.
+        """
+        return True
 
     def prepare_create(self, obj: objects.Object, context: WriteContext) -> None:
         """Drop what a client may not set at creation and set what the server sets, in place."""

@@ -35,9 +35,13 @@ class Entry:
         head: Bytes of kind and apiVersion in the storage version; `{` for custom resources,
             whose encoded bytes carry both.
         encoded: JSON of the object in the storage version, beginning with `{"metadata":`.
+        settled: Kubernetes would store what is shown. A new Job or claim is stored without some of
+            its defaults, which every read fills in: the next write counts as a change.
     """
 
-    __slots__ = ("_fields", "_forms", "encoded", "head", "key", "labels", "revision", "uid")
+    __slots__ = (
+        "_fields", "_forms", "encoded", "head", "key", "labels", "revision", "settled", "uid"
+    )  # fmt: skip
 
     def __init__(self, key: str, revision: int, head: bytes, obj: objects.Object) -> None:
         meta = obj["metadata"]
@@ -49,6 +53,7 @@ class Entry:
         self.encoded = encode(obj, head)
         self._forms: dict[str, tuple[Maker, bytes]] | None = None
         self._fields: dict[str, str] | None = None
+        self.settled = True
 
     @classmethod
     def restored(
@@ -60,6 +65,7 @@ class Entry:
         entry.uid, entry.labels = uid, labels
         entry._forms = None  # noqa: SLF001 (its own class)
         entry._fields = None
+        entry.settled = True
         return entry
 
     @property

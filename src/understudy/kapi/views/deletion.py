@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 
 ORPHAN = "orphan"
 FOREGROUND = "foregroundDeletion"
-NAMESPACES = identities.GroupResource("", "namespaces")
+_OWN_DELETION = (
+    identities.GroupResource("", "namespaces"),
+    identities.GroupResource("apiextensions.k8s.io", "customresourcedefinitions"),
+)
 
 
 def delete(
@@ -48,7 +51,12 @@ def delete(
     entry = view.store.get(resource.storage, key)
     if entry is None:
         raise statuses.not_found(resource.group_resource, name)
-    check_preconditions(resource, name, entry, options)
+    warnings = _warnings(resource, options)
+    try:
+        check_preconditions(resource, name, entry, options)
+    except statuses.ApiError as error:
+        error.warnings = (*warnings, *error.warnings)
+        raise
     view.convert(resource, [entry], options.attempt)
     old = entry.working(resource)
     attributes = admission.Attributes(
@@ -75,7 +83,7 @@ def delete(
         meta["finalizers"] = finalizers
         if not finalizers:
             del meta["finalizers"]
-    warnings = [*_warnings(resource, options), *attributes.warnings]
+    warnings += attributes.warnings
     pending = bool(finalizers) or resource.strategy.holds_deletion(obj)
     if not pending and grace_s == 0:
         written = _remove(view, resource, entry, obj, options)
@@ -120,8 +128,8 @@ def check_preconditions(
     wrong_version = bool(wanted_version) and wanted_version != str(entry.revision)
     if not wrong_uid and not wrong_version:
         return
-    if resource.storage == NAMESPACES:
-        # Namespaces have a deletion of their own, with words of its own.
+    if resource.storage in _OWN_DELETION:
+        # These have a deletion of their own, with words of its own.
         what, wanted, found = (
             ("UID", wanted_uid, entry.uid)
             if wrong_uid

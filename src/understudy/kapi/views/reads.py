@@ -67,7 +67,10 @@ def matcher(resource: catalogue.Resource, label_selector: str, field_selector: s
     if labels is not None and not labels.empty:
         tests.append(lambda entry: labels.matches(entry.labels))
     if fields is not None:
-        fields.check(resource.strategy.selectable, custom=resource.custom)
+        strategy = resource.strategy
+        fields.check(
+            strategy.selectable, custom=resource.custom, refusal=strategy.selectable_refusal
+        )
         tests.extend(_field_test(resource, requirement) for requirement in fields.requirements)
     if not tests:
         return None

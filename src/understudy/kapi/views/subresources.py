@@ -132,7 +132,7 @@ def update_scale(
     entry = _entry(view, resource, namespace, name)
     view.convert(resource, [entry], options.attempt)
     warnings = decode_body(view, SCALE, scale, options)
-    _check_scale(scale, name)
+    _check_scale(resource, entry, scale)
     written = _set_scale(view, resource, entry, scale, options)
     written.warnings[:0] = warnings
     return written
@@ -156,26 +156,15 @@ def patch_scale(
         scale = ownership.applied_scale(view, resource, obj, live, patch, options, SCALE_SCHEMA)
     else:
         scale = patches.apply(patch_type, live, patch, SCALE_SCHEMA)
-    replicas = objects.lookup(scale, ("spec", "replicas"))
-    if replicas is not None and (not isinstance(replicas, int) or isinstance(replicas, bool)):
-        words = {str: "string", bool: "bool", dict: "object", list: "array", float: "number"}
-        cause = statuses.Cause(
-            "patch",
-            "FieldValueInvalid",
-            f"Invalid value: {patches.printed(scale)}: json: cannot unmarshal "
-            f"{words.get(type(replicas), 'value')} into Go struct field "
-            "ScaleSpec.spec.replicas of type int32",
-        )
-        raise statuses.invalid("", "", "", [cause])
     try:
         decode_body(view, SCALE, scale, options)
     except statuses.BadRequestError as error:
         raise patches.refusal(patch_type, patch, scale, SCALE_SCHEMA, error) from None
-    _check_scale(scale, name)
+    _check_scale(resource, entry, scale)
     return _set_scale(view, resource, entry, scale, options)
 
 
-def _check_scale(scale: objects.Object, name: str) -> None:
+def _check_scale(resource: catalogue.Resource, entry: entries.Entry, scale: objects.Object) -> None:
     kind = scale.get("kind") or "Scale"
     if kind != "Scale":
         raise statuses.BadRequestError(
@@ -183,11 +172,8 @@ def _check_scale(scale: objects.Object, name: str) -> None:
             'for version "autoscaling/v1" in scheme '
             '"k8s.io/kubernetes/pkg/api/legacyscheme/scheme.go:30"'
         )
-    said = objects.name_of(scale)
-    if said and said != name:
-        raise statuses.BadRequestError(
-            f"the name of the object ({said}) does not match the name on the URL ({name})"
-        )
+    writes.check_name(objects.name_of(scale), entry.name)
+    writes.settle_namespace(resource, scale, entry.namespace)
     replicas = objects.lookup(scale, ("spec", "replicas")) or 0
     if replicas < 0:
         cause = statuses.Cause(
@@ -195,7 +181,7 @@ def _check_scale(scale: objects.Object, name: str) -> None:
             "FieldValueInvalid",
             f"Invalid value: {replicas}: must be greater than or equal to 0",
         )
-        raise statuses.invalid("autoscaling", "Scale", name, [cause])
+        raise statuses.invalid("autoscaling", "Scale", entry.name, [cause])
 
 
 def _set_scale(
@@ -539,14 +525,7 @@ def check_uid(resource: catalogue.Resource, entry: entries.Entry, uid: str) -> N
     """Refuse a write meant for another object of the same name."""
     if not uid or uid == entry.uid:
         return
-    plural = resource.storage.resource
-    raise statuses.conflict(
-        resource.group_resource,
-        entry.name,
-        f"StorageError: invalid object, Code: 4, Key: /registry/{plural}/{entry.key}, "
-        f"ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {uid}, "
-        f"UID in object meta: {entry.uid}",
-    )
+    raise writes.other_uid(resource, entry, uid)
 
 
 def _entry(

@@ -115,16 +115,21 @@ def _create(
     causes += strategy.validate_create(obj, context)
     if causes:
         raise statuses.invalid(resource.storage.group, resource.kind, name, causes)
+    declared = len(warnings)
     warnings = [*warnings, *strategy.warnings(obj, None)]
     key = f"{namespace}/{name}" if resource.namespaced else name
     if (existing := view.store.get(resource.storage, key)) is not None:
-        raise _taken(resource, name, existing)
+        refusal = _taken(resource, name, existing)
+        refusal.warnings = tuple(warnings[declared:])
+        raise refusal
     view.shared.chain.validate(attributes)
     warnings += attributes.warnings
     kept = _kept(view, resource, obj, options)
+    settled = strategy.settle(kept)
     if options.dry_run:
         return _answer(resource, obj, kept, created=True, warnings=warnings)
     entry = view.commit(resource, key, kept)
+    entry.settled = settled
     return results.Written(resource, entry, created=True, warnings=warnings)
 
 
@@ -141,11 +146,12 @@ def update(
     if subresource == "scale":
         return subresources.update_scale(view, resource, obj, namespace, name, options)
     check_type(resource, obj)
-    warnings = _decode(resource, obj, options)
+    key = _key(resource, namespace, name)
+    warnings = _decode_changed(view, resource, key, obj, options)
     meta = _metadata(obj)
     own_name = str(meta.get("name") or "")
     if name:
-        _check_name(own_name, name)
+        check_name(own_name, name)
     settle_namespace(resource, obj, namespace)
     namespace = namespace or objects.namespace_of(obj)
     entry = view.store.get(resource.storage, _key(resource, namespace, own_name))
@@ -187,12 +193,13 @@ def patch(
     obj = patches.apply(patch_type, _live(view, resource, entry, body), body, resource.schema)
     check_type(resource, obj)
     try:
-        warnings = _decode(resource, obj, options, patches.complaints(patch_type, body))
+        complaints = patches.complaints(patch_type, body)
+        warnings = _decode_changed(view, resource, entry.key, obj, options, complaints)
     except statuses.BadRequestError as error:
         raise patches.refusal(patch_type, body, obj, resource.schema, error) from None
     meta = _metadata(obj)
     _refuse_uid(resource, entry, str(meta.get("uid") or ""))
-    _check_name(str(meta.get("name") or ""), name)
+    check_name(str(meta.get("name") or ""), name)
     settle_namespace(resource, obj, namespace)
     obj = resource.working(obj)
     return _replace_warned(view, resource, entry, obj, subresource, options, warnings)
@@ -230,7 +237,7 @@ def _refuse_uid(resource: catalogue.Resource, entry: entries.Entry, uid: str) ->
     raise statuses.invalid(resource.storage.group, resource.kind, entry.name, [cause, cause])
 
 
-def _check_name(own_name: str, name: str) -> None:
+def check_name(own_name: str, name: str) -> None:
     """Refuse an object whose name is not the one in the URL."""
     if not own_name:
         raise statuses.BadRequestError(
@@ -258,7 +265,7 @@ def _apply(
     check_type(resource, config, patched=True)
     live = entry.object(resource) if entry is not None else None
     merged = ownership.applied(view, resource, live, config, options, subresource)
-    _check_name(objects.name_of(merged), name)
+    check_name(objects.name_of(merged), name)
     settle_namespace(resource, merged, namespace)
     uid = objects.uid_of(merged)
     if entry is None and uid:
@@ -360,8 +367,9 @@ def replace(
         view.shared.chain.validate(attributes)
     warnings = [*context.warnings, *warnings, *attributes.warnings]
     kept = _kept(view, resource, obj, options)
-    if unchanged(kept, old if resource.from_storage is None else entry.load()):
+    if entry.settled and unchanged(kept, old if resource.from_storage is None else entry.load()):
         return results.Written(resource, entry, warnings=warnings)
+    settled = strategy.settle(kept)
     if deletion.is_finished(resource, obj, old):
         # Watchers see the last state that was kept; the writer sees its own, which never was.
         if not options.dry_run:
@@ -370,6 +378,7 @@ def replace(
     if options.dry_run:
         return _answer(resource, obj, kept, warnings=warnings)
     committed = view.commit(resource, entry.key, kept)
+    committed.settled = settled
     return results.Written(resource, committed, warnings=warnings)
 
 
@@ -512,6 +521,48 @@ def _decode(
     )
 
 
+def _decode_changed(
+    view: views.View,
+    resource: catalogue.Resource,
+    key: str,
+    obj: objects.Object,
+    options: opts.WriteOptions,
+    complaints: Sequence[str] = (),
+) -> list[str]:
+    """Decode, but for fields that are the stored object's own: they have the form already."""
+    entry, present = None, None
+    if view.parsed is not None and not resource.custom:
+        entry = view.store.get(resource.storage, key)
+        present = view.parsed.known(entry) if entry is not None else None
+    meta = obj.get("metadata")
+    if present is None or not isinstance(meta, dict):
+        return _decode(resource, obj, options, complaints)
+    own, own_meta = _shared(obj, present), _shared(meta, present["metadata"])
+    changed = {name: value for name, value in obj.items() if name not in own}
+    changed["metadata"] = {name: value for name, value in meta.items() if name not in own_meta}
+    warnings = _decode(resource, changed, options, complaints)
+    changed["metadata"] = _joined(meta, own_meta, changed["metadata"])
+    decoded = _joined(obj, own, changed)
+    obj.clear()
+    obj.update(decoded)
+    return warnings
+
+
+def _shared(obj: objects.Object, present: objects.Object) -> objects.Object:
+    """Return the fields whose values are the present mapping's own, not merely equal to them."""
+    return {
+        name: value
+        for name, value in obj.items()
+        if value is not None and value is present.get(name)
+    }
+
+
+def _joined(whole: objects.Object, own: objects.Object, decoded: objects.Object) -> objects.Object:
+    """Return what was set aside and what was decoded, in the order of the whole."""
+    parts = decoded | own
+    return {name: parts[name] for name in whole if name in parts} | parts
+
+
 def _metadata(obj: objects.Object) -> objects.Object:
     meta = obj.get("metadata")
     if not isinstance(meta, dict):
@@ -565,13 +616,20 @@ def _check_preconditions(
         raise statuses.conflict(resource.group_resource, name, MODIFIED)
     uid = meta.get("uid")
     if uid and uid != entry.uid:
-        raise statuses.conflict(
-            resource.group_resource,
-            name,
-            "StorageError: invalid object, Code: 4, "
-            f"Key: {_storage_path(resource, entry)}, ResourceVersion: 0, AdditionalErrorMsg: "
-            f"Precondition failed: UID in precondition: {uid}, UID in object meta: {entry.uid}",
-        )
+        raise other_uid(resource, entry, str(uid))
+
+
+def other_uid(
+    resource: catalogue.Resource, entry: entries.Entry, uid: str
+) -> statuses.ConflictError:
+    """Build the refusal of a write that means another object of the same name."""
+    return statuses.conflict(
+        resource.group_resource,
+        entry.name,
+        "StorageError: invalid object, Code: 4, "
+        f"Key: {_storage_path(resource, entry)}, ResourceVersion: 0, AdditionalErrorMsg: "
+        f"Precondition failed: UID in precondition: {uid}, UID in object meta: {entry.uid}",
+    )
 
 
 _STORED_ELSEWHERE = {

@@ -34,7 +34,7 @@ _STATUS_WRITES: dict[tuple[str, str], tuple[fieldsets.Path, ...]] = {
     ("apps", "Deployment"): (_SPEC, _LABELS),
     ("flowcontrol.apiserver.k8s.io", "FlowSchema"): (_SPEC, _METADATA),
     ("flowcontrol.apiserver.k8s.io", "PriorityLevelConfiguration"): (_SPEC, _METADATA),
-    ("networking.k8s.io", "ServiceCIDR"): (_SPEC,),
+    ("networking.k8s.io", "ServiceCIDR"): (_SPEC, _METADATA),
     ("resource.k8s.io", "ResourceClaim"): (_SPEC, _METADATA),
     ("storage.k8s.io", "VolumeAttachment"): (_SPEC, _METADATA),
 }

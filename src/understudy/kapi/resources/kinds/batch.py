@@ -37,6 +37,7 @@ class Job(rules.Kind):
     """A Job."""
 
     status_is_separate: ClassVar[bool] = True
+    pods: ClassVar[tuple[str, ...]] = ("spec", "template", "spec")
     has_generation: ClassVar[bool] = True
     orphans_by_default: ClassVar[bool] = True
     orphan_warning: ClassVar[str] = (
@@ -45,6 +46,7 @@ class Job(rules.Kind):
         "this warning"
     )
     selectable: ClassVar[tuple[str, ...]] = ("status.successful",)
+    selectable_refusal: ClassVar[str] = 'field label "{}" not supported for Job'
 
     def default(self, obj: objects.Object) -> None:
         spec = obj.get("spec")
@@ -76,13 +78,9 @@ class Job(rules.Kind):
         matched.setdefault(f"{_PREFIX}controller-uid", uid)
         selector["matchLabels"] = matched
         spec["selector"] = selector
-        _default_labels(obj)
 
-    def prepare_update(
-        self, obj: objects.Object, old: objects.Object, context: strategies.WriteContext
-    ) -> None:
-        super().prepare_update(obj, old, context)
-        _default_labels(obj)
+    def settle(self, obj: objects.Object) -> bool:
+        return not _default_labels(obj)
 
     def advances_generation(
         self, obj: objects.Object, old: objects.Object, subresource: str
@@ -122,17 +120,23 @@ class Job(rules.Kind):
         return {"status.successful": str((obj.get("status") or {}).get("succeeded") or 0)}
 
 
-def _default_labels(job: objects.Object) -> None:
-    """Give a job without labels those of its pods, in place."""
+def _default_labels(job: objects.Object) -> bool:
+    """Give a job without labels those of its pods, in place; say whether it got any.
+
+    As in Kubernetes these are the same map: labels that the pods get later the job gets, too.
+    """
     labels = (job["spec"]["template"].get("metadata") or {}).get("labels")
-    if labels and not job["metadata"].get("labels"):
-        job["metadata"]["labels"] = dict(labels)
+    if not labels or job["metadata"].get("labels"):
+        return False
+    job["metadata"]["labels"] = labels
+    return True
 
 
 class CronJob(rules.Kind):
     """A CronJob."""
 
     status_is_separate: ClassVar[bool] = True
+    pods: ClassVar[tuple[str, ...]] = ("spec", "jobTemplate", "spec", "template", "spec")
     has_generation: ClassVar[bool] = True
 
     def default(self, obj: objects.Object) -> None:
@@ -366,11 +370,8 @@ def _selected_spec(spec: objects.Object) -> Causes:
         out.append(causes.required("spec.selector"))
     out += selectors.validate_label_selector(selector, "spec.selector")
     labels = (spec["template"].get("metadata") or {}).get("labels")
-    try:
-        matches = selectors.from_label_selector(selector).matches(labels or {})
-    except statuses.BadRequestError:
-        matches = True
-    if not matches:
+    matcher = selectors.checked_label_selector(selector)
+    if matcher is not None and not matcher.matches(labels or {}):
         out.append(causes.invalid("spec.template.metadata.labels", labels, _MESSAGE))
     return out
 
@@ -393,11 +394,8 @@ def _generated_selector(spec: objects.Object, meta: objects.Object) -> Causes:
             out.append(causes.required(at, f"must be '{value}'"))
         elif labels[key] != value:
             out.append(causes.invalid(at, labels, f"must be '{value}'"))
-    try:
-        matches = selectors.from_label_selector(selector).matches(expected)
-    except statuses.BadRequestError:
-        matches = True
-    if not matches:
+    matcher = selectors.checked_label_selector(selector)
+    if matcher is not None and not matcher.matches(expected):
         out.append(causes.invalid("spec.selector", selector, "`selector` not auto-generated"))
     return out
 

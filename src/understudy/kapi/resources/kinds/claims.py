@@ -99,9 +99,9 @@ def normalise_data_source(spec: objects.Object) -> None:
 
 
 def drop_foreign_source(spec: objects.Object) -> None:
-    """Drop, in place, a dataSource that is neither a claim nor a VolumeSnapshot (KEP 1495)."""
+    """Drop, in place, a lone dataSource that is neither a claim nor a snapshot (KEP 1495)."""
     source = spec.get("dataSource")
-    if source is None:
+    if source is None or spec.get("dataSourceRef") is not None:
         return
     known = {("", "PersistentVolumeClaim"), ("snapshot.storage.k8s.io", "VolumeSnapshot")}
     if (source.get("apiGroup") or "", source.get("kind")) not in known:

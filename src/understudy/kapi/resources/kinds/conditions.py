@@ -31,10 +31,10 @@ def validate(conditions: list[objects.Object], field: str) -> Causes:
             text = "must be greater than or equal to zero"
             out.append(causes.invalid(f"{at}.observedGeneration", generation, text))
         if not one.get("lastTransitionTime"):
-            out.append(causes.required(f"{at}.lastTransitionTime", "must be set"))
+            out.append(causes.required(f"{at}.lastTransitionTime"))
         reason, at_reason = one.get("reason") or "", f"{at}.reason"
         if not reason:
-            out.append(causes.required(at_reason, "must be set"))
+            out.append(causes.required(at_reason))
         else:
             out += causes.complaints(at_reason, reason, names.condition_reason(reason))
             if names.size(reason) > _REASON_BYTES_MAX:

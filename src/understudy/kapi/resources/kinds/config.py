@@ -140,8 +140,6 @@ class Secret(rules.Kind):
         if obj.get("type") != "kubernetes.io/tls":
             return []
         data = obj.get("data") or {}
-        if old is not None and (old.get("data") or {}) == data:
-            return []
         return _key_pair_warnings(_bytes(data.get("tls.crt")), _bytes(data.get("tls.key")))
 
     def selectable_fields(self, obj: objects.Object) -> dict[str, str]:

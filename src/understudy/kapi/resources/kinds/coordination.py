@@ -25,15 +25,15 @@ class Lease(rules.Kind):
     creates_on_update: ClassVar[bool] = True
 
     def prepare_create(self, obj: objects.Object, context: strategies.WriteContext) -> None:
-        self._drop_disabled(obj, {})
+        self._drop_election(obj, {})
 
     def prepare_update(
         self, obj: objects.Object, old: objects.Object, context: strategies.WriteContext
     ) -> None:
-        self._drop_disabled(obj, old.get("spec") or {})
+        self._drop_election(obj, old.get("spec") or {})
 
     @staticmethod
-    def _drop_disabled(obj: objects.Object, before: objects.Object) -> None:
+    def _drop_election(obj: objects.Object, before: objects.Object) -> None:
         """Coordinated leader election is off by default: its fields are not taken."""
         spec = obj.get("spec") or {}
         for field in ("strategy", "preferredHolder"):

@@ -124,6 +124,9 @@ class ResourceSlice(rules.Kind):
     returns_object_on_delete: ClassVar[bool] = True
     has_generation: ClassVar[bool] = True
     selectable: ClassVar[tuple[str, ...]] = ("spec.nodeName", "spec.driver")
+    selectable_refusal: ClassVar[str] = (
+        "field label not supported for resource.k8s.io/v1, Kind=ResourceSlice: {}"
+    )
 
     def prepare_create(self, obj: objects.Object, context: strategies.WriteContext) -> None:
         super().prepare_create(obj, context)

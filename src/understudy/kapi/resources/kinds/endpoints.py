@@ -16,6 +16,7 @@ Causes = list[statuses.Cause]
 _ADDRESS_TYPES = ("FQDN", "IPv4", "IPv6")
 _ADDRESSES_MAX, _ENDPOINTS_MAX, _PORTS_MAX, _HINTS_MAX = 100, 1000, 20000, 8
 _TOPOLOGY_MAX = 16
+_HOSTNAME = "kubernetes.io/hostname"
 _DEPRECATED = "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"
 
 
@@ -109,12 +110,24 @@ class EndpointSlice(rules.Listing):
     def advances_generation(
         self, obj: objects.Object, old: objects.Object, subresource: str
     ) -> bool:
-        def content(one: objects.Object) -> list[objects.Json]:
-            meta = objects.metadata(one)
-            kept = {k: v for k, v in one.items() if k not in {"metadata", "apiVersion", "kind"}}
-            return [kept, meta.get("labels") or {}]
+        return False
 
-        return content(obj) != content(old)
+    def prepare_create(self, obj: objects.Object, context: strategies.WriteContext) -> None:
+        """Drop what only older versions of the API set."""
+        super().prepare_create(obj, context)
+        _drop_topology(obj, [])
+
+    def prepare_update(
+        self, obj: objects.Object, old: objects.Object, context: strategies.WriteContext
+    ) -> None:
+        super().prepare_update(obj, old, context)
+        if _content(obj) != _content(old):
+            # What is dropped counts as a change, too.
+            meta = obj["metadata"]
+            meta["generation"] = int(objects.metadata(old).get("generation") or 0) + 1
+        before = old.get("endpoints") or []
+        if not rules.same(obj.get("endpoints") or [], before):
+            _drop_topology(obj, before)
 
     def validate_create(
         self, obj: objects.Object, context: strategies.WriteContext
@@ -158,13 +171,29 @@ class EndpointSlice(rules.Listing):
     def warnings(self, obj: objects.Object, old: objects.Object | None) -> list[str]:
         out: list[str] = []
         if obj.get("addressType") == "FQDN":
-            out.append("spec.addressType: FQDN endpoints are deprecated")
+            if old is None:
+                out.append("spec.addressType: FQDN endpoints are deprecated")
             return out
         for index, one in enumerate(obj.get("endpoints") or ()):
             for number, address in enumerate(one.get("addresses") or ()):
                 at = f"endpoints[{index}].addresses[{number}]"
                 out += addresses.ip_warnings(at, address)
         return out
+
+
+def _content(one: objects.Object) -> list[objects.Json]:
+    """Return what counts for the generation: everything, but of the metadata only the labels."""
+    kept = {k: v for k, v in one.items() if k not in {"metadata", "apiVersion", "kind"}}
+    return [kept, objects.labels_of(one)]
+
+
+def _drop_topology(obj: objects.Object, old: list[objects.Object]) -> None:
+    """Drop deprecatedTopology, in place; the node that the old object has there keeps its name."""
+    nodes = {(one.get("deprecatedTopology") or {}).get(_HOSTNAME) for one in old} - {None, ""}
+    for one in obj.get("endpoints") or ():
+        node = str((one.pop("deprecatedTopology", None) or {}).get(_HOSTNAME) or "")
+        if one.get("nodeName") is None and node in nodes and not names.dns_subdomain(node):
+            one["nodeName"] = node
 
 
 def _endpoint(one: objects.Object, kind: str, field: str) -> Causes:
@@ -184,10 +213,10 @@ def _endpoint(one: objects.Object, kind: str, field: str) -> Causes:
         where = f"{field}.deprecatedTopology"
         out.append(causes.too_many(where, len(topology), _TOPOLOGY_MAX))
     out += names.validate_labels(topology, f"{field}.deprecatedTopology")
-    if "kubernetes.io/hostname" in topology:
-        where = f"{field}.deprecatedTopology[kubernetes.io/hostname]"
-        out.append(causes.invalid(where, topology["kubernetes.io/hostname"],
-                                  "may not be set in favor of nodeName"))  # fmt: skip
+    if _HOSTNAME in topology:
+        where = f"{field}.deprecatedTopology[{_HOSTNAME}]"
+        text = "may not be set in favor of nodeName"
+        out.append(causes.invalid(where, topology[_HOSTNAME], text))
     if (host := one.get("hostname")) is not None:
         out += causes.complaints(f"{field}.hostname", host, names.dns_label(host))
     if (hints := one.get("hints")) is not None:

@@ -248,7 +248,7 @@ def _level(spec: objects.Object, name: str) -> Causes:
     kind, limited, exempt = spec.get("type") or "", spec.get("limited"), spec.get("exempt")
     out: Causes = []
     if (name == "exempt") != (kind == "Exempt"):
-        text = "type must be 'Exempt' if and only if name is 'exempt'"
+        text = "must be 'Exempt' if and only if `name` is 'exempt'"
         out.append(causes.invalid("spec.type", kind, text))
     if kind == "Exempt":
         if limited is not None:

@@ -439,25 +439,15 @@ class IPAddress(rules.Kind):
             key.capitalize(): new.get(key) or ""
             for key in ("group", "resource", "namespace", "name")
         }
-        return [causes.invalid("spec.parentRef", shown, causes.IMMUTABLE)]
+        out = [causes.invalid("spec.parentRef", shown, causes.IMMUTABLE)]
+        return out + self.validate_create(obj, context)
 
 
 class ServiceCIDR(rules.Kind):
-    """A ServiceCIDR. Its status is anybody's: main writes set and drop it as sent."""
+    """A ServiceCIDR."""
 
     status_is_separate: ClassVar[bool] = True
     resets_metadata: ClassVar[bool] = True
-
-    def initial_status(self, obj: objects.Object) -> objects.Object:
-        return obj.get("status") or {}
-
-    def prepare_update(
-        self, obj: objects.Object, old: objects.Object, context: strategies.WriteContext
-    ) -> None:
-        if context.subresource == "status":
-            super().prepare_update(obj, old, context)
-        elif obj.get("status") is None:
-            obj["status"] = {}
 
     def validate_create(
         self, obj: objects.Object, context: strategies.WriteContext

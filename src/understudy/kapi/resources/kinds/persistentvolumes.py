@@ -286,8 +286,11 @@ class PersistentVolumeClaim(rules.Kind):
         if not status.get("phase"):
             status["phase"] = "Pending"
 
-    def initial_status(self, obj: objects.Object) -> objects.Object:
-        return {"phase": "Pending"}
+    def settle(self, obj: objects.Object) -> bool:
+        if obj["status"].get("phase"):
+            return True
+        obj["status"]["phase"] = "Pending"
+        return False
 
     def prepare_create(self, obj: objects.Object, context: strategies.WriteContext) -> None:
         super().prepare_create(obj, context)

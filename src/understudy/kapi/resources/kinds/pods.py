@@ -42,6 +42,7 @@ class Pod(rules.Kind):
     has_generation: ClassVar[bool] = True
     graceful: ClassVar[bool] = True
     returns_object_on_delete: ClassVar[bool] = True
+    pods: ClassVar[tuple[str, ...]] = ("spec",)
     selectable: ClassVar[tuple[str, ...]] = (
         "spec.nodeName", "spec.host", "spec.restartPolicy", "spec.schedulerName",
         "spec.serviceAccountName", "spec.hostNetwork", "status.phase", "status.podIP",
@@ -184,6 +185,7 @@ class Pod(rules.Kind):
 class PodTemplate(rules.Kind):
     """A pod template that stands alone."""
 
+    pods: ClassVar[tuple[str, ...]] = ("template", "spec")
     has_generation: ClassVar[bool] = True
     returns_object_on_delete: ClassVar[bool] = True
 

@@ -82,9 +82,7 @@ class ClusterRole(Role):
             )
         for index, selector in enumerate(listed):
             out += selectors.validate_label_selector(selector, f"{at}[{index}]")
-            try:
-                selectors.from_label_selector(selector)
-            except statuses.BadRequestError:
+            if selectors.checked_label_selector(selector) is None:
                 out.append(causes.invalid(f"{at}[{index}]", None, "invalid label selector."))
         return out
 

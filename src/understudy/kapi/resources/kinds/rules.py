@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import ClassVar
 
 from understudy.kapi.resources import strategies
+from understudy.kapi.resources.kinds import gates
 from understudy.kube import causes, names, objects, schemas, statuses
 
 STATUS_META_KEPT = ("ownerReferences", "finalizers", "labels", "annotations")
@@ -24,24 +25,29 @@ class Kind(strategies.Strategy):
         resets_metadata: A status write keeps labels, annotations, finalizers and owners too
             (metav1.ResetObjectMetaForStatus).
         kept_on_status: What a status write takes from the stored object besides metadata.
+        pods: Where the kind has the spec of a pod, e.g. `("spec", "template", "spec")`.
     """
 
     resets_metadata: ClassVar[bool] = False
     kept_on_status: ClassVar[tuple[str, ...]] = ("spec",)
+    pods: ClassVar[tuple[str, ...]] = ()
 
     def initial_status(self, obj: objects.Object) -> objects.Object:
         """Return the status with which an object begins."""
         return {}
 
     def prepare_create(self, obj: objects.Object, context: strategies.WriteContext) -> None:
-        """Replace the status sent by the initial one."""
+        """Replace the status sent by the initial one; drop what is switched off."""
         if self.status_is_separate:
             obj["status"] = self.initial_status(obj)
+        self._drop_disabled(obj, None)
 
     def prepare_update(
         self, obj: objects.Object, old: objects.Object, context: strategies.WriteContext
     ) -> None:
-        """Keep the status apart from everything else."""
+        """Keep the status apart from everything else; drop what is switched off."""
+        if context.subresource != "status":
+            self._drop_disabled(obj, old)
         if not self.status_is_separate:
             return
         if context.subresource == "status":
@@ -52,6 +58,10 @@ class Kind(strategies.Strategy):
                     restore(obj["metadata"], objects.metadata(old), key)
         else:
             restore(obj, old, "status")
+
+    def _drop_disabled(self, obj: objects.Object, old: objects.Object | None) -> None:
+        if self.pods and (spec := objects.lookup(obj, self.pods)):
+            gates.drop_from_pod(spec, old and objects.lookup(old, self.pods))
 
 
 def restore(obj: objects.Object, old: objects.Object, key: str) -> None:

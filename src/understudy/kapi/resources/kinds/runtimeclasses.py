@@ -23,7 +23,9 @@ class RuntimeClass(rules.Kind):
         self, obj: objects.Object, context: strategies.WriteContext
     ) -> list[statuses.Cause]:
         handler = obj.get("handler") or ""
-        out = [causes.invalid("handler", handler, text) for text in names.dns_label(handler)]
+        out = causes.complaints("handler", handler, names.dns_label(handler))
+        if not handler:
+            out = [causes.required("handler")]
         if overhead := (obj.get("overhead") or {}).get("podFixed"):
             out += requirements.requirements({"limits": overhead}, "overhead")
         wanted = obj.get("scheduling") or {}

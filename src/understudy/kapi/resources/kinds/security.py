@@ -72,7 +72,7 @@ def pod(context: objects.Object, spec: objects.Object, field: str) -> Causes:
     for key, known in (
         ("fsGroupChangePolicy", ("Always", "OnRootMismatch")),
         ("supplementalGroupsPolicy", ("Merge", "Strict")),
-        ("seLinuxChangePolicy", ("MountOption", "Recursive")),
+        ("seLinuxChangePolicy", ("Recursive",)),
     ):
         value = context.get(key)
         if value is not None and value not in known:

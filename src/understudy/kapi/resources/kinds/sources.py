@@ -268,9 +268,9 @@ def _storage_os(*secret_keys: str) -> Check:
 
 def csi_driver_name(name: str, field: str) -> Causes:
     """Check the name of a CSI driver, in any case, at most 63 bytes."""
-    out: Causes = []
     if not name:
-        out.append(causes.required(field))
+        return [causes.required(field)]
+    out: Causes = []
     if names.size(name) > 63:
         out.append(causes.too_long(field, 63))
     return out + causes.complaints(field, name, names.dns_subdomain(name.lower()))

@@ -192,6 +192,10 @@ class CSIDriver(rules.Kind):
 
     def warnings(self, obj: objects.Object, old: objects.Object | None) -> list[str]:
         spec = obj["spec"]
+        if old is not None and rules.same(
+            spec.get("tokenRequests"), old["spec"].get("tokenRequests")
+        ):
+            return []
         if not spec.get("tokenRequests") or spec.get("serviceAccountTokenInSecrets") is not None:
             return []
         return [
@@ -308,14 +312,12 @@ def _shown(driver: objects.Object) -> objects.Object:
 class CSIStorageCapacity(rules.Kind):
     """A CSIStorageCapacity."""
 
-    returns_object_on_delete: ClassVar[bool] = True
     unconditional_update: ClassVar[bool] = False
 
     def validate_create(
         self, obj: objects.Object, context: strategies.WriteContext
     ) -> list[statuses.Cause]:
-        # As in Kubernetes, a new one is looked at twice.
-        return self._complaints(obj) * 2
+        return self._complaints(obj)
 
     def warnings(self, obj: objects.Object, old: objects.Object | None) -> list[str]:
         topology = obj.get("nodeTopology") or {}
@@ -364,19 +366,12 @@ class VolumeAttachment(rules.Kind):
     def validate_create(
         self, obj: objects.Object, context: strategies.WriteContext
     ) -> list[statuses.Cause]:
-        spec = obj.get("spec") or {}
-        out = _attachment(obj)
-        out += sources.csi_driver_name(spec.get("attacher") or "", "spec.attacher")
-        volume = (spec.get("source") or {}).get("persistentVolumeName")
-        if volume is not None:
-            at = "spec.source.persistentVolumeName"
-            out += causes.complaints(at, volume, names.dns_subdomain(volume))
-        return out
+        return _attachment(obj)
 
     def validate_update(
         self, obj: objects.Object, old: objects.Object, context: strategies.WriteContext
     ) -> list[statuses.Cause]:
-        out = _attachment(obj) * 2
+        out = _attachment(obj)
         if not rules.same(obj.get("spec"), old.get("spec")):
             kind = "io.k8s.api.storage.v1.VolumeAttachmentSpec"
             shown = gotypes.internal(obj.get("spec") or {}, kind)
@@ -386,9 +381,7 @@ class VolumeAttachment(rules.Kind):
 
 def _attachment(obj: objects.Object) -> Causes:
     spec, status = obj.get("spec") or {}, obj.get("status") or {}
-    out: Causes = []
-    if not spec.get("attacher"):
-        out.append(causes.required("spec.attacher"))
+    out = sources.csi_driver_name(spec.get("attacher") or "", "spec.attacher")
     source = spec.get("source") or {}
     volume, inline = source.get("persistentVolumeName"), source.get("inlineVolumeSpec")
     text = "must specify exactly one of inlineVolumeSpec and persistentVolumeName"
@@ -401,6 +394,9 @@ def _attachment(obj: objects.Object) -> Causes:
     elif not volume:
         text = "must specify non empty persistentVolumeName"
         out.append(causes.required("spec.source.persistentVolumeName", text))
+    if volume is not None:
+        at = "spec.source.persistentVolumeName"
+        out += causes.complaints(at, volume, names.dns_subdomain(volume))
     node = spec.get("nodeName") or ""
     out += causes.complaints("spec.nodeName", node, names.dns_subdomain(node))
     metadata = status.get("attachmentMetadata") or {}

@@ -91,17 +91,15 @@ def _template(spec: objects.Object, *, what: str, pods: bool = True) -> Causes:
     labels = (template.get("metadata") or {}).get("labels")
     selector = spec.get("selector")
     out: Causes = []
-    try:
-        matcher = selectors.from_label_selector(selector)
-    except statuses.BadRequestError:
+    matcher = selectors.checked_label_selector(selector)
+    if matcher is None:
         # Templates are not looked at then; how a StatefulSet's pods restart is.
         if what != "StatefulSet":
             return [causes.invalid("spec.selector", selector, "invalid label selector")]
         out.append(causes.invalid("spec.selector", selector, ""))
         pods = False
-    else:
-        if not matcher.empty and not matcher.matches(labels or {}):
-            out.append(causes.invalid("spec.template.metadata.labels", labels, _MISMATCH))
+    elif not matcher.empty and not matcher.matches(labels or {}):
+        out.append(causes.invalid("spec.template.metadata.labels", labels, _MISMATCH))
     if pods:
         out += podspecs.validate_template(template, "spec.template")
     pod = template.get("spec") or {}
@@ -120,7 +118,9 @@ def _replica_counts(
     """Check that no part is greater than the whole."""
     total, ready = status.get("replicas") or 0, status.get("readyReplicas") or 0
     out = [
-        causes.invalid(f"status.{key}", status[key], "cannot be greater than status.replicas")
+        causes.invalid(
+            f"status.{key}", status.get(key) or 0, "cannot be greater than status.replicas"
+        )
         for key in keys
         if (status.get(key) or 0) > total
     ]
@@ -601,11 +601,8 @@ class DaemonSet(Workload):
         out = selectors.validate_label_selector(selector, "spec.selector")
         template = spec.get("template") or {}
         labels = (template.get("metadata") or {}).get("labels")
-        try:
-            matches = selectors.from_label_selector(selector).matches(labels or {})
-        except statuses.BadRequestError:
-            matches = True
-        if not matches:
+        matcher = selectors.checked_label_selector(selector)
+        if matcher is not None and not matcher.matches(labels or {}):
             out.append(causes.invalid("spec.template.metadata.labels", labels, _MISMATCH))
         if selector is not None and not (
             selector.get("matchLabels") or selector.get("matchExpressions")

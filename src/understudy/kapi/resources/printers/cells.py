@@ -140,7 +140,25 @@ def selector(found: objects.Json) -> str:
             terms.append((key, f"!{key}"))
         else:
             terms.append((key, f"{key} {_OPERATORS.get(operator, operator)} ({values})"))
-    return ",".join(term for _, term in sorted(terms)) or "<none>"
+    return ",".join(term for _, term in sorted(terms, key=lambda term: term[0])) or "<none>"
+
+
+def selector_struct(found: objects.Object) -> str:
+    """Format a v1.LabelSelector as Go prints the struct."""
+    labels = "".join(f"{key}: {value}," for key, value in sorted(_labels(found).items()))
+    expressions = "".join(
+        f"LabelSelectorRequirement{{Key:{text(one, 'key')},Operator:{text(one, 'operator')},"
+        f"Values:[{' '.join(items(one, 'values'))}],}},"
+        for one in items(found, "matchExpressions")
+    )
+    return (
+        f"&LabelSelector{{MatchLabels:map[string]string{{{labels}}},"
+        f"MatchExpressions:[]LabelSelectorRequirement{{{expressions}}},}}"
+    )
+
+
+def _labels(found: objects.Object) -> dict[str, str]:
+    return found.get("matchLabels") or {}
 
 
 def shortened(found: Iterable[str], shown_max: int = 3, empty: str = "<unset>") -> str:

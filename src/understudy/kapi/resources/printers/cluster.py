@@ -128,6 +128,7 @@ def _endpoint_slice(obj: objects.Object, now: dt.datetime) -> list[objects.Json]
 
 def _node(obj: objects.Object, now: dt.datetime) -> list[objects.Json]:
     info = cells.at(obj, "status", "nodeInfo")
+    machine = cells.text(info, "architecture")
     return [
         cells.name(obj),
         _node_status(obj),
@@ -137,7 +138,8 @@ def _node(obj: objects.Object, now: dt.datetime) -> list[objects.Json]:
         _node_address(obj, "InternalIP"),
         _node_address(obj, "ExternalIP"),
         cells.text(info, "osImage", default="<unknown>"),
-        cells.text(info, "kernelVersion", default="<unknown>"),
+        cells.text(info, "kernelVersion", default="<unknown>")
+        + (f" ({machine})" if machine else ""),
         cells.text(info, "containerRuntimeVersion", default="<unknown>"),
     ]
 
@@ -372,7 +374,23 @@ def _parameter_reference(obj: objects.Object) -> str:
         return "<unset>"
     if named := cells.text(reference, "name"):
         return f"{cells.text(reference, 'namespace', default='*')}/{named}"
-    return cells.selector(reference.get("selector")) if reference.get("selector") else "<unset>"
+    chosen = reference.get("selector")
+    return "<unset>" if chosen is None else cells.selector_struct(chosen)
+
+
+def _api_service(obj: objects.Object) -> str:
+    service = cells.at(obj, "spec", "service")
+    return (
+        f"{cells.text(service, 'namespace')}/{cells.text(service, 'name')}" if service else "Local"
+    )
+
+
+def _availability(obj: objects.Object) -> str:
+    for one in cells.items(obj, "status", "conditions"):
+        if cells.text(one, "type") == "Available":
+            status, reason = cells.text(one, "status"), cells.text(one, "reason")
+            return f"{status} ({reason})" if reason and status != "True" else status
+    return "Unknown"
 
 
 def _flow_schema(obj: objects.Object, now: dt.datetime) -> list[objects.Json]:
@@ -599,6 +617,9 @@ PRINTERS = {
     ),
     ("admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding"): _POLICY_BINDING,
     ("admissionregistration.k8s.io", "MutatingAdmissionPolicyBinding"): _POLICY_BINDING,
+    ("apiregistration.k8s.io", "APIService"): _Printer(
+        _columns("Name", "Service", "Available", "Age"), _simple(_api_service, _availability)
+    ),
     ("flowcontrol.apiserver.k8s.io", "FlowSchema"): _Printer(
         _columns(
             "Name", "PriorityLevel", "MatchingPrecedence", "DistinguisherMethod", "Age",

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+import datetime as dt
+
 from understudy.kapi.resources import catalogue
 from understudy.kapi.resources.printers import cells, cluster, workloads
+from understudy.kube import objects
 
 _PRINTERS = {**workloads.PRINTERS, **cluster.PRINTERS}
 
@@ -13,7 +17,15 @@ def printer_for(resource: catalogue.Resource) -> cells.Printer:
     strategy = resource.strategy
     if strategy.columns:
         return cells.Printer(tuple(strategy.columns), strategy.row)
-    return find(resource.group, resource.kind)
+    found = find(resource.group, resource.kind)
+    convert = resource.to_storage
+    if convert is None or resource.group != resource.storage.group:
+        return found
+
+    def row(obj: objects.Object, now: dt.datetime) -> list[objects.Json]:
+        return found.row(convert(obj), now)
+
+    return dataclasses.replace(found, row=row)
 
 
 def find(group: str, kind: str) -> cells.Printer:

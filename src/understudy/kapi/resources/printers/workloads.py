@@ -246,7 +246,10 @@ def _job_status(obj: objects.Object) -> str:
         return "Terminating"
     if _has_condition(obj, "Suspended"):
         return "Suspended"
-    return "FailureTarget" if _has_condition(obj, "FailureTarget") else "Running"
+    for kind in ("FailureTarget", "SuccessCriteriaMet"):
+        if _has_condition(obj, kind):
+            return kind
+    return "Running"
 
 
 def _job_completions(obj: objects.Object) -> str:
