@@ -142,8 +142,9 @@ class Rehearsals:
             reasons=await _reasons(stage, done.done),
             mask=mask,
         )
-        made = plans.build(owner, rehearsed, stage.changes(), fidelity, self._ids.uid())
-        scaled = await autoscaling.contested(stage.client, done.done)
+        left = stage.changes()
+        made = plans.build(owner, rehearsed, left, fidelity, self._ids.uid())
+        scaled = await autoscaling.contested(stage.client, done.done, left)
         return dataclasses.replace(made, effects=(*made.effects, *scaled)), done.done
 
     async def _verified(

@@ -362,6 +362,11 @@ async def test_replicas_that_an_autoscaler_sets_too(cluster: c.Cluster) -> None:
     assert effects(await cluster.plan(c.deployment("web", replicas=2), scaler), "contested") == []
     plan = await cluster.plan(c.deployment("web", replicas=1), scaler)
     assert effects(plan, "contested") == [
-        "Deployment default/web is set to 1 replica, and HorizontalPodAutoscaler web scales it "
+        "Deployment default/web is set to 1 replica, and HorizontalPodAutoscaler web sets it to 2 "
+        "again, between 2 and 5: leave spec.replicas out of the manifest"
+    ]
+    plan = await cluster.plan(c.deployment("web", replicas=3), scaler)
+    assert effects(plan, "contested") == [
+        "Deployment default/web is set to 3 replicas, and HorizontalPodAutoscaler web scales it "
         "between 2 and 5 again: leave spec.replicas out of the manifest"
     ]
