@@ -17,6 +17,8 @@ I = TypeVar("I")  # noqa: E741 (the item; T is the result)
 
 ATTEMPTS_MAX = 5
 FIRST_DELAY_S = 0.2
+SETTLING_ATTEMPTS_MAX = 8
+"""For 25 s: the API servers of a cluster take up a new definition one after the other."""
 AWAY_AFTER = 16
 """So many requests in a row that nobody answered, and the server is taken to be away."""
 LIST_INSTEAD_MIN = 4
@@ -88,15 +90,19 @@ def _first(group: BaseExceptionGroup[Exception]) -> Exception:
     return _first(error) if isinstance(error, BaseExceptionGroup) else error
 
 
-async def patiently(call: Callable[[], Awaitable[T]], clock: clocks.Clock) -> T:
+async def patiently(
+    call: Callable[[], Awaitable[T]], clock: clocks.Clock, *, settling: bool = False
+) -> T:
     """Repeat an idempotent request while the server says, or seems to say, "later".
 
     Repeated: a lost connection, 429, 503, 504, and the 500s of a webhook that could not be called
-    or of etcd electing a leader. Everything else is an answer.
+    or of etcd electing a leader. Everything else is an answer; but with `settling`, the kind was
+    defined or redefined a moment ago, and a refusal may still be that of the definition before.
     """
     delay = FIRST_DELAY_S
-    for attempt in range(ATTEMPTS_MAX):
-        last = attempt == ATTEMPTS_MAX - 1
+    attempts = SETTLING_ATTEMPTS_MAX if settling else ATTEMPTS_MAX
+    for attempt in range(attempts):
+        last = attempt == attempts - 1
         try:
             return await call()
         except client_errors.CertificateError:
@@ -105,7 +111,7 @@ async def patiently(call: Callable[[], Awaitable[T]], clock: clocks.Clock) -> T:
             if last:
                 raise
         except statuses.ApiError as error:
-            if last or not is_transient(error):
+            if last or not (is_transient(error) or (settling and may_be_outdated(error))):
                 raise
             delay = max(delay, float(error.retry_after_s or 0))
         await clock.sleep(delay)
@@ -124,6 +130,16 @@ def is_transient(error: statuses.ApiError) -> bool:
         or "leader changed" in message
         or "connection refused" in message
     )
+
+
+def may_be_outdated(error: statuses.ApiError) -> bool:
+    """Whether a server may say so that has not taken up the definition of the kind yet.
+
+    It does not serve the path (404), or refuses what the new schema allows: a field that is not
+    declared (500 of an apply, 400 of strict validation) or a value (422).
+    """
+    undeclared = error.code == 500 and "field not declared in schema" in error.message
+    return error.code in (400, 404, 422) or undeclared
 
 
 async def read(

@@ -23,6 +23,14 @@ def definitions() -> list[objects.Object]:
     return [_applications(), _revisions(), _trackers()]
 
 
+def defined_by(obj: objects.Object) -> set[tuple[str, str]]:
+    """Return group and kind that a definition defines; nothing for any other object."""
+    if obj.get("kind") != "CustomResourceDefinition":
+        return set()
+    group = objects.lookup(obj, ("spec", "group"), "")
+    return {(str(group), str(objects.lookup(obj, ("spec", "names", "kind"), "")))}
+
+
 def _applications() -> objects.Object:
     spec = _mapping(
         {

@@ -24,6 +24,7 @@ from understudy.delivery import (
     adoption as adoptions,
     calling,
     collect,
+    crds,
     errors,
     fields,
     guards,
@@ -131,6 +132,7 @@ class Dispatcher:
         self._store = store or trackers.TrackerStore(client)
         self._occasion = occasion if self._settings.hooks else hooks.Occasion.NONE
         self._completes = occasion.is_delivery or occasion is hooks.Occasion.NONE
+        self._defined: set[tuple[str, str]] = set()
         self._previous: trackers.Tracker | None = None
         self._skips_gc = False
 
@@ -295,6 +297,8 @@ class Dispatcher:
 
     def _note(self, run: _Run, outcome: outcomes.Outcome) -> None:
         self.outcomes.append(outcome)
+        if outcome.op.is_change and outcome.after is not None:
+            self._defined |= crds.defined_by(outcome.after)
         if not self._is_waited_for(run, run.targets[outcome.ref]):
             run.done += 1
         self._tell(
@@ -403,7 +407,13 @@ class Dispatcher:
                 dry_run=dry_run,
             ),
             self._clock,
+            settling=self._is_settling(target),
         )
+
+    def _is_settling(self, target: targets.Target) -> bool:
+        """Whether this delivery defined the kind; a rehearsal's one server knows it at once."""
+        kind = (target.ref.group, target.ref.kind)
+        return kind in self._defined and not self._settings.thorough
 
     def _wanted(self, target: targets.Target, live: objects.Object | None) -> objects.Object:
         """Return what is to be applied, private to the caller."""

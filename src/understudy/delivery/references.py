@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from understudy.delivery import marks, refs
+from understudy.delivery import crds, marks, refs
 from understudy.kube import identities, objects
 
 RBAC = "rbac.authorization.k8s.io"
@@ -37,10 +37,8 @@ class Known:
         }
         self._definitions: dict[tuple[str, str], refs.Ref] = {}
         for ref, obj in items.items():
-            if (ref.group, ref.kind) == ("apiextensions.k8s.io", "CustomResourceDefinition"):
-                group = objects.lookup(obj, ("spec", "group"), "")
-                kind = objects.lookup(obj, ("spec", "names", "kind"), "")
-                self._definitions[str(group), str(kind)] = ref
+            for kind in crds.defined_by(obj):
+                self._definitions[kind] = ref
 
     def edges(self) -> Iterator[Edge]:
         """Yield every edge between known objects; never one from an object to itself."""
