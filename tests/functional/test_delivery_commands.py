@@ -184,7 +184,7 @@ def test_an_application_may_live_in_a_namespace_of_its_own(run: Run) -> None:
     made = run("deliver", "own", "-f", "-", "--yes", stdin=manifest, namespace="own")
     assert made.code == 0
     lines = [line.split() for line in made.out.splitlines()]
-    assert ["-", "own", "Namespace", "-", "+", "create", "active", "new"] in lines
+    assert ["-", "own", "Namespace", "-", "-", "+", "create", "active", "new"] in lines
     assert "own" in run("list", "-A").out
     assert run("delete", "own", "--yes", namespace="own").code == 0
     assert "own" not in run("list", "-A").out

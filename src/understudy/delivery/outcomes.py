@@ -49,12 +49,14 @@ class Obstacle:
         field: The field it is about, empty where it is about none.
         remedy: What to do, empty where the message says it.
         blocked_by: The object whose obstacle is the cause of this one.
+        source: Where its manifest stands; empty for what is deleted.
     """
 
     message: str
     field: str = ""
     remedy: str = ""
     blocked_by: refs.Ref | None = None
+    source: str = ""
 
     def told_of(self, ref: refs.Ref) -> str:
         """Return one sentence."""

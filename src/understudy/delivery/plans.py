@@ -7,6 +7,8 @@ file pins what the plan was made from; it holds no manifest and no Secret value.
 
 from __future__ import annotations
 
+import dataclasses
+import datetime as dt
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,10 +28,13 @@ from understudy.delivery import (
     stage as stages,
     targets,
     verifying,
+    waiting,
 )
-from understudy.kube import objects
+from understudy.kube import health, objects
 
 FORMAT = 1
+
+_States = tuple[objects.Object | None, objects.Object | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +45,7 @@ class Operation:
         why: One word or sentence: `new`, the fields that change, `not in shop-v7`.
         waits_for: What is waited for afterwards: `established`, `active`, `health`, `exists`.
         record: It is one of this project's own definitions.
+        state: How the object is now; None where there is none.
     """
 
     op: outcomes.Op
@@ -51,6 +57,7 @@ class Operation:
     created: str = ""
     uid: str = ""
     record: bool = False
+    state: health.State | None = None
 
     def as_dict(self) -> objects.Object:
         """Render for the digest: without age and uid, which say nothing of what would happen."""
@@ -69,10 +76,17 @@ class Operation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Blocked:
-    """An object that would not go, and what to do."""
+    """An object that would not go, and what to do.
+
+    Attributes:
+        operation: What was tried with it; None for what is about no object.
+        source: File and document of its manifest; empty where it is not delivered but deleted.
+    """
 
     ref: refs.Ref | None
     obstacle: outcomes.Obstacle
+    operation: Operation | None = None
+    source: str = ""
 
     def __str__(self) -> str:
         if self.ref is None:
@@ -111,6 +125,7 @@ class Plan:
             to the next, so the digest leaves it out.
         opinions: Where the server's dry run disagrees, if it was asked.
         verified: About how many objects it was asked; None where it was not.
+        states: Each object before and after, as it is; see `whole`.
     """
 
     owner: targets.Owner
@@ -130,6 +145,15 @@ class Plan:
     forbidden: tuple[str, ...] = ()
     opinions: tuple[verifying.Opinion, ...] = ()
     verified: int | None = None
+    states: Mapping[refs.Ref, _States] = field(default_factory=dict, repr=False)
+    mask: masking.Mask = field(default_factory=masking.Mask, repr=False)
+
+    def whole(self, ref: refs.Ref) -> _States:
+        """Return an object before and after, what is sensitive masked; None where there is none."""
+        states = self.states.get(ref, (None, None))
+        present = [state for state in states if state is not None]
+        before, after = (self.mask.hide(s, present) if s is not None else None for s in states)
+        return before, after
 
     @property
     def has_changes(self) -> bool:
@@ -172,13 +196,13 @@ class Plan:
             asked["verified"] = {"objects": self.verified, "disagreements": told}
         if self.forbidden:
             asked["forbidden"] = list(self.forbidden)
-        operations = [
-            operation.as_dict() | ({"uid": operation.uid} if operation.uid else {})
-            for operation in self.operations
-        ]
         return {
             **self.body(),
-            "operations": operations,
+            "operations": [_told(operation) for operation in self.operations],
+            "blocked": [
+                one.as_dict() | ({"source": one.source} if one.source else {})
+                for one in self.blocked
+            ],
             **asked,
             "changed": self.has_changes,
             "summary": summary,
@@ -195,6 +219,16 @@ class Plan:
             "pins": [self.pins[ref].as_dict() for ref in sorted(self.pins)],
             "journal": [line.as_dict() for line in self.journal],
         }
+
+
+def _told(operation: Operation) -> objects.Object:
+    """Render an operation with what may differ from one rehearsal to the next."""
+    out = operation.as_dict()
+    if operation.uid:
+        out["uid"] = operation.uid
+    if operation.state is not None:
+        out["state"] = str(operation.state)
+    return out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -258,26 +292,33 @@ def build(
     changes: Sequence[stages.Change],
     fidelity: Sequence[str],
     salt: str,
+    now: dt.datetime,
 ) -> Plan:
-    """Make the plan of a rehearsal."""
+    """Make the plan of a rehearsal; `now` is when it was made."""
+    facts = health.Facts(now=now)
     before = {
         refs.ref_of(obj): obj for obj in (rehearsed.previous.objects if rehearsed.previous else ())
     }
     name = rehearsed.revision.name if rehearsed.revision.number else ""
     operations = [
-        _operation(outcome, rehearsed.wanted, before, name, rehearsed.mask)
+        _operation(outcome, rehearsed.wanted, before, name, rehearsed.mask, facts)
         for outcome in rehearsed.done
+    ]
+    blocked = [
+        Blocked(
+            ref=outcome.ref,
+            obstacle=outcome.obstacle,
+            operation=operation,
+            source=outcome.obstacle.source,
+        )
+        for outcome, operation in zip(rehearsed.done, operations, strict=True)
+        if outcome.obstacle is not None
     ]
     operations = [
         *(Operation(op=o.op, ref=o.ref, api_version=o.api_version, why="new", record=True)
           for o in rehearsed.installed),
         *(operation for operation in operations if operation.op is not outcomes.Op.BLOCKED),
     ]  # fmt: skip
-    blocked = [
-        Blocked(ref=outcome.ref, obstacle=outcome.obstacle)
-        for outcome in rehearsed.done
-        if outcome.obstacle is not None
-    ]
     blocked += (
         Blocked(ref=None, obstacle=outcomes.Obstacle(message=text)) for text in rehearsed.complaints
     )
@@ -317,6 +358,8 @@ def build(
         wanted=rehearsed.wanted,
         written=written,
         journal=tuple(rehearsed.journal),
+        states={o.ref: (o.before, o.after) for o in rehearsed.done if o.op.is_change},
+        mask=rehearsed.mask,
     )
 
 
@@ -326,6 +369,7 @@ def _operation(
     before: Mapping[refs.Ref, objects.Object],
     revision: str,
     mask: masking.Mask,
+    facts: health.Facts,
 ) -> Operation:
     found: list[diffs.FieldDiff] = []
     compared = (outcomes.Op.CHANGE, outcomes.Op.ADOPT, outcomes.Op.RECREATE)
@@ -348,7 +392,19 @@ def _operation(
         why=_why(outcome, found, revision),
         created=str(objects.metadata(outcome.before or {}).get("creationTimestamp") or ""),
         uid=objects.uid_of(outcome.before) if outcome.before is not None else "",
+        state=_state(outcome, facts),
     )
+
+
+def _state(outcome: outcomes.Outcome, facts: health.Facts) -> health.State | None:
+    """Return how an object is now that something is done with; one without status is as it is."""
+    is_shown = outcome.op.is_change or outcome.op is outcomes.Op.BLOCKED
+    if outcome.before is None or not is_shown:
+        return None
+    if waiting.exists_is_enough(outcome.ref):
+        return health.State.CURRENT
+    reports = "status" in outcome.before
+    return health.assess(outcome.before, dataclasses.replace(facts, reports_status=reports)).state
 
 
 def _why(outcome: outcomes.Outcome, found: Sequence[diffs.FieldDiff], revision: str) -> str:
