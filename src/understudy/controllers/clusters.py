@@ -11,6 +11,7 @@ import datetime as dt
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from understudy.aio import clocks
 from understudy.controllers import indexes, outboxes
@@ -26,8 +27,7 @@ STRATEGIC = options.STRATEGIC_MERGE_PATCH
 MERGE = options.MERGE_PATCH
 
 
-@dataclass(frozen=True, slots=True)
-class Write:
+class Write(NamedTuple):
     """One line of the journal: who did what to which object.
 
     Attributes:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import heapq
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol, runtime_checkable
 
@@ -189,6 +189,7 @@ class Reactor:
         self.steps = 0
         self.wake: Callable[[], None] = _nothing
         self._watchers: dict[str, list[tuple[Controller, Queue]]] = {}
+        self._audiences: dict[str, tuple[tuple[Controller, Queue], ...]] = {}
         self._events: deque[logs.Event] = deque()
         self._ready: deque[_Item] = deque()
         self._queued: set[_Item] = set()
@@ -231,7 +232,7 @@ class Reactor:
         """
         for resource in self.view.catalogue.resources:
             ref = str(resource.storage)
-            if resource.group_resource != resource.storage or not self._wanted(ref):
+            if resource.group_resource != resource.storage or not self._audience(ref):
                 continue
             for entry in self.view.entries(resource):
                 change = changes.Change("ADDED", ref, entry, None, self.shared.parsed)
@@ -261,7 +262,7 @@ class Reactor:
             entry, original = store.get(storage, key), before
             kind: logs.EventType = "MODIFIED" if original is not None else "ADDED"
             ref, parsed = str(storage), self.shared.parsed
-            if not self._wanted(ref):
+            if not self._audience(ref):
                 continue
             replaced = entry is not None and original is not None and entry.uid != original.uid
             if original is not None and (entry is None or replaced):
@@ -305,8 +306,7 @@ class Reactor:
                 event.type, ref, event.entry, event.previous, self.shared.parsed
             )
             self.shared.indexes.apply(change)
-            if self._wanted(ref):
-                self._show(change)
+            self._show(change)
             if event.previous is not None:
                 self.shared.parsed.forget(event.previous)
 
@@ -359,11 +359,16 @@ class Reactor:
         self._events.append(event)
         self.wake()
 
-    def _wanted(self, ref: str) -> bool:
-        return ref in self._watchers or EVERYTHING in self._watchers
+    def _audience(self, ref: str) -> tuple[tuple[Controller, Queue], ...]:
+        """Return who watches a resource, kept once asked for: no controller comes later."""
+        found = self._audiences.get(ref)
+        if found is None:
+            everywhere = self._watchers.get(EVERYTHING, ())
+            found = self._audiences[ref] = (*self._watchers.get(ref, ()), *everywhere)
+        return found
 
     def _show(self, change: changes.Change) -> None:
-        for controller, queue in self._for(change.ref):
+        for controller, queue in self._audience(change.ref):
             try:
                 controller.observe(change, queue)
             except Exception:  # noqa: BLE001 (the top of a task; told in the log)
@@ -373,10 +378,6 @@ class Reactor:
         for number, controller in enumerate(self.controllers):
             if isinstance(controller, Recalling):
                 yield controller, _Lane(self, number)
-
-    def _for(self, ref: str) -> Iterable[tuple[Controller, Queue]]:
-        yield from self._watchers.get(ref, ())
-        yield from self._watchers.get(EVERYTHING, ())
 
     def _step(self) -> None:
         item = self._ready.popleft()

@@ -7,7 +7,7 @@ name for what follows. Dry runs are left out, they write nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from understudy.client import protocol, wrapping
 from understudy.delivery import marks
@@ -17,8 +17,7 @@ YOU = "you"
 RECORDS = "records"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class Line(NamedTuple):
     """One write."""
 
     cause: str

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set as AbstractSet
 
 from understudy.kube import causes, objects, statuses
 
@@ -408,17 +408,18 @@ def validate_metadata_update(
                 "metadata.generation", new_meta.get("generation") or 0, "must not be decremented"
             )
         )
-    out += [
-        causes.invalid(f"metadata.{key}", new_meta.get(key) or "", causes.IMMUTABLE)
-        for key in ("name", "namespace", "uid")
-        if (new_meta.get(key) or "") != (old_meta.get(key) or "")
-    ]
-    out += [
+    for key in ("name", "namespace", "uid"):
+        if (new_meta.get(key) or "") != (old_meta.get(key) or ""):
+            value = new_meta.get(key) or ""
+            out.append(causes.invalid(f"metadata.{key}", value, causes.IMMUTABLE))
+    out.extend(
         causes.invalid(f"metadata.{key}", new_meta.get(key), causes.IMMUTABLE)
         for key in ("creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds")
         if new_meta.get(key) != old_meta.get(key)
-    ]
-    return out + _common(new_meta, namespaced)
+    )
+    # What is the stored object's own, not merely equal to it, was looked at when it was stored.
+    looked_at = {name for name, value in new_meta.items() if value is old_meta.get(name)}
+    return out + _common(new_meta, namespaced, looked_at)
 
 
 def restore_system_fields(obj: objects.Object, old: objects.Object) -> None:
@@ -438,23 +439,25 @@ def restore_system_fields(obj: objects.Object, old: objects.Object) -> None:
     new_meta.pop("selfLink", None)
 
 
-def _common(meta: objects.Object, namespaced: bool) -> list[statuses.Cause]:
+def _common(
+    meta: objects.Object, namespaced: bool, looked_at: AbstractSet[str] = frozenset()
+) -> list[statuses.Cause]:
     out: list[statuses.Cause] = []
     namespace = meta.get("namespace")
     if namespaced:
         if not namespace:
             out.append(causes.required("metadata.namespace"))
-        else:
+        elif "namespace" not in looked_at:
             out += causes.complaints("metadata.namespace", namespace, dns_label(namespace))
     elif namespace:
         out.append(causes.forbidden("metadata.namespace", "not allowed on this type"))
     if (meta.get("generation") or 0) < 0:
         out.append(causes.invalid("metadata.generation", meta["generation"], causes.NEGATIVE))
-    if labels := meta.get("labels"):
+    if (labels := meta.get("labels")) and "labels" not in looked_at:
         out += validate_labels(labels, "metadata.labels")
-    if annotations := meta.get("annotations"):
+    if (annotations := meta.get("annotations")) and "annotations" not in looked_at:
         out += validate_annotations(annotations, "metadata.annotations")
-    if owners := meta.get("ownerReferences"):
+    if (owners := meta.get("ownerReferences")) and "ownerReferences" not in looked_at:
         out += _owner_references(owners, "metadata.ownerReferences")
     if finalizers := meta.get("finalizers"):
         out += _finalizers(finalizers, "metadata.finalizers")

@@ -6,6 +6,7 @@ What is accepted, and the words of what is refused, are those of Go's `time.Pars
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import re
 
 from understudy.kube import goformats
@@ -35,6 +36,7 @@ def moment(text: str) -> dt.datetime:
     return _Parser(text, SECONDS_LAYOUT).parse()
 
 
+@functools.lru_cache(maxsize=1024)
 def canonical(text: str) -> str:
     """Return a metav1.Time as it is stored, e.g. `2020-01-01T02:00:00+02:00` in UTC.
 
@@ -51,6 +53,7 @@ def canonical(text: str) -> str:
     return moment(text).strftime("%Y-%m-%dT%H:%M:%SZ").rjust(20, "0")
 
 
+@functools.lru_cache(maxsize=1024)
 def canonical_micro(text: str) -> str:
     """Return a metav1.MicroTime as it is stored: exactly six digits of a second, in UTC.
 

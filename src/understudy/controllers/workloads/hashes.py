@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import orjson
 
 from understudy.aio import ids
@@ -31,6 +33,7 @@ def fnv1a(data: bytes) -> int:
     return value
 
 
+@functools.lru_cache(maxsize=1024)
 def fnv1a_128(data: bytes) -> int:
     """Return the 128-bit FNV-1a hash."""
     value = _OFFSET_128

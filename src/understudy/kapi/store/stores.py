@@ -14,7 +14,6 @@ ground for `diff`, for `promote`'s conflicts, and for which parent events a foll
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from understudy.kapi.store import entries, logs, trees
@@ -39,8 +38,7 @@ class Counter:
         return self.current
 
 
-@dataclass(frozen=True, slots=True)
-class Touch:
+class Touch(NamedTuple):
     """A key's first change in a fork: at which revision, and what the parent had before it."""
 
     revision: int

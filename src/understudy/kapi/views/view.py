@@ -118,6 +118,7 @@ class View:
         self.caller: calls.Caller | None = None
         self.parsed: forms.Parsed | None = None
         self._derivations: dict[str, _Derived] = {}
+        self._served: tuple[object, catalogues.Catalogue] = (None, shared.builtins)
         self._watches: set[watches.Watch] = set()
 
     # ------------------------------------------------------------------ facts
@@ -153,6 +154,11 @@ class View:
     def catalogue(self) -> catalogues.Catalogue:
         """The resources this view serves: the built-in ones and those of its own CRDs."""
         tree = self.store.tree(CRDS)
+        if tree is not self._served[0]:
+            self._served = tree, self._catalogue_of(tree)
+        return self._served[1]
+
+    def _catalogue_of(self, tree: reads.EntryTree) -> catalogues.Catalogue:
         if not tree.size:
             return self.shared.builtins
         for known, made in self.shared.catalogues:

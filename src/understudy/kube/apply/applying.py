@@ -12,7 +12,7 @@ last-applied annotation: k8s.io/apimachinery `pkg/util/managedfields/internal`.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from understudy.kube import goformats, identities, objects, schemas, statuses
 from understudy.kube.apply import (
@@ -218,7 +218,7 @@ def _applied(
     merged = merging.merged(shape, base, application.config)
     if shape.changing:
         current = {
-            one: replace(entry, fields=claims.reconciled(shape, entry.fields))
+            one: entry._replace(fields=claims.reconciled(shape, entry.fields))
             for one, entry in current.items()
         }
     last = current.get(who)

@@ -11,7 +11,6 @@ Source: k8s.io/apimachinery `pkg/util/managedfields/internal`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeAlias
 
 from understudy.kube import goformats, objects
@@ -62,8 +61,7 @@ class Identity(NamedTuple):
         return f"{out} using {self.api_version}" if self.operation == "Update" else out
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One manager's fields.
 
     Attributes:
@@ -178,9 +176,9 @@ def capped(managers: Managers) -> Managers:
         bucket = Identity(ANCIENT, "Update", version)
         older = out.pop(first_of[version])
         if who != bucket and bucket in out:
-            older = replace(older, fields=fieldsets.union(older.fields, out[bucket].fields))
+            older = older._replace(fields=fieldsets.union(older.fields, out[bucket].fields))
         del out[who]
-        out[bucket] = replace(entry, fields=fieldsets.union(entry.fields, older.fields))
+        out[bucket] = entry._replace(fields=fieldsets.union(entry.fields, older.fields))
         first_of[version] = bucket
         excess -= 1
     return out
