@@ -40,6 +40,7 @@ CHANGED, BLOCKED = 2, 3
 @click.option("--exit-zero", is_flag=True, help="Exit with 0 where there are changes.")
 @sessions.charts
 @sessions.VERIFY
+@sessions.DIFF
 @sessions.policies
 @sessions.target
 def plan(
@@ -86,7 +87,7 @@ def plan(
 
     async def work(session: sessions.Session) -> int:
         made = await rehearse(session)
-        session.show(made)
+        session.show(made, whole=flags["diff"])
         if where.output == "json":
             sessions.print_json(made.as_dict())
         if out is not None:
@@ -125,6 +126,7 @@ def _write_private(path: Path, content: bytes) -> None:
 @fleets.rolling_out
 @sessions.VERIFY
 @sessions.going
+@sessions.DIFF
 @sessions.policies
 @sessions.target
 def deliver(
@@ -223,6 +225,7 @@ def _conclude(session: sessions.Session, done: deliveries.Delivery, success: str
 @click.argument("name")
 @click.argument("revision", required=False, default="")
 @sessions.going
+@sessions.DIFF
 @sessions.policies
 @sessions.target
 def rollback(
@@ -259,6 +262,7 @@ def rollback(
 @click.command()
 @click.argument("name")
 @sessions.going
+@sessions.DIFF
 @sessions.policies
 @sessions.target
 def delete(
@@ -405,6 +409,7 @@ def _application(record: objects.Object) -> objects.Object:
 @click.command()
 @click.argument("name")
 @sessions.IGNORED
+@sessions.DIFF
 @sessions.policies
 @sessions.target
 def drift(
@@ -425,7 +430,7 @@ def drift(
 
     async def work(session: sessions.Session) -> int:
         made = await rehearse(session)
-        session.show(made, subject="Drift of")
+        session.show(made, subject="Drift of", whole=flags["diff"])
         if where.output == "json":
             sessions.print_json(made.as_dict())
         return CHANGED if made.has_changes or made.blocked else 0

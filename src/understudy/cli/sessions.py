@@ -135,6 +135,9 @@ def policies(command: Callable[P, None]) -> Callable[P, None]:
     return command
 
 
+DIFF = click.option(
+    "--diff", is_flag=True, help="Show whole objects, and the lines around what changes."
+)
 VERIFY = click.option(
     "--verify",
     type=click.Choice(["server"]),
@@ -239,11 +242,14 @@ class Session:
         context = self.client.access.context
         return f"Cluster {named}" + (f" (context {context})" if context else "")
 
-    def show(self, plan: plans.Plan, subject: str = "Plan for") -> None:
-        """Show a plan in the chosen form, except where one document comes at the end."""
+    def show(self, plan: plans.Plan, subject: str = "Plan for", *, whole: bool = False) -> None:
+        """Show a plan in the chosen form, except where one document comes at the end.
+
+        With `whole`, text shows whole objects.
+        """
         if self.where.output == "text":
             say(f"{self._place()}\n")
-            print_lines(render.plan(plan, self.now(), paint, subject, width=width()))
+            print_lines(render.plan(plan, self.now(), paint, subject, width=width(), whole=whole))
         elif self.where.output == "jsonl":
             print_json({"type": "plan", **plan.as_dict()})
 
@@ -414,7 +420,7 @@ def options(
 
     async def approve(plan: plans.Plan) -> bool:
         if session is not None:
-            session.show(plan)
+            session.show(plan, whole=flags.get("diff", False))
         if yes:
             return True
         if not sys.stdin.isatty():

@@ -11,6 +11,8 @@ import difflib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+import yaml
+
 from understudy.delivery import diffs, outcomes, plans, refs
 from understudy.kube import objects
 
@@ -22,10 +24,13 @@ FIELDS_MAX = 15
 LINES_MAX = 12
 TEXT_CHARACTERS_MAX = 160
 LINE_CHARACTERS_MAX = 110
+CONTEXT_LINES = 2
+"""Around a change, as many as kapp's."""
 _NAMED_MAX = 4
 _SCHEMA = re.compile(r"^spec\.versions\[(?P<version>[^\]]+)\]\.schema\.openAPIV3Schema\b")
 _LEAF = re.compile(r"\['(?P<quoted>[^']+)'\]$|(?P<plain>[^.]+)$")
 
+_LINE_COLOURS = {"+": "green", "-": "red"}
 _VAGUE = {"name", "value", "key", "path", "port"}
 
 _Field = tuple[outcomes.Op, str]
@@ -67,6 +72,37 @@ def changes(operations: Sequence[plans.Operation], paint: Paint, width: int = 0)
         if described := sum(silent.get(ref, 0) for ref in concerned if len(concerned) == 1):
             yield f"  and {outcomes.number(described, 'description')}"
         yield ""
+
+
+def whole(
+    operation: plans.Operation,
+    before: objects.Object | None,
+    after: objects.Object | None,
+    paint: Paint,
+) -> Iterator[str]:
+    """Yield all of an object that comes or goes, or the lines around its changes; a blank line.
+
+    Without status and bookkeeping, and with what the server defaults.
+    """
+    yield paint(
+        f"@@ {operation.op} {_named([operation.ref], {operation.ref: operation.api_version})} @@",
+        "cyan",
+    )
+    lines = difflib.unified_diff(_text(before), _text(after), n=CONTEXT_LINES, lineterm="")
+    for line in _hunks(lines):
+        yield paint(f"  {line[0]} {line[1:]}".rstrip(), _LINE_COLOURS.get(line[:1], "dim"))
+    yield ""
+
+
+def _text(obj: objects.Object | None) -> list[str]:
+    """Return what of an object a person compares, as lines of YAML."""
+    if obj is None:
+        return []
+    shown = diffs.comparable(obj)
+    head = {"apiVersion": obj.get("apiVersion"), "kind": obj.get("kind")}
+    head["metadata"] = shown.pop("metadata")
+    text: str = yaml.safe_dump(head | shown, sort_keys=False)
+    return text.splitlines()
 
 
 def _said(operation: plans.Operation) -> list[diffs.FieldDiff]:
@@ -167,7 +203,7 @@ def _lines(before: str, after: str, paint: Paint) -> Iterator[str]:
         _hunks(difflib.unified_diff(before.splitlines(), after.splitlines(), n=1, lineterm=""))
     )
     for line in found[:LINES_MAX]:
-        colour = {"+": "green", "-": "red"}.get(line[:1], "dim")
+        colour = _LINE_COLOURS.get(line[:1], "dim")
         text = line[1:]
         if len(text) > TEXT_CHARACTERS_MAX:
             text = f"{text[: TEXT_CHARACTERS_MAX - 3]}..."

@@ -226,6 +226,7 @@ class Dispatcher:
 
     def _block(self, run: _Run, target: targets.Target, obstacle: outcomes.Obstacle) -> None:
         live = run.live.get(target.ref)
+        obstacle = replace(obstacle, source=str(target.source))
         run.blocked[target.ref] = obstacle.blocked_by or target.ref
         self.outcomes.append(
             outcomes.Outcome(

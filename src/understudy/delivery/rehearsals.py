@@ -143,7 +143,7 @@ class Rehearsals:
             mask=mask,
         )
         left = stage.changes()
-        made = plans.build(owner, rehearsed, left, fidelity, self._ids.uid())
+        made = plans.build(owner, rehearsed, left, fidelity, self._ids.uid(), self._clock.now())
         scaled = await autoscaling.contested(stage.client, done.done, left)
         return dataclasses.replace(made, effects=(*made.effects, *scaled)), done.done
 

@@ -39,11 +39,12 @@ _SIGNS = {
     outcomes.Op.IGNORE: (".", "dim"),
     outcomes.Op.GONE: (".", "dim"),
     outcomes.Op.UNCHANGED: ("", "dim"),
+    outcomes.Op.BLOCKED: ("!", "red"),
 }
 _HEALTHY_SHOWN_MAX = 10
 _NOTE_CHARACTERS_MAX = 80
 _HIDDEN = {outcomes.Op.UNCHANGED, outcomes.Op.GONE}
-_SPARED = ("Age", "Wait for")
+_SPARED = ("Age", "Wait for", "Now")
 """Columns of a plan that a narrow terminal goes without, in this order."""
 _WHY_CHARACTERS_MIN = 12
 _INVALID = re.compile(r"\S+ \"[^\"]*\" is invalid: (?P<causes>.*)")
@@ -65,16 +66,27 @@ def plan(
     subject: str = "Plan for",
     *,
     width: int = 0,
+    whole: bool = False,
 ) -> Iterator[str]:
     """Yield the lines of a plan, or of what else is told in its form (`Drift of`).
 
     `width` is the terminal's, to which tables and sentences are fitted; 0 where there is none.
+    With `whole` also what is created and deleted is shown, and what surrounds a change.
     """
     shown = [operation for operation in made.operations if operation.op not in _HIDDEN]
-    if shown:
-        yield from _table(shown, now, paint, width)
+    tried = [
+        one.operation
+        for one in made.blocked
+        if one.operation is not None and one.operation.op is outcomes.Op.BLOCKED
+    ]
+    if shown or tried:
+        yield from _table([*shown, *tried], now, paint, width)
         yield ""
-    yield from diffviews.changes(shown, paint, width)
+    if whole:
+        for operation in shown:
+            yield from diffviews.whole(operation, *made.whole(operation.ref), paint)
+    else:
+        yield from diffviews.changes(shown, paint, width)
     for blocked in made.blocked:
         yield from _blocked(blocked, paint, width)
     if made.blocked:
@@ -163,7 +175,7 @@ def summary(made: plans.Plan, subject: str = "Plan for") -> str:
 def _table(
     operations: Sequence[plans.Operation], now: dt.datetime, paint: Paint, width: int
 ) -> Iterator[str]:
-    rows = [("Namespace", "Name", "Kind", "Age", "Op", "Wait for", "Why")]
+    rows = [("Namespace", "Name", "Kind", "Age", "Now", "Op", "Wait for", "Why")]
     colours = [""]
     last = ""
     for operation in operations:
@@ -175,6 +187,7 @@ def _table(
                 operation.ref.name,
                 operation.ref.kind,
                 age(operation.created, now),
+                _NOW[operation.state],
                 f"{sign} {operation.op}".strip(),
                 _waited_for(operation),
                 _why(operation),
@@ -221,6 +234,18 @@ def age(created: str, now: dt.datetime) -> str:
     return f"{seconds // 86400}d"
 
 
+_NOW = {
+    None: "-",
+    health.State.CURRENT: "ok",
+    health.State.SUSPENDED: "ok",
+    health.State.IN_PROGRESS: "ongoing",
+    health.State.UNKNOWN: "unknown",
+    health.State.FAILED: "failed",
+    health.State.TERMINATING: "deleting",
+    health.State.NOT_FOUND: "-",
+}
+
+
 def _waited_for(operation: plans.Operation) -> str:
     if operation.op is outcomes.Op.DELETE:
         return "gone"
@@ -238,6 +263,8 @@ def _waited_for(operation: plans.Operation) -> str:
 def _why(operation: plans.Operation) -> str:
     if operation.record:
         return "records of understudy"
+    if operation.op is outcomes.Op.BLOCKED:
+        return "see below"
     return operation.why or diffviews.reasons(operation)
 
 
@@ -256,6 +283,8 @@ def _blocked(blocked: plans.Blocked, paint: Paint, width: int) -> Iterator[str]:
         yield f"         field: {obstacle.field}"
     if obstacle.remedy:
         yield from _sentence(obstacle.remedy, width, 9)
+    if blocked.source:
+        yield from (paint(line, "dim") for line in _sentence(f"in {blocked.source}", width, 9))
 
 
 def causes(message: str) -> list[str]:

@@ -253,8 +253,9 @@ async def test_the_journal_tells_every_write_with_its_cause(cluster: c.Cluster) 
 async def test_a_plan_reads_like_a_table(still: c.Cluster) -> None:
     await still.deliver(c.config("gone"), c.config("b", v="1"))
     told = lines(await still.plan(c.config("b", v="2"), c.config("new")))
-    assert told[0].split() == ["Namespace", "Name", "Kind", "Age", "Op", "Wait", "for", "Why"]
-    assert [line.split()[1:3] + line.split()[4:6] for line in told[1:4]] == [
+    titles = ["Namespace", "Name", "Kind", "Age", "Now", "Op", "Wait", "for", "Why"]
+    assert told[0].split() == titles
+    assert [line.split()[1:3] + line.split()[5:7] for line in told[1:4]] == [
         ["b", "ConfigMap", "~", "change"],
         ["new", "ConfigMap", "+", "create"],
         ["gone", "ConfigMap", "-", "delete"],
