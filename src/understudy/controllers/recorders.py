@@ -175,13 +175,8 @@ class SeriesRecorder:
         reason: str,
         action: str,
         note: str,
-        *,
-        related: objects.Object | None = None,
     ) -> None:
-        """Record that something happened to an object; refusals of the API are dropped.
-
-        `related` is another object that had to do with it.
-        """
+        """Record that something happened to an object; refusals of the API are dropped."""
         reference = reference_to(about)
         key = (reference["kind"], reference.get("namespace", ""), reference["name"],
                reference.get("resourceVersion", ""), type, reason, action)  # fmt: skip
@@ -193,8 +188,7 @@ class SeriesRecorder:
                 if count == 1:
                     self._begin_series(reference, name)
             else:
-                other = reference_to(related) if related is not None else None
-                made = self._create(reference, type, reason, action, note, other)
+                made = self._create(reference, type, reason, action, note)
                 self._seen[key] = (made, now_s, 1)
                 _trim(self._seen)
         except statuses.ApiError:
@@ -212,7 +206,6 @@ class SeriesRecorder:
         reason: str,
         action: str,
         note: str,
-        related: objects.Object | None,
     ) -> str:
         name = event_name(reference["name"], self._cluster.now(), self._cluster.event_number())
         event: objects.Object = {
@@ -228,8 +221,6 @@ class SeriesRecorder:
             "note": note,
             "type": type,
         }
-        if related is not None:
-            event["related"] = related
         self._cluster.create("events.events.k8s.io", event, quiet=True)
         return name
 

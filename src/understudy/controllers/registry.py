@@ -55,19 +55,19 @@ FACTORIES: Final[dict[str, Factory]] = {
     "endpointslice-mirroring-controller": mirrors.Mirrors,
     "resourcequota-controller": quotas.QuotaUsage,
     "garbage-collector-controller": garbage.GarbageCollector,
+    "kube-scheduler": scheduler.Scheduler,
     "persistentvolume-binder-controller": binder.Binder,
     "persistentvolume-expander-controller": expansion.Expansion,
     "ephemeral-volume-controller": ephemeral.EphemeralVolumes,
     "persistentvolumeclaim-protection-controller": protection.ClaimProtection,
     "persistentvolume-protection-controller": protection.VolumeProtection,
-    "kube-scheduler": scheduler.Scheduler,
     "ttl-controller": lifecycle.NodeTtl,
     "node-lifecycle-controller": lifecycle.NodeLifecycle,
     "taint-eviction-controller": eviction.TaintEviction,
     "pod-garbage-collector-controller": podgc.PodGarbageCollector,
 }
 """In the order in which they see a change: who acts on pods before who acts on those, and the
-scheduler, which is told of nodes and acts at once, before who writes to them."""
+scheduler, which needs no write to look at a pod again, before who writes to volumes and nodes."""
 
 
 def choose(names: str | Iterable[str]) -> list[str]:

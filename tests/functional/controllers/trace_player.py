@@ -33,6 +33,10 @@ UNWATCHED = {"Lease"}
 QUIET_S = 1.5
 ROOT_CA = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n" * 2
 SETTLE_MAX_S = 40.0
+SYSTEM_PRIORITIES = {
+    "system-cluster-critical": 2_000_000_000,
+    "system-node-critical": 2_000_001_000,
+}
 CLAIM_SYNC_S, QUOTA_SYNC_S = 3.0, 10.0
 """As the recorded controller manager was told."""
 
@@ -98,6 +102,9 @@ class Player:
         self.plurals = {kind.plural: name for name, kind in kinds.items()}
         self.clock = clocks.ManualClock()
         self.view = views.new_view(clock=self.clock, ids=ids.SeededIds(1))
+        for name, value in SYSTEM_PRIORITIES.items():
+            wanted = {"metadata": {"name": name}, "value": value}
+            self.view.create("priorityclasses.scheduling.k8s.io", wanted)
         # Neither a cloud nor a provisioner was there when the scenarios were recorded.
         self.runtime = settings.Runtime(volumes=False, load_balancers=False)
         self.writes = []

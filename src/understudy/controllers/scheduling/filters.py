@@ -27,8 +27,10 @@ NOT_HELPFUL: Final = "Preemption is not helpful for scheduling"
 
 BY_NODES: Final = "nodes"
 BY_PODS: Final = "pods"
+BY_NEIGHBOURS: Final = "neighbours"
 BY_VOLUMES: Final = "volumes"
-"""What may help a pod that fits nowhere: another node, a pod that goes, a volume that comes."""
+"""What may help a pod that fits nowhere: another node, a pod that goes, one that comes to a node,
+a volume that comes."""
 
 _CORDON = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
 
@@ -40,12 +42,12 @@ class Refusal:
     Attributes:
         reasons: Kubernetes' words, e.g. `Insufficient cpu`.
         is_final: Evicting other pods would not help either.
-        helped_by: What else than a change of nodes may help: `pods`, `volumes`.
+        helped_by: What may help: `nodes`, `pods`, `neighbours`, `volumes`.
     """
 
     reasons: tuple[str, ...]
     is_final: bool = True
-    helped_by: str = BY_NODES
+    helped_by: tuple[str, ...] = (BY_NODES,)
 
 
 @dataclass(slots=True)
@@ -128,7 +130,7 @@ def check(pod: objects.Object, node: objects.Object, load: Load) -> Refusal | No
         return Refusal((AFFINITY,))
     wanted = requests.ports_of(pod)
     if wanted and any(_clash(port, load.ports) for port in wanted):
-        return Refusal((PORTS,), is_final=False, helped_by=BY_PODS)
+        return Refusal((PORTS,), is_final=False, helped_by=(BY_NODES, BY_PODS))
     return _fit(pod, node, load)
 
 
@@ -157,7 +159,7 @@ def _fit(pod: objects.Object, node: objects.Object, load: Load) -> Refusal | Non
         if asked[name] > whole - load.requested[name]:
             reasons.append(f"Insufficient {name}")
             is_final = is_final or asked[name] > whole
-    return Refusal(tuple(reasons), is_final, BY_PODS) if reasons else None
+    return Refusal(tuple(reasons), is_final, (BY_NODES, BY_PODS)) if reasons else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +197,15 @@ def asks_for_neighbours(pod: objects.Object) -> bool:
     )
 
 
+def may_draw(other: objects.Object, pod: objects.Object) -> bool:
+    """Whether a pod that came to a node may help another that wants such neighbours."""
+    spread = (pod.get("spec") or {}).get("topologySpreadConstraints") or ()
+    return any(_term_takes(term, pod, other) for term in _terms(pod, "podAffinity")) or any(
+        _is_like(other, pod, selectors.from_label_selector(one.get("labelSelector") or {}))
+        for one in spread
+    )
+
+
 def _check_spread(
     pod: objects.Object,
     node: objects.Object,
@@ -221,7 +232,8 @@ def _check_spread(
         itself = selector.matches(objects.labels_of(pod))
         skew = counts.get(here, 0) + int(itself) - min(counts.values(), default=0)
         if skew > int(constraint.get("maxSkew") or 1):
-            return Refusal((SPREAD,), is_final=False, helped_by=BY_PODS)
+            helped_by = (BY_NODES, BY_PODS, BY_NEIGHBOURS)
+            return Refusal((SPREAD,), is_final=False, helped_by=helped_by)
     return None
 
 
@@ -240,15 +252,15 @@ def _check_affinity(
         # The first of a group that wants to be together may go anywhere.
         first = not near and _term_takes(term, pod, pod)
         if not first and not any(_same_place(term, node, one.node) for one in near):
-            return Refusal((TOGETHER,), helped_by=BY_PODS)
+            return Refusal((TOGETHER,), helped_by=(BY_NODES, BY_NEIGHBOURS))
     for term in _terms(pod, "podAntiAffinity"):
         if any(_term_takes(term, pod, one.pod) and _same_place(term, node, one.node)
                for one in placed):  # fmt: skip
-            return Refusal((APART,), is_final=False, helped_by=BY_PODS)
+            return Refusal((APART,), is_final=False, helped_by=(BY_NODES, BY_PODS))
     for one in placed:
         for term in _terms(one.pod, "podAntiAffinity"):
             if _term_takes(term, one.pod, pod) and _same_place(term, node, one.node):
-                return Refusal((OTHERS_APART,), is_final=False, helped_by=BY_PODS)
+                return Refusal((OTHERS_APART,), is_final=False, helped_by=(BY_NODES, BY_PODS))
     return None
 
 

@@ -7,10 +7,11 @@ goes. Keys are `(namespace, name)`. Source: pkg/scheduler.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from understudy.controllers import changes, clusters, reactor, recorders
+from understudy.controllers.nodes import eviction
 from understudy.controllers.scheduling import filters, matching, preemption, requests, volumes
 from understudy.controllers.storage import binding
 from understudy.controllers.workloads import pods
@@ -22,8 +23,9 @@ _APART: Final = b'"podAntiAffinity":'
 _PROMISED: Final = b'"nominatedNodeName":'
 VOLUME_CHECK_S: Final = 1.0
 """How often a pod looks whether its volumes are bound by now."""
+CLAIMS: Final = "persistentvolumeclaims"
 HELPFUL: Final = frozenset({
-    "nodes", "persistentvolumeclaims", "persistentvolumes", "storageclasses.storage.k8s.io",
+    "nodes", CLAIMS, "persistentvolumes", "storageclasses.storage.k8s.io",
 })  # fmt: skip
 
 
@@ -40,6 +42,7 @@ class Scheduler:
         self._apart: set[identities.ObjectKey] = set()
         self._stuck: dict[identities.ObjectKey, frozenset[str]] = {}
         self._promised: dict[identities.ObjectKey, str] | None = None
+        self._awaiting: dict[identities.ObjectKey, objects.Object] = {}
 
     # ------------------------------------------------------------------ observing
 
@@ -49,7 +52,7 @@ class Scheduler:
                 self._wake(queue, filters.BY_NODES)
             return
         if change.ref != "pods":
-            self._wake(queue, filters.BY_VOLUMES)
+            self._observe_volume(change, queue)
             return
         key = change.key
         bound = b'"nodeName":' in change.entry.encoded
@@ -58,13 +61,37 @@ class Scheduler:
         if bound:
             if self._loads is not None:
                 self._count(change)
-            if change.deleted or pods.is_over(change.object):
-                self._wake(queue, filters.BY_PODS)
+            self._observe_bound(change, queue)
             self._stuck.pop(key, None)
         elif change.deleted:
             self._stuck.pop(key, None)
         elif change.type == "ADDED" or _was_edited(change):
             queue.add(key)
+
+    def _observe_volume(self, change: changes.Change, queue: reactor.Queue) -> None:
+        if change.deleted or not self._stuck:
+            return
+        if change.ref != CLAIMS:
+            self._wake(queue, filters.BY_VOLUMES)
+            return
+        namespace, name = change.key
+
+        def mounts(pod: objects.Object) -> bool:
+            return objects.namespace_of(pod) == namespace and name in volumes.claim_names(pod)
+
+        self._wake(queue, filters.BY_VOLUMES, mounts)
+
+    def _observe_bound(self, change: changes.Change, queue: reactor.Queue) -> None:
+        """See whether a pod came to a node or left it; one that is over is as good as gone."""
+        if not self._stuck:
+            return
+        pod, before = change.object, change.previous
+        was_there = before is not None and bool(before["spec"].get("nodeName"))
+        was_over = before is not None and pods.is_over(before)
+        if (change.deleted or pods.is_over(pod)) and not was_over:
+            self._wake(queue, filters.BY_PODS)
+        elif not was_there or objects.labels_of(before or {}) != objects.labels_of(pod):
+            self._wake(queue, filters.BY_NEIGHBOURS, lambda stuck: filters.may_draw(pod, stuck))
 
     def _count(self, change: changes.Change) -> None:
         assert self._loads is not None, "asked before"
@@ -76,11 +103,18 @@ class Scheduler:
             if _APART in change.entry.encoded:
                 self._apart.add(change.key)
 
-    def _wake(self, queue: reactor.Queue, cause: str) -> None:
+    def _wake(
+        self,
+        queue: reactor.Queue,
+        cause: str,
+        helps: Callable[[objects.Object], bool] | None = None,
+    ) -> None:
         """Try the pods again that a change of this kind may help."""
         for key in [key for key, causes in self._stuck.items() if cause in causes]:
-            del self._stuck[key]
-            queue.add(key)
+            pod = self.cluster.peek("pods", *key) if helps is not None else None
+            if helps is None or (pod is not None and helps(pod)):
+                del self._stuck[key]
+                queue.add(key)
 
     def _known_loads(self) -> filters.Loads:
         if self._loads is None:
@@ -118,6 +152,9 @@ class Scheduler:
 
     def reconcile(self, key: reactor.Key) -> float | None:
         pod = self.cluster.peek("pods", *key)
+        awaiting = self._awaiting.pop(identities.ObjectKey(*key), None)
+        if pod is None and awaiting is not None:
+            self._give_up(awaiting)
         if pod is None or not _is_ours(pod):
             return None
         needs = volumes.needs_of(self.cluster, pod)
@@ -134,7 +171,7 @@ class Scheduler:
             fitting, refusals = self._filter(pod, nodes, needs)
             if fitting:
                 return self._place(pod, needs, self._emptiest(pod, fitting))
-            helped = [filters.BY_NODES, *(one.helped_by for one in refusals.values())]
+            helped = [cause for one in refusals.values() for cause in one.helped_by]
             self._preempt(pod, nodes, refusals, helped)
         return None
 
@@ -176,7 +213,8 @@ class Scheduler:
             if refusal is None and (needs.bound or needs.waiting):
                 why = volumes.check(self.cluster, needs, node)
                 if why:
-                    refusal = filters.Refusal((why,), helped_by=filters.BY_VOLUMES)
+                    causes = (filters.BY_NODES, filters.BY_VOLUMES)
+                    refusal = filters.Refusal((why,), helped_by=causes)
             if refusal is None and placed is not None:
                 refusal = filters.check_neighbours(pod, node, nodes, placed)
             if refusal is None:
@@ -282,22 +320,13 @@ class Scheduler:
     def _evict(self, victim: objects.Object, pod: objects.Object, node: str) -> None:
         namespace, name = objects.namespace_of(victim), objects.name_of(victim)
         by = (pod.get("spec") or {}).get("schedulerName") or NAME
-        condition: objects.Object = {
-            "type": "DisruptionTarget",
-            "status": "True",
-            "reason": preemption.REASON,
-            "message": f"{by}: preempting to accommodate a higher priority pod",
-            "lastProbeTime": None,
-            "lastTransitionTime": self.cluster.stamp(),
-            "observedGeneration": objects.metadata(victim).get("generation"),
-        }
-        body = {"status": {"conditions": [condition]}}
+        why = f"{by}: preempting to accommodate a higher priority pod"
         with contextlib.suppress(statuses.NotFoundError):
-            self.cluster.patch("pods", namespace, name, body, subresource="status")
+            eviction.mark_disrupted(self.cluster, victim, preemption.REASON, why)
             self.cluster.delete("pods", namespace, name, uid=objects.uid_of(victim))
         self.recorder.event(
             victim, "Normal", "Preempted", "Preempting",
-            f"Preempted by pod {objects.uid_of(pod)} on node {node}", related=pod,
+            f"Preempted by pod {objects.uid_of(pod)} on node {node}",
         )  # fmt: skip
 
     def _nominate(self, pod: objects.Object, node: str) -> None:
@@ -328,14 +357,24 @@ class Scheduler:
                 chosen = objects.copy(claim)
                 marks = objects.annotations_of(chosen)
                 chosen["metadata"]["annotations"] = {**marks, volumes.SELECTED_NODE: name}
-                self.cluster.update("persistentvolumeclaims", chosen)
+                self.cluster.update(CLAIMS, chosen)
+        self._awaiting[clusters.key_of(pod)] = pod
         return VOLUME_CHECK_S
 
     def _await_volumes(self, pod: objects.Object, needs: volumes.Needs, node: str) -> float | None:
         if needs.waiting:
+            self._awaiting[clusters.key_of(pod)] = pod
             return VOLUME_CHECK_S
         self._bind(pod, node)
         return None
+
+    def _give_up(self, pod: objects.Object) -> None:
+        """Say that a pod went while its volumes were waited for."""
+        self.recorder.event(
+            pod, "Warning", "FailedScheduling", "Scheduling",
+            'running PreBind plugin "VolumeBinding": binding volumes: pod does not exist any '
+            f'more: pod "{objects.name_of(pod)}" not found',
+        )  # fmt: skip
 
     def _bind(self, pod: objects.Object, node: str) -> None:
         namespace, name = objects.namespace_of(pod), objects.name_of(pod)

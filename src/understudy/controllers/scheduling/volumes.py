@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from understudy.controllers import clusters
 from understudy.controllers.scheduling import matching
-from understudy.controllers.storage import binding
+from understudy.controllers.storage import binding, ephemeral
 from understudy.kube import objects
 
 NO_VOLUME = "node(s) didn't find available persistent volumes to bind"
 WRONG_PLACE = "node(s) didn't match PersistentVolume's node affinity"
+NO_SUCH_VOLUME = "node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)"
 SELECTED_NODE = "volume.kubernetes.io/selected-node"
 
 
@@ -20,7 +22,7 @@ class Needs:
 
     Attributes:
         refusal: Why no node at all will do, empty if nothing is in the way.
-        bound: The volumes of claims that are bound already.
+        bound: The volumes of claims that are bound already; empty where one is gone.
         waiting: Claims that are bound only when the pod's node is known.
     """
 
@@ -31,17 +33,19 @@ class Needs:
 
 def needs_of(cluster: clusters.Cluster, pod: objects.Object) -> Needs:
     """Look at the claims that a pod mounts."""
-    needs = Needs()
-    for name in claim_names(pod):
+    claims: list[objects.Object] = []
+    for volume, name in _claims(pod):
         claim = cluster.peek("persistentvolumeclaims", objects.namespace_of(pod), name)
-        if claim is None:
-            return Needs(f'persistentvolumeclaim "{name}" not found')
-        if objects.metadata(claim).get("deletionTimestamp"):
-            return Needs(f'persistentvolumeclaim "{name}" is being deleted')
+        why = _missing(volume, name) if claim is None else _unusable(claim, pod, volume)
+        if why:
+            return Needs(why)
+        assert claim is not None, "it would be missing"
+        claims.append(claim)
+    needs = Needs()
+    for claim in claims:
         if binding.is_bound(claim):
-            volume = cluster.peek("persistentvolumes", "", str(claim["spec"].get("volumeName")))
-            if volume is not None:
-                needs.bound.append(volume)
+            found = cluster.peek("persistentvolumes", "", str(claim["spec"].get("volumeName")))
+            needs.bound.append(found or {})
         elif binding.waits_for_consumer(cluster, claim):
             needs.waiting.append(claim)
         else:
@@ -49,20 +53,44 @@ def needs_of(cluster: clusters.Cluster, pod: objects.Object) -> Needs:
     return needs
 
 
+def _missing(volume: objects.Object, name: str) -> str:
+    if volume.get("ephemeral"):
+        return (
+            f'waiting for ephemeral volume controller to create the persistentvolumeclaim "{name}"'
+        )
+    return f'persistentvolumeclaim "{name}" not found'
+
+
+def _unusable(claim: objects.Object, pod: objects.Object, volume: objects.Object) -> str:
+    """Return why a claim that exists will not do, empty if it may."""
+    name = objects.name_of(claim)
+    if (claim.get("status") or {}).get("phase") == "Lost":
+        lost = claim["spec"].get("volumeName")
+        return f'persistentvolumeclaim "{name}" bound to non-existent persistentvolume "{lost}"'
+    if objects.metadata(claim).get("deletionTimestamp"):
+        return f'persistentvolumeclaim "{name}" is being deleted'
+    return ephemeral.not_made_for(claim, pod) if volume.get("ephemeral") else ""
+
+
 def claim_names(pod: objects.Object) -> list[str]:
     """Return the names of the claims a pod mounts, generic ephemeral ones included."""
-    names: list[str] = []
+    return [name for _, name in _claims(pod)]
+
+
+def _claims(pod: objects.Object) -> Iterator[tuple[objects.Object, str]]:
+    """Yield the volumes of a pod that are claims, and the claims' names."""
     for volume in (pod.get("spec") or {}).get("volumes") or ():
         if volume.get("persistentVolumeClaim"):
-            names.append(str(volume["persistentVolumeClaim"].get("claimName")))
+            yield volume, str(volume["persistentVolumeClaim"].get("claimName"))
         elif volume.get("ephemeral"):
-            names.append(f"{objects.name_of(pod)}-{volume.get('name')}")
-    return names
+            yield volume, f"{objects.name_of(pod)}-{volume.get('name')}"
 
 
 def check(cluster: clusters.Cluster, needs: Needs, node: objects.Object) -> str:
     """Return why the claims speak against a node, empty if they do not."""
     for volume in needs.bound:
+        if not volume:
+            return NO_SUCH_VOLUME
         if not _reaches(volume, node):
             return WRONG_PLACE
     taken: set[str] = set()

@@ -47,9 +47,10 @@ class EphemeralVolumes:
         name = f"{owner}-{volume['name']}"
         present = self.cluster.peek(CLAIMS, namespace, name)
         if present is not None:
-            if not _is_of(present, pod):
-                told = f"PVC {namespace}/{name} was not created for pod {namespace}/{owner}"
-                self._complain(pod, volume, f"{told} (pod is not owner)")
+            foreign = not_made_for(present, pod)
+            if foreign:
+                self._complain(pod, volume, foreign)
+                raise statuses.ConflictError(foreign)  # to be tried again
             return
         template = volume["ephemeral"].get("volumeClaimTemplate") or {}
         meta: objects.Object = {
@@ -76,8 +77,14 @@ class EphemeralVolumes:
         self.recorder.event(pod, "Warning", "FailedBinding", message)
 
 
-def _is_of(claim: objects.Object, pod: objects.Object) -> bool:
-    return any(
+def not_made_for(claim: objects.Object, pod: objects.Object) -> str:
+    """Return why a claim is not that of a pod's ephemeral volume, empty if it is."""
+    if any(
         owner.get("controller") and owner.get("uid") == objects.uid_of(pod)
         for owner in objects.metadata(claim).get("ownerReferences") or ()
+    ):
+        return ""
+    where = "/".join(clusters.key_of(claim))
+    return (
+        f"PVC {where} was not created for pod {'/'.join(clusters.key_of(pod))} (pod is not owner)"
     )
