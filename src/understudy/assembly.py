@@ -227,13 +227,16 @@ class ForkStage:
         controllers: str = "all",
         runtime: runtimes.Runtime = REHEARSED,
         unknown: Sequence[str] = (),
+        seed: int = 0,
     ) -> None:
         self._view = view.fork("stage")
         self._clock = clocks.ManualClock(view.now())
         # Names and uids of the same rehearsal are the same; time moves only here.
         self._view.shared = dataclasses.replace(
-            self._view.shared, clock=self._clock, ids=ids.SeededIds()
+            self._view.shared, clock=self._clock, ids=ids.SeededIds(seed)
         )
+        self._seed = seed
+        self._of_a_stage = False
         self._controllers = controllers
         self._runtime = runtime
         self._unknown = tuple(unknown)
@@ -275,9 +278,11 @@ class ForkStage:
         if not self.has_controllers:
             return stages.Rest()
         if self._rehearsal is None:
+            # What a stage had under way when it was forked is to be gone on with.
             self._rehearsal = running.Rehearsal(
-                self._view, self._controllers, self._runtime, self._clock, more=self._more
-            )
+                self._view, self._controllers, self._runtime, self._clock, more=self._more,
+                everything=True if self._of_a_stage else None,
+            )  # fmt: skip
         rest = self._rehearsal.rest()
         unsettled = ""
         if not rest.is_settled:
@@ -297,6 +302,15 @@ class ForkStage:
             )
             for change in self._began.compare(self._view)
         ]
+
+    async def fork(self) -> ForkStage:
+        await asyncio.sleep(0)
+        self._seed += 1  # What is made on one stage must not look like what is made on another.
+        made = ForkStage(
+            self._view, controllers=self._controllers, runtime=self._runtime, seed=self._seed
+        )
+        made._began, made._of_a_stage = self._began, True
+        return made
 
     async def close(self) -> None:
         await asyncio.sleep(0)

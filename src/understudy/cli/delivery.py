@@ -7,6 +7,7 @@ rolled back; `drift` 2 on drift.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
 from pathlib import Path
@@ -38,6 +39,11 @@ CHANGED, BLOCKED = 2, 3
 @click.option("--to", "end", default="", help="With --rollback or --from: to this revision.")
 @click.option("--from", "start", default="", help="Begin at this revision, whatever is delivered.")
 @click.option("--exit-zero", is_flag=True, help="Exit with 0 where there are changes.")
+@click.option(
+    "--chaos",
+    is_flag=True,
+    help="Rehearse dying too: after each write, and what the next run makes of what is left.",
+)
 @sessions.charts
 @sessions.VERIFY
 @sessions.DIFF
@@ -53,6 +59,7 @@ def plan(
     end: str,
     start: str,
     exit_zero: bool,
+    chaos: bool,
     verify: str | None,
     values: tuple[str, ...],
     settings: tuple[str, ...],
@@ -69,7 +76,7 @@ def plan(
         raise click.UsageError("--out saves what can be delivered; a plan between two revisions "
                                "begins where the cluster is not")  # fmt: skip
 
-    options = sessions.options(flags, verify=verify)
+    options = dataclasses.replace(sessions.options(flags, verify=verify), chaos=chaos)
     read = sessions.Reading(files, values, settings)
 
     async def rehearse(session: sessions.Session) -> plans.Plan:
@@ -92,7 +99,7 @@ def plan(
             sessions.print_json(made.as_dict())
         if out is not None:
             _write_private(out, orjson.dumps(made.as_file(), option=orjson.OPT_INDENT_2))
-        if made.blocked:
+        if made.is_stopped:
             return BLOCKED
         return CHANGED if made.has_changes and not exit_zero else 0
 

@@ -201,7 +201,7 @@ def _instances(count: int) -> str:
 def _code(one: Planned) -> int:
     if isinstance(one, Failed):
         return one.code if one.code == BLOCKED else sessions.ERROR
-    return BLOCKED if one.blocked else CHANGED if one.has_changes else 0
+    return BLOCKED if one.is_stopped else CHANGED if one.has_changes else 0
 
 
 def _show(where: sessions.Where, name: str, found: Mapping[str, Planned], kind: str) -> None:

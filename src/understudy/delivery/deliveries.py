@@ -54,6 +54,8 @@ class Options:
         force_unlock: Take the lock from whoever holds it.
         rollback_on_failure: Deliver the previous revision again if this one fails.
         verify: Ask the server for a dry run of what was rehearsed, as a second opinion.
+        chaos: Of a plan: let the delivery die after each of its writes, and see what the next run
+            makes of it.
         ask_rights: Find out before whether whoever delivers may do it.
         approve: Asked with the plan before anything is written.
     """
@@ -64,6 +66,7 @@ class Options:
     force_unlock: bool = False
     rollback_on_failure: bool = False
     verify: bool = False
+    chaos: bool = False
     ask_rights: bool = True
     approve: Approve = always
 
@@ -167,6 +170,7 @@ class Deliveries:
             options.dispatch,
             lambda means: courses.remove(owner, means),
             verify=options.verify,
+            dying=options.chaos,
             ask_rights=options.ask_rights,
         )
 
@@ -194,6 +198,7 @@ class Deliveries:
             lambda means: courses.deliver(application, means, rollback_of=rollback_of),
             begin_with,
             verify=options.verify,
+            dying=options.chaos,
             ask_rights=options.ask_rights,
         )
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 import orjson
 
 from understudy.delivery import (
+    chaos,
     diffs,
     effects,
     errors,
@@ -123,6 +124,7 @@ class Plan:
         journal: Every write of the rehearsal with its cause, in order; only in a plan file.
         forbidden: What whoever asked may not do of it, one sentence each; differs from one person
             to the next, so the digest leaves it out.
+        chaos: What became of a delivery that dies, if that was asked for.
         opinions: Where the server's dry run disagrees, if it was asked.
         verified: About how many objects it was asked; None where it was not.
         states: Each object before and after, as it is; see `whole`.
@@ -143,6 +145,7 @@ class Plan:
     written: Mapping[refs.Ref, objects.Object] = field(default_factory=dict, repr=False)
     journal: tuple[journals.Line, ...] = field(default=(), repr=False)
     forbidden: tuple[str, ...] = ()
+    chaos: chaos.Chaos | None = None
     opinions: tuple[verifying.Opinion, ...] = ()
     verified: int | None = None
     states: Mapping[refs.Ref, _States] = field(default_factory=dict, repr=False)
@@ -159,6 +162,11 @@ class Plan:
     def has_changes(self) -> bool:
         """Whether anything in the cluster would change."""
         return any(operation.op.is_change for operation in self.operations)
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether it is not to be delivered: something is blocked, or dying would do harm."""
+        return bool(self.blocked) or (self.chaos is not None and not self.chaos.converges)
 
     @property
     def recreations(self) -> frozenset[refs.Ref]:
@@ -196,6 +204,8 @@ class Plan:
             asked["verified"] = {"objects": self.verified, "disagreements": told}
         if self.forbidden:
             asked["forbidden"] = list(self.forbidden)
+        if self.chaos is not None:
+            asked["chaos"] = self.chaos.as_dict()
         return {
             **self.body(),
             "operations": [_told(operation) for operation in self.operations],

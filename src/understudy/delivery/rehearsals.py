@@ -15,6 +15,7 @@ from understudy.delivery import (
     adoption,
     applications,
     autoscaling,
+    chaos,
     courses,
     dispatch,
     guards,
@@ -64,11 +65,13 @@ class Rehearsals:
         *,
         verify: bool = False,
         ask_rights: bool = True,
+        dying: bool = False,
     ) -> plans.Plan:
         """Run a course on a stage and make the plan of what happened there.
 
         With `begin_with`, that application is delivered on it before, and is no part of the plan;
-        with `verify` the server is asked for a second opinion, with `ask_rights` for one's rights.
+        with `verify` the server is asked for a second opinion, with `ask_rights` for one's rights;
+        with `dying` the course dies after each of its writes, each time on another stage.
         """
         served = await self._client.discover()
         wanted = targets.resolve(given, await self._knowing(served, given), owner)
@@ -85,7 +88,7 @@ class Rehearsals:
         stage, mask = await self._make_stage(read), masking.Mask()
         try:
             made, done = await self._rehearse(
-                owner, stage, settings, course, begin_with, unread, mask
+                owner, stage, settings, course, begin_with, unread, mask, dying=dying
             )
         finally:
             await stage.close()
@@ -105,6 +108,8 @@ class Rehearsals:
         begin_with: applications.Application | None,
         unread: Sequence[str],
         mask: masking.Mask,
+        *,
+        dying: bool,
     ) -> tuple[plans.Plan, list[outcomes.Outcome]]:
         """Return the plan, and what was done on the stage."""
         await stage.begin()
@@ -117,12 +122,20 @@ class Rehearsals:
             settings=dataclasses.replace(settings, thorough=True, parallel=1, rehearsed=None),
             mask=mask,
         )
+
+        async def elsewhere(other: stages.Stage, client: protocol.Client) -> courses.Course:
+            there = dataclasses.replace(
+                means, client=client, clock=other.clock, waiter=stages.StageWaiter(other)
+            )
+            return await course(there)
+
         fidelity = [*unread]
         if begin_with is not None:
             started = dataclasses.replace(means, settings=_allowing_all(means.settings))
             fidelity += _unfinished(await courses.deliver(begin_with, started))
             await stage.begin()
             waiter.client.lines.clear()
+        died = await chaos.rehearse(owner, stage, elsewhere) if dying else None
         done = await course(means)
         await waiter.settle()
         fidelity += stage.not_simulated
@@ -145,7 +158,8 @@ class Rehearsals:
         left = stage.changes()
         made = plans.build(owner, rehearsed, left, fidelity, self._ids.uid(), self._clock.now())
         scaled = await autoscaling.contested(stage.client, done.done, left)
-        return dataclasses.replace(made, effects=(*made.effects, *scaled)), done.done
+        made = dataclasses.replace(made, effects=(*made.effects, *scaled), chaos=died)
+        return made, done.done
 
     async def _verified(
         self,

@@ -13,6 +13,7 @@ import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
 from understudy.delivery import (
+    chaos,
     deliveries,
     diffviews,
     outcomes,
@@ -109,11 +110,30 @@ def plan(
         for text in made.fidelity:
             yield from _sentence(text, width)
         yield ""
+    if made.chaos is not None:
+        yield from _chaos(made.chaos, paint)
+        yield ""
     yield from _sentence(summary(made, subject), width, 0)
     if unready := _unready(made):
         are = "is 1 object" if unready == 1 else f"are {unready} objects"
         yield paint(f"Among them {are} that would not become ready: see the effects", "red")
     yield f"Digest: {made.digest}"
+
+
+def _chaos(found: chaos.Chaos, paint: Paint) -> Iterator[str]:
+    """Yield what becomes of a delivery that dies: after which write, and after the next run."""
+    rows = [("Killed after", "Write", "The next run")]
+    colours = [""]
+    for death in found.deaths:
+        for number, text in enumerate(death.wrong or ("converges",)):
+            place = ("^", "^") if number else (str(death.writes), death.last or "-")
+            rows.append((*place, text))
+            colours.append("red" if death.wrong else "")
+    for line, colour in zip(columns(rows), colours, strict=True):
+        yield paint(line, colour) if colour else line
+    bad = sum(bool(death.wrong) for death in found.deaths)
+    ends = f"{bad} of {len(found.deaths)} do not converge" if bad else "all converge"
+    yield f"Deaths: {ends}"
 
 
 def _sentence(text: str, width: int, indent: int = 2) -> list[str]:

@@ -101,6 +101,13 @@ class Stage(Protocol):
         """Return what differs since `begin`, ordered by resource and key."""
         ...
 
+    async def fork(self) -> Stage:
+        """Return another stage that goes on from here, with controllers that know nothing yet.
+
+        Its `changes` count from where this one's do.
+        """
+        ...
+
     async def close(self) -> None:
         """Give the copy up."""
         ...
