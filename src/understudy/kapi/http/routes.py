@@ -35,7 +35,7 @@ from understudy.kapi.http import (
 from understudy.kapi.resources import calls, catalogue, strategies
 from understudy.kapi.store import entries as stored
 from understudy.kapi.views import results, subresources as view_subresources, view as views
-from understudy.kube import objects, statuses
+from understudy.kube import objects, raws, statuses
 
 log = logging.getLogger(__name__)
 
@@ -643,13 +643,17 @@ class Api:
     # -- answers
 
     def _body(self, call: Call, kind: str) -> tuple[objects.Object, tuple[str, ...]]:
-        return bodies.parse_object(
+        obj, duplicates = bodies.parse_object(
             call.request.body,
             call.content_type,
             kind,
             custom=call.resource.custom,
             depth_max=self._limits.json_depth_max,
         )
+        patterns = call.resource.strategy.raw_fields
+        if patterns and negotiation.body_type(call.content_type) == bodies.JSON:
+            raws.mark(call.request.body, obj, patterns)
+        return obj, duplicates
 
     def _written(self, call: Call, written: results.Written, status: int = 200) -> protocol.Answer:
         call.done = written, status

@@ -124,6 +124,7 @@ class Strategy:
             ReplicationController).
         orphan_warning: Warning on such a deletion; empty for none.
         creates_on_update: A PUT to a name that does not exist creates it.
+        raw_fields: Where values are compared as they were written (RawExtension); `*` is any item.
         selectable: Field selector keys besides metadata.name and metadata.namespace.
         selectable_refusal: What a kind that has such keys says of any other.
     """
@@ -136,6 +137,7 @@ class Strategy:
     orphans_by_default: ClassVar[bool] = False
     orphan_warning: ClassVar[str] = ""
     creates_on_update: ClassVar[bool] = False
+    raw_fields: ClassVar[tuple[tuple[str, ...], ...]] = ()
     selectable: ClassVar[tuple[str, ...]] = ()
     selectable_refusal: ClassVar[str] = "field label not supported: {}"
     columns: ClassVar[Sequence[Column]] = ()

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import orjson
 
 from understudy.kapi.resources import catalogue
-from understudy.kube import objects
+from understudy.kube import objects, raws
 
 
 @functools.lru_cache(maxsize=4096)
@@ -37,10 +37,12 @@ class Entry:
         encoded: JSON of the object in the storage version, beginning with `{"metadata":`.
         settled: Kubernetes would store what is shown. A new Job or claim is stored without some of
             its defaults, which every read fills in: the next write counts as a change.
+        raws: How values that are compared as text were written, where not plainly (`kube.raws`).
     """
 
     __slots__ = (
-        "_fields", "_forms", "encoded", "head", "key", "labels", "revision", "settled", "uid"
+        "_fields", "_forms", "encoded", "head", "key", "labels", "raws", "revision", "settled",
+        "uid",
     )  # fmt: skip
 
     def __init__(self, key: str, revision: int, head: bytes, obj: objects.Object) -> None:
@@ -54,6 +56,7 @@ class Entry:
         self._forms: dict[str, tuple[Maker, bytes]] | None = None
         self._fields: dict[str, str] | None = None
         self.settled = True
+        self.raws: dict[raws.Path, str] | None = None
 
     @classmethod
     def restored(
@@ -66,6 +69,7 @@ class Entry:
         entry._forms = None  # noqa: SLF001 (its own class)
         entry._fields = None
         entry.settled = True
+        entry.raws = None
         return entry
 
     @property

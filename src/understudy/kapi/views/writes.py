@@ -17,7 +17,7 @@ from understudy.kapi.admission import chain as admission
 from understudy.kapi.resources import catalogue, recognition, strategies
 from understudy.kapi.store import entries
 from understudy.kapi.views import deletion, options as opts, ownership, results, subresources
-from understudy.kube import causes, identities, names, objects, patches, statuses
+from understudy.kube import causes, identities, names, objects, patches, raws, statuses
 
 if TYPE_CHECKING:
     from understudy.kapi.views import view as views
@@ -128,8 +128,7 @@ def _create(
     settled = strategy.settle(kept)
     if options.dry_run:
         return _answer(resource, obj, kept, created=True, warnings=warnings)
-    entry = view.commit(resource, key, kept)
-    entry.settled = settled
+    entry = _commit(view, resource, key, kept, settled=settled)
     return results.Written(resource, entry, created=True, warnings=warnings)
 
 
@@ -213,7 +212,7 @@ def _live(
     What it names is a copy: a kind may change a field in place because of another one beside it.
     """
     as_kept = resource.api_version == resource.storage_version and not resource.custom
-    if view.parsed is None or not as_kept or not isinstance(body, dict):
+    if view.parsed is None or not as_kept or entry.raws or not isinstance(body, dict):
         return entry.object(resource)
     shared = view.parsed.load(entry)
     own = {
@@ -321,6 +320,8 @@ def replace(
     """
     strategy = resource.strategy
     old = view.working(resource, entry)
+    if entry.raws is not None:
+        old = raws.restored(old, entry.raws)
     meta, old_meta = obj["metadata"], old["metadata"]
     name = str(old_meta["name"])
     _check_preconditions(resource, name, meta, entry)
@@ -377,9 +378,18 @@ def replace(
         return _answer(resource, obj, kept, warnings=warnings)
     if options.dry_run:
         return _answer(resource, obj, kept, warnings=warnings)
-    committed = view.commit(resource, entry.key, kept)
-    committed.settled = settled
+    committed = _commit(view, resource, entry.key, kept, settled=settled)
     return results.Written(resource, committed, warnings=warnings)
+
+
+def _commit(
+    view: views.View, resource: catalogue.Resource, key: str, kept: objects.Object, *, settled: bool
+) -> entries.Entry:
+    entry = view.commit(resource, key, kept)
+    entry.settled = settled
+    if patterns := resource.strategy.raw_fields:
+        entry.raws = raws.texts(kept, patterns) or None
+    return entry
 
 
 def _keep_owners(meta: objects.Object, owned: objects.Json) -> None:

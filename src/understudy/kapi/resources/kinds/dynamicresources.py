@@ -23,6 +23,7 @@ from understudy.kube import causes, names, objects, statuses
 
 _TYPES = "io.k8s.api.resource.v1."
 _DEVICES_MAX, _FIRST_MAX, _PARAMETER_BYTES_MAX = 32, 8, 10 * 1024
+_PARAMETERS = ("config", "*", "opaque", "parameters")
 _ALLOCATION_MODES = ("All", "ExactCount")
 
 
@@ -41,6 +42,7 @@ def default_devices(devices: objects.Object | None) -> None:
 class ResourceClaim(rules.Kind):
     """A ResourceClaim: its spec never changes."""
 
+    raw_fields: ClassVar[tuple[tuple[str, ...], ...]] = (("spec", "devices", *_PARAMETERS),)
     returns_object_on_delete: ClassVar[bool] = True
     status_is_separate: ClassVar[bool] = True
     resets_metadata: ClassVar[bool] = True
@@ -65,6 +67,7 @@ class ResourceClaim(rules.Kind):
 class ResourceClaimTemplate(rules.Kind):
     """A ResourceClaimTemplate: it never changes."""
 
+    raw_fields: ClassVar[tuple[tuple[str, ...], ...]] = (("spec", "spec", "devices", *_PARAMETERS),)
     returns_object_on_delete: ClassVar[bool] = True
 
     def default(self, obj: objects.Object) -> None:
@@ -88,6 +91,7 @@ class ResourceClaimTemplate(rules.Kind):
 class DeviceClass(rules.Kind):
     """A DeviceClass."""
 
+    raw_fields: ClassVar[tuple[tuple[str, ...], ...]] = (("spec", *_PARAMETERS),)
     returns_object_on_delete: ClassVar[bool] = True
     has_generation: ClassVar[bool] = True
 

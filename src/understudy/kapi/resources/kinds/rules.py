@@ -13,7 +13,7 @@ from typing import ClassVar
 
 from understudy.kapi.resources import strategies
 from understudy.kapi.resources.kinds import gates
-from understudy.kube import causes, names, objects, schemas, statuses
+from understudy.kube import causes, names, objects, raws, schemas, statuses
 
 STATUS_META_KEPT = ("ownerReferences", "finalizers", "labels", "annotations")
 
@@ -145,7 +145,7 @@ def same(new: objects.Json, old: objects.Json) -> bool:
 
 
 def _bare(value: objects.Json) -> objects.Json:
-    if isinstance(value, dict):
+    if isinstance(value, dict) and not isinstance(value, raws.Raw):
         kept = {key: _bare(item) for key, item in value.items()}
         return {key: item for key, item in kept.items() if item is not None and item != []}
     if isinstance(value, list):

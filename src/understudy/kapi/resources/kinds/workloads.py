@@ -650,6 +650,8 @@ def _daemon_strategy(strategy: objects.Object) -> Causes:
 class ControllerRevision(rules.Kind):
     """A ControllerRevision: data that never changes."""
 
+    raw_fields: ClassVar[tuple[tuple[str, ...], ...]] = (("data",),)
+
     def validate_create(
         self, obj: objects.Object, context: strategies.WriteContext
     ) -> list[statuses.Cause]:
