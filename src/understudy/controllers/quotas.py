@@ -98,7 +98,7 @@ def _hard(quota: objects.Object) -> dict[str, str]:
 
 
 def _gives_back(change: changes.Change) -> bool:
-    """Whether a change may lower what is used."""
+    """Whether a change may lower what is used, or move a pod to another quota's scope."""
     if change.deleted:
         return True
     if change.type == "ADDED" or change.ref not in {"pods", "services", CLAIMS}:
@@ -107,5 +107,11 @@ def _gives_back(change: changes.Change) -> bool:
     if before is None:
         return False
     if change.ref == "pods":
-        return pods.is_over(change.object) and not pods.is_over(before)
+        over, was_over = pods.is_over(change.object), pods.is_over(before)
+        return (over and not was_over) or _ends_itself(change.object) != _ends_itself(before)
     return before.get("spec") != change.object.get("spec")
+
+
+def _ends_itself(pod: objects.Object) -> bool:
+    """Whether a pod is of the scope Terminating."""
+    return (pod.get("spec") or {}).get("activeDeadlineSeconds") is not None

@@ -10,6 +10,7 @@ from understudy.kube import objects, statuses
 
 ACCOUNT: Final = "default"
 ROOT_CA: Final = "kube-root-ca.crt"
+_DESCRIBED: Final = "kubernetes.io/description"
 DESCRIPTION: Final = (
     "Contains a CA bundle that can be used to verify the kube-apiserver when using internal "
     "endpoints such as the internal service IP or kubernetes.default.svc. No other usage is "
@@ -74,10 +75,10 @@ class RootCertificates:
             if _is_active(self.cluster, namespace):
                 self._publish(namespace)
             return None
-        if found.get("data") != self.data:
+        marks = objects.annotations_of(found)
+        if found.get("data") != self.data or not marks.get(_DESCRIBED):
             found["data"] = self.data
-            marks = found["metadata"].get("annotations") or {}
-            found["metadata"]["annotations"] = {**marks, "kubernetes.io/description": DESCRIPTION}
+            found["metadata"]["annotations"] = {**marks, _DESCRIBED: DESCRIPTION}
             self.cluster.update("configmaps", found)
         return None
 
@@ -85,7 +86,7 @@ class RootCertificates:
         meta: objects.Object = {
             "name": ROOT_CA,
             "namespace": namespace,
-            "annotations": {"kubernetes.io/description": DESCRIPTION},
+            "annotations": {_DESCRIBED: DESCRIPTION},
         }
         bundle = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": self.data}
         with contextlib.suppress(statuses.AlreadyExistsError):
