@@ -190,14 +190,14 @@ class Surroundings:
                 return Judgement(Verdict.KEEP, f"its {resource.plural} cannot be listed: {error}")
             for obj in listing.items:
                 uid = objects.uid_of(obj)
-                if uid not in seen and uid not in going and self._is_foreign(obj):
+                if uid not in seen and uid not in going and await self._is_foreign(obj):
                     foreign.append(f"{obj.get('kind')} {objects.name_of(obj)}")
                 seen.add(uid)
         if not foreign:
             return DELETE
         return Judgement(Verdict.KEEP, f"is used by others: {_some(foreign)}")
 
-    def _is_foreign(self, obj: objects.Object) -> bool:
+    async def _is_foreign(self, obj: objects.Object) -> bool:
         meta = objects.metadata(obj)
         if meta.get("ownerReferences") or meta.get("deletionTimestamp"):
             return False
@@ -206,7 +206,21 @@ class Surroundings:
             return False
         if objects.labels_of(obj).get(marks.APPLICATION) == self._owner.application:
             return not self._settings.records_leave
-        return (kind, name) not in {("ServiceAccount", "default"), ("ConfigMap", _ROOT_CA)}
+        if (kind, name) in {("ServiceAccount", "default"), ("ConfigMap", _ROOT_CA)}:
+            return False
+        return kind != "ConfigMap" or not await self._is_everywhere(obj)
+
+    async def _is_everywhere(self, config: objects.Object) -> bool:
+        """Whether the application's own namespace has the same ConfigMap: no user put it there.
+
+        Service meshes and distributions give every namespace one with their certificates.
+        """
+        name = objects.name_of(config)
+        try:
+            twin = await self._client.get("configmaps", name, namespace=self._owner.namespace)
+        except (statuses.ApiError, client_errors.TransportError):
+            return False
+        return bool(config.get("data")) and config["data"] == twin.get("data")
 
     async def judge_definition(
         self, definition: objects.Object, going: Collection[str]
