@@ -89,7 +89,7 @@ async def start_controllers(
     try:
         found = running.start(
             live, controllers, kind,
-            more=more, root_ca=server.root_ca, on_failure=_report,
+            more=more, root_ca=server.root_ca, sign_token=server.sign_token, on_failure=_report,
         )  # fmt: skip
     except ValueError as error:
         raise settings.SettingsError(str(error)) from error

@@ -1,6 +1,7 @@
 """The server over real sockets: who gets in, views side by side, watches, an orderly life."""
 
 import asyncio
+import base64
 import datetime as dt
 import os
 import signal
@@ -38,6 +39,27 @@ def test_controllers_need_no_rights_of_their_own(serving, runtime):
     chosen = {"controllers": "all", "runtime": runtime, "auth": "rbac", "token": "t"}
     with serving(**chosen) as cluster, client(cluster, "t") as admin:
         assert admin.get("/api/v1/nodes").json()["items"]
+
+
+def test_a_token_of_a_secret_lets_its_account_in(serving):
+    chosen = {"controllers": "all", "runtime": "none", "auth": "rbac", "token": "t"}
+    with serving(**chosen) as cluster, client(cluster, "t") as admin:
+        secrets = "/api/v1/namespaces/default/secrets"
+        mark = {"kubernetes.io/service-account.name": "default"}
+        wanted = {
+            "metadata": {"name": "kept", "annotations": mark},
+            "type": "kubernetes.io/service-account-token",
+        }
+        assert admin.post(secrets, json=wanted).status_code == 201
+        ends = time.monotonic() + 10
+        while not (data := admin.get(f"{secrets}/kept").json().get("data")):
+            assert time.monotonic() < ends, "never filled"
+            time.sleep(0.02)
+        token = base64.b64decode(data["token"]).decode()
+        whoami = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+        with client(cluster, token) as account:
+            answer = account.post(whoami, json={}).json()
+        assert answer["status"]["userInfo"]["username"] == "system:serviceaccount:default:default"
 
 
 def test_an_open_server_stays_on_loopback():

@@ -49,6 +49,14 @@ class Write(NamedTuple):
     moment: dt.datetime
 
 
+TokenSigner = Callable[[objects.Object, objects.Object], str]
+
+
+def unsigned(account: objects.Object, secret: objects.Object) -> str:
+    """Return what stands for a token where no server is: nobody accepts it."""
+    return f"unsigned.{objects.uid_of(account)}.{objects.uid_of(secret)}"
+
+
 @dataclass(slots=True, kw_only=True, eq=False)
 class Shared:
     """What all controllers of one reactor have in common.
@@ -56,6 +64,7 @@ class Shared:
     Attributes:
         journal: Receives every write, in order.
         root_ca: PEM bundle that clients in the cluster trust the API server by.
+        sign_token: Returns the token of a ServiceAccount that a Secret (the second) is to hold.
         follows_leases: Nodes are lost when their leases are not renewed; off where time jumps.
         event_numbers: Tell apart the names of Events of one moment.
         outbox: Takes the writes that have to wait for webhooks.
@@ -67,6 +76,7 @@ class Shared:
     journal: Callable[[Write], None]
     parsed: forms.Parsed
     root_ca: str = ""
+    sign_token: TokenSigner = unsigned
     follows_leases: bool = True
     event_numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     outbox: outboxes.Outbox = field(default_factory=outboxes.Outbox)

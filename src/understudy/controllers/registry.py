@@ -11,7 +11,7 @@ from typing import Final
 from understudy.aio import clocks
 from understudy.controllers import clusters, garbage, quotas, reactor as reactors
 from understudy.controllers.autoscaling import autoscalers
-from understudy.controllers.namespaces import defaults, deletion
+from understudy.controllers.namespaces import defaults, deletion, tokens
 from understudy.controllers.nodes import eviction, lifecycle, podgc
 from understudy.controllers.runtime import balancers, provisioner, settings, simulated
 from understudy.controllers.scheduling import scheduler
@@ -49,6 +49,7 @@ FACTORIES: Final[dict[str, Factory]] = {
     "disruption-controller": disruptions.DisruptionBudgets,
     "namespace-controller": deletion.NamespaceDeletion,
     "serviceaccount-controller": defaults.DefaultAccounts,
+    "serviceaccount-token-controller": tokens.AccountTokens,
     "root-ca-certificate-publisher-controller": defaults.RootCertificates,
     "endpoints-controller": endpoints.Endpoints,
     "endpointslice-controller": slices.Slices,
@@ -109,12 +110,15 @@ def assemble(
     *,
     more: Iterable[Factory] = (),
     root_ca: str = "",
+    sign_token: clusters.TokenSigner = clusters.unsigned,
 ) -> reactors.Reactor:
     """Return a reactor with the chosen controllers and the runtime's, not yet attached.
 
-    `root_ca` is the PEM bundle that every namespace is given in `kube-root-ca.crt`.
+    `root_ca` is the PEM bundle that every namespace is given in `kube-root-ca.crt`; `sign_token`
+    makes the tokens that are kept in Secrets.
     """
     reactor = reactors.Reactor(view, clock, journal, root_ca=root_ca, follows_leases=runtime.leases)
+    reactor.shared.sign_token = sign_token
     for name in choose(names):
         reactor.add(FACTORIES[name](reactor.shared))
     if runtime.kind == "simulated":

@@ -147,6 +147,7 @@ def start(
     *,
     more: Iterable[registry.Factory] = (),
     root_ca: str = "",
+    sign_token: clusters.TokenSigner = clusters.unsigned,
     on_failure: Callable[[str, BaseException], None] | None = None,
 ) -> Running:
     """Run controllers over a view in the background of the running event loop.
@@ -161,8 +162,9 @@ def start(
     journal: deque[clusters.Write] = deque(maxlen=JOURNAL_MAX)
     clock = clock or view.clock
     reactor = registry.assemble(
-        view, names, runtime, clock, journal.append, more=more, root_ca=root_ca
-    )
+        view, names, runtime, clock, journal.append,
+        more=more, root_ca=root_ca, sign_token=sign_token,
+    )  # fmt: skip
     running = Running(reactor, journal, on_failure or _ignore)
     running.begin()
     return running

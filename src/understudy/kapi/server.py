@@ -37,6 +37,7 @@ from understudy.kapi.http import (
 from understudy.kapi.persistence import folders
 from understudy.kapi.resources import catalogue as catalogues
 from understudy.kapi.views import registries
+from understudy.kube import objects
 
 log = logging.getLogger(__name__)
 
@@ -101,16 +102,17 @@ class Server:
         self._listener: protocol.Listener | None = None
         self._port = 0
         self._ca: bytes = b""
+        key = self.settings.data_dir / "service-account.key" if self.settings.data_dir else None
+        self._issuer = tokens.TokenIssuer(self.settings.service_account_issuer, key)
         self.api = self._api()
         self.handler: protocol.Handler = self.api
 
     def _api(self) -> routes.Api:
         settings = self.settings
-        key_path = settings.data_dir / "service-account.key" if settings.data_dir else None
         authenticator = auth.Authenticator(
             settings.auth,
             {self.token: auth.ADMIN} if self.token else {},
-            tokens.TokenIssuer(settings.service_account_issuer, key_path),
+            self._issuer,
             self._clock.now,
         )
         return routes.Api(
@@ -178,6 +180,10 @@ class Server:
     def root_ca(self) -> str:
         """PEM of the CA that vouches for the server; empty without TLS."""
         return self._ca.decode()
+
+    def sign_token(self, account: objects.Object, secret: objects.Object) -> str:
+        """Return a token of a ServiceAccount that lives and dies with a Secret."""
+        return self._issuer.sign_for_secret(account, secret)
 
     def url_of(self, name: str) -> str:
         """Return where a view is reached; sandboxes have their name as path."""

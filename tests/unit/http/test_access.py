@@ -500,3 +500,21 @@ def test_what_may_i(ask, view):
     grant(view, "reader", [user("jane")], "default", rules, kind="Role")
     status = ask("selfsubjectrulesreviews.authorization.k8s.io", {"namespace": "default"})
     assert rules[0] in status["resourceRules"]
+
+
+def test_a_token_in_a_secret_is_valid_while_the_secret_holds_it(view, issuer):
+    view.create("serviceaccounts", {"metadata": {"name": "robot"}}, "default")
+    view.create("secrets", {"metadata": {"name": "robot-token"}}, "default")
+    account = view.find("serviceaccounts", "default", "robot")
+    secret = view.find("secrets", "default", "robot-token")
+    token = issuer.sign_for_secret(account, secret)
+    who = auth.Authenticator("token", {}, issuer, lambda: NOW)
+    with pytest.raises(statuses.UnauthorizedError):
+        who.user_of_token(token.encode(), view)
+    secret["stringData"] = {"token": token}
+    view.update("secrets", secret, "default")
+    user = who.user_of_token(token.encode(), view)
+    assert user.username == "system:serviceaccount:default:robot"
+    view.delete("secrets", "robot-token", "default")
+    with pytest.raises(statuses.UnauthorizedError):
+        who.user_of_token(token.encode(), view)

@@ -11,6 +11,7 @@ Credentials that are shown but not known are 401 in the last two, on every path.
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
 import hmac
 from collections.abc import Callable, Mapping
@@ -134,12 +135,12 @@ class Authenticator:
         except (tokens.InvalidTokenError, UnicodeDecodeError) as error:
             raise unauthorized() from error
         accepted = audiences or (self.issuer.issuer,)
-        if not set(accepted) & set(claims.audiences) or not _is_live(view, claims):
+        if not set(accepted) & set(claims.audiences) or not _is_live(view, claims, token):
             raise unauthorized()
         return service_account(claims)
 
 
-def _is_live(view: views.View, claims: tokens.Claims) -> bool:
+def _is_live(view: views.View, claims: tokens.Claims, token: bytes) -> bool:
     """Say whether the account, and the object the token is bound to, still exist in the view."""
     account = view.find("serviceaccounts", claims.namespace, claims.account)
     if account is None or objects.uid_of(account) != claims.account_uid:
@@ -149,6 +150,9 @@ def _is_live(view: views.View, claims: tokens.Claims) -> bool:
     kind, name, uid = claims.bound
     namespace = "" if kind == "Node" else claims.namespace
     bound = view.find(f"{kind.lower()}s", namespace, name)
+    if bound is not None and not uid:
+        held = str((bound.get("data") or {}).get("token") or "")
+        return hmac.compare_digest(base64.b64encode(token), held.encode())
     return bound is not None and objects.uid_of(bound) == uid
 
 

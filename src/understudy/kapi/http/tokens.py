@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from understudy.kapi.http import signing
 
 USER_PREFIX = "system:serviceaccount:"
+STORED_ISSUER = "kubernetes/serviceaccount"
+"""Who issues the tokens that are kept in Secrets; their claims are flat and they do not expire."""
+_FLAT = f"{STORED_ISSUER}/"
 
 
 class InvalidTokenError(ValueError):
@@ -32,7 +35,8 @@ class Claims:
     """What a token says.
 
     Attributes:
-        bound: `(kind, name, uid)` of the object the token lives and dies with, or None.
+        bound: `(kind, name, uid)` of the object the token lives and dies with, or None. The uid is
+            empty where the Secret of that name holds the token.
         expires: End of validity, UTC.
     """
 
@@ -75,8 +79,24 @@ class TokenIssuer:
             "nbf": start,
             "sub": f"{USER_PREFIX}{claims.namespace}:{claims.account}",
         }
+        return self._signed(payload, {"typ": "JWT"})
+
+    def sign_for_secret(self, account: objects.Object, secret: objects.Object) -> str:
+        """Return the token of an account that a Secret is to hold; valid while both are there."""
+        namespace, name = objects.namespace_of(account), objects.name_of(account)
+        payload: objects.Object = {
+            "iss": STORED_ISSUER,
+            f"{_FLAT}namespace": namespace,
+            f"{_FLAT}secret.name": objects.name_of(secret),
+            f"{_FLAT}service-account.name": name,
+            f"{_FLAT}service-account.uid": objects.uid_of(account),
+            "sub": f"{USER_PREFIX}{namespace}:{name}",
+        }
+        return self._signed(payload, {})
+
+    def _signed(self, payload: objects.Object, more: dict[str, str]) -> str:
         key = self._load()
-        header = {"alg": "ES256", "kid": key.key_id, "typ": "JWT"}
+        header = {"alg": "ES256", "kid": key.key_id, **more}
         signed = f"{_encode(orjson.dumps(header))}.{_encode(orjson.dumps(payload))}"
         return f"{signed}.{_encode(key.sign(signed.encode()))}"
 
@@ -101,6 +121,8 @@ class TokenIssuer:
         return self._claims(payload, now)
 
     def _claims(self, payload: objects.Object, now: dt.datetime) -> Claims:
+        if payload.get("iss") == STORED_ISSUER:
+            return self._claims_of_secret(payload)
         try:
             expires = dt.datetime.fromtimestamp(int(payload["exp"]), dt.UTC)
             private = payload["kubernetes.io"]
@@ -121,6 +143,20 @@ class TokenIssuer:
         if now >= expires:
             raise InvalidTokenError(f"the token expired at {expires:%Y-%m-%dT%H:%M:%SZ}")
         return claims
+
+    def _claims_of_secret(self, payload: objects.Object) -> Claims:
+        try:
+            return Claims(
+                namespace=str(payload[f"{_FLAT}namespace"]),
+                account=str(payload[f"{_FLAT}service-account.name"]),
+                account_uid=str(payload[f"{_FLAT}service-account.uid"]),
+                audiences=(self.issuer,),
+                token_id="",
+                bound=("Secret", str(payload[f"{_FLAT}secret.name"]), ""),
+                expires=dt.datetime.max.replace(tzinfo=dt.UTC),
+            )
+        except KeyError as error:
+            raise InvalidTokenError(f"the token lacks what it must say: {error}") from error
 
     def public_keys(self) -> objects.Object:
         """Return the JSON Web Key Set with which others may verify tokens."""
