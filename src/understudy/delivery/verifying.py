@@ -84,7 +84,7 @@ async def ask(
         elif outcome.op is outcomes.Op.BLOCKED:
             text = f"{target.ref}: alone, the server's dry run accepts it"
             found.append(Opinion(ref=target.ref, text=text))
-        elif differing := _differing(outcome.after, answer.value, mask):
+        elif differing := _differing(outcome, answer.value, mask):
             text = f"{target.ref}: the server would make it otherwise: {differing}"
             found.append(Opinion(ref=target.ref, text=text))
     return found, len(asked)
@@ -123,13 +123,21 @@ async def _independent(
     ]
 
 
-def _differing(rehearsed: objects.Object | None, real: objects.Object, mask: masking.Mask) -> str:
-    states = (rehearsed or {}, real)
-    before, after = (diffs.comparable(mask.hide(obj, states)) for obj in states)
+def _differing(outcome: outcomes.Outcome, real: objects.Object, mask: masking.Mask) -> str:
+    """Say where the server's account differs from the rehearsal's.
+
+    What an adopted object loses is no difference: a delivery first makes fields of the earlier
+    deliverer its own, of which a dry run of the apply alone knows nothing.
+    """
+    states = (outcome.after or {}, real, outcome.before or {})
+    rehearsed, after, live = (diffs.comparable(mask.hide(obj, states)) for obj in states)
+    adopted = outcome.op is outcomes.Op.ADOPT
+    new = {diffs.told(steps) for steps, _, _ in diffs.differences(live, after)} if adopted else ()
     told = [
         f"{path} is {diffs.shown(theirs)}, rehearsed as {diffs.shown(ours)}"
-        for steps, ours, theirs in diffs.differences(before, after)
+        for steps, ours, theirs in diffs.differences(rehearsed, after)
         if not _ALLOTTED.search(path := diffs.told(steps))
+        and not (adopted and ours is None and path not in new)
     ]
     more = len(told) - _SHOWN_MAX
     return "; ".join(told[:_SHOWN_MAX]) + (f"; and {more} more" if more > 0 else "")

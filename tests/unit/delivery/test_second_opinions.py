@@ -5,7 +5,7 @@ from tests.unit.delivery import conftest as c
 
 from understudy import assembly
 from understudy.client import wrapping
-from understudy.delivery import errors
+from understudy.delivery import adoption, errors
 from understudy.kube import objects, statuses
 
 
@@ -49,6 +49,19 @@ async def test_where_both_agree_nothing_is_said(cluster: c.Cluster) -> None:
     changed = (c.config("a", v="2"), c.deployment("web", image="web:2"))
     plan = await cluster.plan(*changed, verify=True)
     assert (plan.verified, plan.opinions) == (2, ())
+
+
+async def test_what_an_adopted_object_loses_is_no_disagreement(still: c.Cluster) -> None:
+    before = c.config("a", kept="1", dropped="2")
+    manager = "kubectl-client-side-apply"
+    await still.client.create("configmaps", before, namespace="default", field_manager=manager)
+    face = still.deliveries(Hooked(still.client))
+    adopting = c.options(adoption=adoption.Adoption.IF_NO_INVENTORY, verify=True)
+    plan = await face.plan(c.OWNER, c.written(c.config("a", kept="1")), adopting)
+    assert [opinion.text for opinion in plan.opinions] == [
+        "ConfigMap default/a: the server would make it otherwise: metadata.labels is "
+        '{"team":"shop"}, rehearsed as null',
+    ]
 
 
 async def test_what_a_dry_run_cannot_know_it_is_not_asked(still: c.Cluster) -> None:
