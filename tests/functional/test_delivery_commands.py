@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import pty
+import re
 import signal
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -168,6 +172,35 @@ def test_json_is_one_document_and_jsonl_one_event_a_line(run: Run) -> None:
         "exitCode": 1,
         "messages": ["/nowhere: no such file or directory"],
     }
+
+
+def test_on_a_terminal_output_is_coloured_fitted_and_asks(server: Path, tmp_path: Path) -> None:
+    manifest = tmp_path / "m.yaml"
+    manifest.write_text(config("terminal"))
+    master, slave = pty.openpty()
+    termios.tcsetwinsize(slave, (24, 60))
+    words = [sys.executable, "-m", "understudy", "deliver", "terminal", "-f", str(manifest)]
+    kept = {key: value for key, value in os.environ.items() if key not in ("NO_COLOR", "COLUMNS")}
+    process = subprocess.Popen(
+        words, stdin=slave, stdout=slave, stderr=slave, close_fds=True,
+        env={**kept, "KUBECONFIG": str(server), "TERM": "xterm"},
+    )  # fmt: skip
+    os.close(slave)
+    with os.fdopen(master, "r+b", buffering=0) as terminal:
+        told = b""
+        while b"Continue? [y/N]" not in told:
+            told += terminal.read(4096)
+        terminal.write(b"y\n")
+        with contextlib.suppress(OSError):  # the other end is closed
+            while more := terminal.read(4096):
+                told += more
+    assert process.wait(20) == 0
+    text = told.decode()
+    assert "rehearsing terminal" in text, "what goes on is told while it does"
+    assert re.search(r"\x1b\[32mdefault +terminal +ConfigMap", text), "creations are green"
+    assert "\r\n    simulated by rule" in text, "sentences are fitted to the terminal"
+    assert "create ConfigMap default/terminal" in text
+    assert "terminal is delivered: revision terminal-v1" in text
 
 
 def test_without_a_terminal_and_yes_nothing_is_changed(run: Run) -> None:

@@ -93,6 +93,7 @@ def plan(
         fleets.plan(where, name, rehearse, exit_zero=exit_zero)
 
     async def work(session: sessions.Session) -> int:
+        session.rehearsing(name)
         made = await rehearse(session)
         session.show(made, whole=flags["diff"])
         if where.output == "json":
@@ -183,6 +184,7 @@ def deliver(
         if plan_file is not None:
             saved = plans.from_file(_content(plan_file), str(plan_file))
         options = chosen(yes=yes or saved is not None, session=session)
+        session.rehearsing(name)
         owner = session.owner(name)
         given = await read(session, owner)
         done = await session.deliveries.deliver(owner, given, options, saved=saved)
@@ -200,6 +202,7 @@ def _content(path: Path) -> bytes:
 
 def _conclude(session: sessions.Session, done: deliveries.Delivery, success: str) -> int:
     """Say how it ended, in the chosen form."""
+    session.foot.hide()
     result = "delivered"
     if not done.approved:
         result = "declined"
@@ -260,6 +263,7 @@ def rollback(
             session=session,
         )
         owner = session.owner(name)
+        session.rehearsing(name)
         done = await session.deliveries.rollback(owner, revision, options)
         return _conclude(session, done, f"{owner.application} is rolled back")
 
@@ -296,6 +300,7 @@ def delete(
             session=session,
         )
         owner = session.owner(name)
+        session.rehearsing(name)
         done = await session.deliveries.remove(owner, options)
         return _conclude(session, done, f"{owner.application} is deleted")
 
@@ -436,6 +441,7 @@ def drift(
         fleets.plan(where, name, rehearse, kind="Drift")
 
     async def work(session: sessions.Session) -> int:
+        session.rehearsing(name)
         made = await rehearse(session)
         session.show(made, subject="Drift of", whole=flags["diff"])
         if where.output == "json":

@@ -21,7 +21,7 @@ import click
 import orjson
 
 from understudy.aio import clocks
-from understudy.cli import places
+from understudy.cli import places, progress
 from understudy.client import errors as client_errors
 from understudy.delivery import (
     adoption,
@@ -201,6 +201,7 @@ class Session:
         self.where = where
         self.clock = clocks.SystemClock()
         self._phase = ""
+        self.foot = progress.Foot(seen=False)
         self.client = where.cluster.connect()
         self.deliveries = deliveries.Deliveries(
             self.client,
@@ -219,8 +220,14 @@ class Session:
         """Return the present time."""
         return self.clock.now()
 
+    def rehearsing(self, name: str) -> None:
+        """Show that an application is rehearsed, until a plan is shown."""
+        self.foot.show(f"rehearsing {name}")
+
     def tell(self, news: outcomes.News) -> None:
         """Show one step of a delivery."""
+        if news.type == "phase":
+            self.foot.show(news.message, news.done, news.total)
         if self.where.output == "jsonl":
             labelled = {"instance": self.label} if self.label else {}
             print_json(labelled | render.news_as_dict(news))
@@ -230,11 +237,14 @@ class Session:
                 self._phase = text
                 return
             # A phase in which nothing happens is not told.
-            lines = [self._phase, *text.splitlines()] if text else []
+            head, *details = text.splitlines() or [""]
+            lines = [(self._phase, "cyan"), (head, _COLOURS.get(news.type, ""))] if text else []
             self._phase = "" if text else self._phase
             label = f"{self.label}: " if self.label else ""
-            for one in filter(None, lines):
-                say(f"{self.now().astimezone():%H:%M:%S}: {label}{one}")
+            for line, colour in (*lines, *((detail, "dim") for detail in details)):
+                if line:
+                    painted = paint(line, colour) if colour else line
+                    self.foot.say(f"{self.now().astimezone():%H:%M:%S}: {label}{painted}")
 
     def _place(self) -> str:
         """Return which cluster this is about: whoever says yes should know."""
@@ -247,6 +257,7 @@ class Session:
 
         With `whole`, text shows whole objects.
         """
+        self.foot.hide()
         if self.where.output == "text":
             say(f"{self._place()}\n")
             print_lines(render.plan(plan, self.now(), paint, subject, width=width(), whole=whole))
@@ -254,6 +265,7 @@ class Session:
             print_json({"type": "plan", **plan.as_dict()})
 
 
+_COLOURS = {"phase": "cyan", "waiting": "yellow", "healthy": "green", "failed": "red"}
 EXPECTED = (
     errors.DeliveryError,
     client_errors.KubeconfigError,
@@ -276,6 +288,7 @@ async def opened(where: Where) -> AsyncIterator[Session]:
     try:
         yield session
     finally:
+        session.foot.hide()
         await session.client.close()
 
 
@@ -284,6 +297,7 @@ def run(where: Where, work: Callable[[Session], Awaitable[int]]) -> NoReturn:
 
     async def go() -> int:
         async with opened(where) as session:
+            session.foot = progress.Foot(seen=where.output == "text" and sys.stdout.isatty())
             return await work(session)
 
     execute(where, go)
