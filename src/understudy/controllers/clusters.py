@@ -290,6 +290,23 @@ class Cluster:
 
         self._write("delete", ref, namespace, name, "", write)
 
+    def apply(self, ref: str, obj: objects.Object) -> None:
+        """Apply an object's fields (server-side), taking them over from whoever has them."""
+        namespace, name = objects.namespace_of(obj), objects.name_of(obj)
+
+        def write(asked: options.WriteOptions) -> objects.Object:
+            written = self.view.patch(
+                ref,
+                name,
+                obj,
+                namespace,
+                patch_type=options.APPLY_PATCH,
+                options=dataclasses.replace(asked, force=True),
+            )
+            return self._note("patch", ref, namespace, name, "", written, quiet=True)
+
+        self._write("patch", ref, namespace, name, "", write)
+
     def bind(self, namespace: str, name: str, uid: str, node: str) -> None:
         """Bind a pod to a node."""
         binding: objects.Object = {

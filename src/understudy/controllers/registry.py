@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from understudy.aio import clocks
-from understudy.controllers import clusters, garbage, quotas, reactor as reactors
+from understudy.controllers import clusters, garbage, quotas, reactor as reactors, roles
 from understudy.controllers.autoscaling import autoscalers
 from understudy.controllers.namespaces import defaults, deletion, tokens
 from understudy.controllers.nodes import eviction, lifecycle, podgc
@@ -66,16 +66,68 @@ FACTORIES: Final[dict[str, Factory]] = {
     "node-lifecycle-controller": lifecycle.NodeLifecycle,
     "taint-eviction-controller": eviction.TaintEviction,
     "pod-garbage-collector-controller": podgc.PodGarbageCollector,
+    "clusterrole-aggregation-controller": roles.RoleAggregation,
 }
 """In the order in which they see a change: who acts on pods before who acts on those, and the
 scheduler, which needs no write to look at a pod again, before who writes to volumes and nodes."""
 
 
+OLDER_NAMES: Final = {
+    "replicaset": "replicaset-controller",
+    "replicationcontroller": "replicationcontroller-controller",
+    "deployment": "deployment-controller",
+    "statefulset": "statefulset-controller",
+    "daemonset": "daemonset-controller",
+    "job": "job-controller",
+    "cronjob": "cronjob-controller",
+    "ttl-after-finished": "ttl-after-finished-controller",
+    "horizontalpodautoscaling": "horizontal-pod-autoscaler-controller",
+    "disruption": "disruption-controller",
+    "namespace": "namespace-controller",
+    "serviceaccount": "serviceaccount-controller",
+    "serviceaccount-token": "serviceaccount-token-controller",
+    "root-ca-cert-publisher": "root-ca-certificate-publisher-controller",
+    "endpoint": "endpoints-controller",
+    "endpointslice": "endpointslice-controller",
+    "endpointslicemirroring": "endpointslice-mirroring-controller",
+    "resourcequota": "resourcequota-controller",
+    "garbagecollector": "garbage-collector-controller",
+    "persistentvolume-binder": "persistentvolume-binder-controller",
+    "persistentvolume-expander": "persistentvolume-expander-controller",
+    "ephemeral-volume": "ephemeral-volume-controller",
+    "pvc-protection": "persistentvolumeclaim-protection-controller",
+    "pv-protection": "persistentvolume-protection-controller",
+    "ttl": "ttl-controller",
+    "nodelifecycle": "node-lifecycle-controller",
+    "podgc": "pod-garbage-collector-controller",
+    "clusterrole-aggregation": "clusterrole-aggregation-controller",
+}
+"""What kube-controller-manager called its controllers before 1.28, and still accepts."""
+
+NOT_HERE: Final = frozenset({
+    "attachdetach", "persistentvolume-attach-detach-controller",
+    "bootstrapsigner", "bootstrap-signer-controller",
+    "csrapproving", "certificatesigningrequest-approving-controller",
+    "csrcleaner", "certificatesigningrequest-cleaner-controller",
+    "csrsigning", "certificatesigningrequest-signing-controller",
+    "device-taint-eviction-controller",
+    "kube-apiserver-serving-clustertrustbundle-publisher-controller",
+    "legacy-service-account-token-cleaner", "legacy-serviceaccount-token-cleaner-controller",
+    "nodeipam", "node-ipam-controller", "podcertificaterequest-cleaner-controller",
+    "resource-claim-controller", "resourceclaim-controller", "selinux-warning-controller",
+    "service-cidr-controller", "storage-version-gc", "storageversion-garbage-collector-controller",
+    "svm", "storage-version-migrator-controller", "tokencleaner", "token-cleaner-controller",
+    "validatingadmissionpolicy-status-controller", "volumeattributesclass-protection-controller",
+})  # fmt: skip
+"""Names of controllers of 1.36 that do nothing here; leaving them out changes nothing."""
+
+
 def choose(names: str | Iterable[str]) -> list[str]:
     """Return the controllers that a choice names, in the order of `FACTORIES`.
 
-    `all` or `*` is every one, `none` is none, otherwise a list (or a text with commas) of names;
-    `-name` leaves one out and, if nothing is named besides, all others stay in.
+    `all` or `*` is every one, `none` is none, otherwise a list (or a text with commas) of names,
+    of today or before 1.28; `-name` leaves one out and, if nothing is named besides, all others
+    stay in.
 
     Example: `choose("*,-kube-scheduler")`, `choose("deployment-controller,replicaset-controller")`.
 
@@ -83,10 +135,11 @@ def choose(names: str | Iterable[str]) -> list[str]:
         ValueError: A name that no controller has.
     """
     listed = names.split(",") if isinstance(names, str) else list(names)
-    words = [word.strip() for word in listed if word.strip()]
+    words = [_present_name(word.strip()) for word in listed if word.strip()]
     unknown = [
         word for word in words
         if word not in {"all", "*", "none"} and word.removeprefix("-") not in FACTORIES
+        and not (word.startswith("-") and word[1:] in NOT_HERE)
     ]  # fmt: skip
     if unknown:
         raise ValueError(
@@ -99,6 +152,13 @@ def choose(names: str | Iterable[str]) -> list[str]:
         return []
     everything = bool(chosen & {"all", "*"}) or not chosen
     return [name for name in FACTORIES if (everything or name in chosen) and name not in left_out]
+
+
+def _present_name(word: str) -> str:
+    """Return a name of today, with its sign."""
+    sign = "-" if word.startswith("-") else ""
+    name = word.removeprefix("-")
+    return sign + OLDER_NAMES.get(name, name)
 
 
 def assemble(

@@ -270,6 +270,7 @@ def deployment(replicas: int) -> objects.Object:
         ("deployment-controller,job-controller", ["deployment-controller", "job-controller"]),
         (["job-controller"], ["job-controller"]),
         ("none,job-controller", []),
+        ("cronjob,podgc", ["cronjob-controller", "pod-garbage-collector-controller"]),
     ],
 )
 def test_controllers_are_chosen_by_kubernetes_names(choice, expected) -> None:
@@ -281,6 +282,7 @@ def test_all_but_one_can_be_chosen() -> None:
     assert "kube-scheduler" in everyone
     assert registry.choose("*,-kube-scheduler") == [n for n in everyone if n != "kube-scheduler"]
     assert registry.choose("-kube-scheduler") == registry.choose("*,-kube-scheduler")
+    assert registry.choose("*,-nodeipam,-csrsigning") == everyone
 
 
 def test_an_unknown_name_is_refused_with_the_known_ones() -> None:

@@ -568,3 +568,27 @@ def test_a_claim_of_somebody_else_is_not_taken_for_a_pods(world) -> None:
         "ephemeral volume scratch: PVC default/one-scratch was not created for pod default/one "
         "(pod is not owner)"
     ]
+
+
+def test_an_aggregated_role_has_the_rules_of_those_it_selects(world) -> None:
+    roles = "clusterroles.rbac.authorization.k8s.io"
+
+    def role(name: str, **more) -> None:
+        world.view.create(roles, {"metadata": {"name": name, **more.pop("meta", {})}, **more})
+
+    def rule(resource: str) -> objects.Object:
+        return {"apiGroups": [""], "resources": [resource], "verbs": ["get"]}
+
+    part = {"labels": {"into": "whole"}}
+    select = {"clusterRoleSelectors": [{"matchLabels": {"into": "whole"}}]}
+    role("whole", aggregationRule=select)
+    role("pods", meta=part, rules=[rule("pods")])
+    role("also-pods", meta=part, rules=[rule("pods"), rule("secrets")])
+    world.settle()
+    assert world.view.get(roles, "whole")["rules"] == [rule("pods"), rule("secrets")]
+    world.view.delete(roles, "also-pods")
+    world.settle()
+    assert world.view.get(roles, "whole")["rules"] == [rule("pods")]
+    world.view.delete(roles, "pods")
+    world.settle()
+    assert not world.view.get(roles, "whole").get("rules")
