@@ -3,32 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 import random
 
 import hypothesis
+import shops
 from hypothesis import strategies as st
 
-from understudy import assembly
-from understudy.aio import clocks, ids
 from understudy.client import protocol
-from understudy.controllers import running
-from understudy.delivery import (
-    adoption,
-    deliveries,
-    dispatch,
-    errors,
-    guards,
-    manifests,
-    ordering,
-    refs,
-    targets,
-    trackers,
-)
-from understudy.kapi import views
+from understudy.delivery import errors, manifests, ordering, refs, targets, trackers
 from understudy.kube import objects
 
-OWNER = targets.Owner("shop", "default")
+OWNER = shops.OWNER
 KINDS = (
     ("", "ConfigMap"), ("", "Secret"), ("apps", "Deployment"), ("", "Service"), ("", "Namespace"),
     ("apiextensions.k8s.io", "CustomResourceDefinition"), ("example.com", "Widget"),
@@ -139,244 +124,134 @@ def test_the_tracker_knows_all_that_was_ever_wanted_and_not_yet_collected(
 
 # ---------------------------------------------------------------------- plan and deliver
 
-
-def placed(kind: str, name: str, namespace: str = "default") -> objects.Object:
-    api_version = {"Widget": "example.com/v1", "Deployment": "apps/v1"}.get(kind, "v1")
-    meta = {"name": name, "namespace": namespace}
-    return {"apiVersion": api_version, "kind": kind, "metadata": meta}
-
-
-def config(name: str, value: str) -> objects.Object:
-    return {**placed("ConfigMap", name), "data": {"v": value, value: "extra"}}
-
-
-def secret(name: str, value: str) -> objects.Object:
-    return {**placed("Secret", name), "data": {"v": f"{ord(value):04}"}}
-
-
-def service(name: str, value: str) -> objects.Object:
-    spec = {"selector": {"v": value}, "ports": [{"port": 80 + ord(value)}]}
-    return {**placed("Service", name), "spec": spec}
-
-
-def deployment(name: str, value: str) -> objects.Object:
-    labels = {"app": name}
-    containers = [{"name": "c", "image": f"i:{value}", "env": [{"name": "A", "value": value}]}]
-    template = {"metadata": {"labels": labels}, "spec": {"containers": containers}}
-    spec = {"replicas": 1, "selector": {"matchLabels": labels}, "template": template}
-    return {**placed("Deployment", name), "spec": spec}
-
-
-def moving(name: str, value: str) -> objects.Object:
-    """A Deployment whose selector, which cannot be changed, follows the value."""
-    made = deployment(f"m-{name}", value)
-    labels = {"app": f"{name}-{value}"}
-    made["spec"]["selector"]["matchLabels"] = labels
-    made["spec"]["template"]["metadata"]["labels"] = labels
-    return made
-
-
-def space(name: str, value: str) -> objects.Object:
-    meta = {"name": f"space-{name}", "labels": {"v": value}}
-    return {"apiVersion": "v1", "kind": "Namespace", "metadata": meta}
-
-
-def inside(name: str, value: str) -> objects.Object:
-    return {**placed("ConfigMap", "inside", f"space-{name}"), "data": {"v": value}}
-
-
-def definition(name: str, value: str) -> objects.Object:
-    """The definition of Widgets, whatever the name; the value decides on a default."""
-    colour = {"type": "string", "default": value}
-    spec = {"type": "object", "properties": {"colour": colour, "size": {"type": "string"}}}
-    schema = {"openAPIV3Schema": {"type": "object", "properties": {"spec": spec}}}
-    versions = [{"name": "v1", "served": True, "storage": True, "schema": schema}]
-    return {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": "widgets.example.com"},
-        "spec": {
-            "group": "example.com", "scope": "Namespaced", "versions": versions,
-            "names": {"kind": "Widget", "plural": "widgets", "singular": "widget"},
-        },
-    }  # fmt: skip
-
-
-def widget(name: str, value: str) -> objects.Object:
-    return {**placed("Widget", name), "spec": {"size": value}}
-
-
-def hook(name: str, value: str) -> objects.Object:
-    made = {**config(f"hook-{name}", value)}
-    policy = {"x": "hook-succeeded", "y": "before-hook-creation", "z": "hook-failed"}[value]
-    notes = {
-        "core.understudy.dev/hook": "pre-deliver" if name == "a" else "post-deliver",
-        "core.understudy.dev/hook-delete-policy": policy,
-    }
-    return {**made, "metadata": {**made["metadata"], "annotations": notes}}
-
-
-def kept(name: str, value: str) -> objects.Object:
-    made = config(f"kept-{name}", value)
-    notes = {"helm.sh/resource-policy": "keep"}
-    return {**made, "metadata": {**made["metadata"], "annotations": notes}}
-
-
-makers = st.sampled_from(
-    [config, secret, service, deployment, moving, space, inside, definition, widget, hook, kept]
-)
 applications = st.dictionaries(
-    st.tuples(makers, st.sampled_from("abc")), st.sampled_from("xyz"), min_size=1, max_size=8
+    st.tuples(st.sampled_from(shops.MAKERS), st.sampled_from("abc")),
+    st.sampled_from("xyz"),
+    min_size=1,
+    max_size=8,
 )
-RESOURCES = (
-    "configmaps", "secrets", "services", "deployments.apps", "namespaces",
-    "customresourcedefinitions.apiextensions.k8s.io", "widgets.example.com",
-)  # fmt: skip
-OPTIONS = deliveries.Options(
-    dispatch=dispatch.DispatchSettings(
-        recreate=True,
-        force_conflicts=True,
-        adoption=adoption.Adoption.ALL,
-        guards=guards.GuardSettings(allow_crd_prune=True, allow_many=True),
-    )
+foreigners = st.sets(st.tuples(st.sampled_from(shops.FOREIGN), names), max_size=4)
+drifts = st.lists(
+    st.tuples(st.sampled_from(shops.DRIFTS), st.sampled_from("abc"), st.sampled_from("xyz")),
+    max_size=3,
 )
+histories = st.lists(st.tuples(applications, drifts), min_size=1, max_size=3)
+LAWS = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 
 
-def complete(application: dict) -> list[objects.Object]:
-    """Return an application's objects, with what they cannot be without, each once."""
-    made: dict[tuple, objects.Object] = {}
-    for (maker, name), value in application.items():
-        needed = {inside: space, widget: definition}.get(maker)
-        for one in ([needed(name, value)] if needed else []) + [maker(name, value)]:
-            meta = one["metadata"]
-            made[one["kind"], meta.get("namespace", ""), meta["name"]] = one
-    return list(made.values())
+async def live(shop: shops.Shop, history: list[tuple[dict, list]], foreign: set) -> None:
+    """Let an application live in a cluster, and hold every delivery of it to the laws."""
+    shop.settle(foreign)
+    delivered: list[dict] = []
+    for application, drift in history:
+        if await change(shop, application):
+            delivered.append(application)
+        shop.meddle(drift)
+    if delivered:
+        await go_back(shop, delivered)
+    if shop.is_known:
+        await remove(shop)
 
 
-def written(application: dict) -> list[manifests.Manifest]:
-    return [
-        manifests.Manifest(copy.deepcopy(obj), manifests.Source("f"))
-        for obj in complete(application)
-    ]
+async def change(shop: shops.Shop, application: dict) -> bool:
+    """Deliver; returns whether it could be. Twice the same is once, and told alike twice."""
+    given = shops.written(application)
+    plan = await shop.face.plan(OWNER, given, shops.OPTIONS)
+    rehearsed = shop.rehearsed
+    if plan.blocked:
+        before = shop.everything()
+        try:
+            await shop.face.deliver(OWNER, given, shops.OPTIONS)
+        except errors.BlockedError:
+            assert shop.everything() == before, "what is blocked writes nothing"
+            return False
+        raise AssertionError("what is blocked is not delivered")
+    done = await shop.face.deliver(OWNER, given, shops.OPTIONS)
+    assert done.plan.digest == plan.digest
+    shop.rest()
+    assert shop.content() == rehearsed, "what is delivered is what was rehearsed"
+    count, revisions = shop.view.change_count, shop.revisions()
+    again = await shop.face.deliver(OWNER, given, shops.OPTIONS)
+    assert not again.changed
+    assert not again.plan.has_changes
+    assert (shop.view.change_count, shop.revisions()) == (count, revisions)
+    return True
 
 
-ALLOTTED = ("clusterIP", "clusterIPs")
+async def go_back(shop: shops.Shop, delivered: list[dict]) -> None:
+    """Roll back: what was delivered before is what there is again."""
+    newest = shops.told(delivered[-1])
+    earlier = [one for one in delivered if shops.told(one) != newest]
+    try:
+        plan = await shop.face.plan_rollback(OWNER, "", shops.OPTIONS)
+    except errors.NoSuchRevisionError:
+        assert not earlier
+        return
+    rehearsed = shop.rehearsed
+    if plan.blocked:
+        return
+    await shop.face.rollback(OWNER, "", shops.OPTIONS)
+    shop.rest()
+    assert shop.content() == rehearsed
+    after = await shop.face.plan(OWNER, shops.written(earlier[-1]), shops.OPTIONS)
+    assert not after.has_changes
+    assert not after.is_new, "it is a revision like the one that was"
 
 
-def content(view: views.View) -> dict[str, objects.Json]:
-    """Return what there is, without what differs in every cluster and the records."""
-    found = {}
-    for resource in RESOURCES:
-        for obj in view.each(resource) if view.catalogue.named(resource) else ():
-            meta = obj["metadata"]
-            name = f"{obj['kind']} {meta.get('namespace', '')}/{meta['name']}"
-            if "shop-v" in name or "core.understudy.dev" in name:
-                continue
-            body = {k: v for k, v in obj.items() if k not in ("metadata", "status", "spec")}
-            spec = {k: v for k, v in (obj.get("spec") or {}).items() if k not in ALLOTTED}
-            owned = {
-                (entry["manager"], entry["operation"]): entry["fieldsV1"]
-                for entry in meta.get("managedFields") or ()
-                if not entry.get("subresource")
-            }
-            marks = meta.get("labels"), meta.get("annotations"), meta.get("finalizers")
-            found[name] = [body, spec, marks, owned, bool(meta.get("deletionTimestamp"))]
-    return found
+async def remove(shop: shops.Shop) -> None:
+    """Delete the application: all that is its own goes, and nothing else."""
+    others = shop.strangers()
+    plan = await shop.face.plan_removal(OWNER, shops.OPTIONS)
+    rehearsed = shop.rehearsed
+    assert not plan.blocked
+    await shop.face.remove(OWNER, shops.OPTIONS)
+    shop.rest()
+    assert shop.content() == rehearsed
+    assert not shop.is_known
+    assert not shop.own(), "nothing of it is left"
+    left = shop.strangers()
+    assert {name: left.get(name) for name in others} == others, "nothing else has gone"
 
 
-class Living(clocks.ManualClock):
-    """The time of a cluster that lives while somebody waits: its controllers run, then it passes."""
-
-    def __init__(self, view: views.View) -> None:
-        super().__init__(view.now())
-        self.rehearsal = running.Rehearsal(view, "all", assembly.REHEARSED, self)
-        self.rehearsal.rest()
-
-    async def sleep(self, seconds: float) -> None:
-        self.rehearsal.rest()
-        await super().sleep(seconds)
-
-
-class Keeping(assembly.ForkingStages):
-    """Keeps the last stage's content, to be compared with what was really delivered."""
-
-    def __init__(self, view: views.View) -> None:
-        super().__init__(view)
-        self.rehearsed: dict[str, objects.Json] = {}
-
-    async def __call__(self, read) -> assembly.ForkStage:
-        stage = await super().__call__(read)
-        closing = stage.close
-
-        async def close() -> None:
-            self.rehearsed = content(stage._view)
-            await closing()
-
-        stage.close = close
-        return stage
-
-
-foreigners = st.sets(st.tuples(st.sampled_from([config, secret, deployment]), names), max_size=4)
-meddling = st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("xyz")), max_size=2)
-
-
-@hypothesis.settings(max_examples=30, deadline=None)
-@hypothesis.given(st.lists(applications, min_size=1, max_size=3), foreigners, meddling)
-def test_what_is_delivered_is_what_was_rehearsed(
-    history: list[dict], foreign: set, meddled: list
-) -> None:
-    """For random applications over random earlier ones and among others' objects.
-
-    Definitions and their objects, namespaces and what is in them, hooks, re-creations, adoption,
-    objects that are to be kept, and fields that somebody changed in between.
-    """
+@hypothesis.settings(LAWS, max_examples=14)
+@hypothesis.given(histories, foreigners)
+def test_deliveries_keep_their_laws(history: list, foreign: set) -> None:
+    """For random applications over random earlier ones, among others' objects, and with drift."""
 
     async def run() -> None:
-        view = views.new_view()
-        for maker, name in sorted(foreign, key=str):
-            view.create(RESOURCE_OF[maker], maker(name, "f"), "default")
-        stages, clock = Keeping(view), Living(view)
-        face = deliveries.Deliveries(
-            assembly.ViewClient(view), stages, clock=clock, idents=ids.SeededIds(1)
-        )
-        for application in history:
-            plan = await face.plan(OWNER, written(application), OPTIONS)
-            again = await face.plan(OWNER, written(application), OPTIONS)
-            assert plan.digest == again.digest
-            rehearsed = stages.rehearsed
-            if plan.blocked:
-                before = content(view)
-                try:
-                    await face.deliver(OWNER, written(application), OPTIONS)
-                except errors.BlockedError:
-                    assert content(view) == before
-                    continue
-                raise AssertionError("what is blocked is not delivered")
-            await face.deliver(OWNER, written(application), OPTIONS)
-            clock.rehearsal.rest()
-            assert content(view) == rehearsed
-            after = await face.plan(OWNER, written(application), OPTIONS)
-            assert not after.has_changes
-            for name, value in meddled:
-                if view.find("configmaps", "default", name) is not None:
-                    view.patch("configmaps", name, {"data": {"v": value}}, "default")
-            clock.rehearsal.rest()
-        plan = await face.plan_removal(OWNER, OPTIONS) if tracked(view) else None
-        if plan is not None:
-            rehearsed = stages.rehearsed
-            await face.remove(OWNER, OPTIONS)
-            clock.rehearsal.rest()
-            assert content(view) == rehearsed
-            assert not tracked(view)
-        clock.rehearsal.close()
+        async with shops.in_process() as shop:
+            await live(shop, history, foreign)
 
     asyncio.run(run())
 
 
-RESOURCE_OF = {config: "configmaps", secret: "secrets", deployment: "deployments.apps"}
+@hypothesis.settings(LAWS, max_examples=4)
+@hypothesis.given(histories, foreigners)
+def test_deliveries_over_http_keep_their_laws(history: list, foreign: set) -> None:
+    """The same with a server, whose state is read over HTTP for each rehearsal."""
+
+    async def run() -> None:
+        async with shops.over_http() as shop:
+            await live(shop, history, foreign)
+
+    asyncio.run(run())
 
 
-def tracked(view: views.View) -> bool:
-    """Whether the application is known."""
-    kind = "resourcetrackers.core.understudy.dev"
-    return view.catalogue.named(kind) is not None and any(view.each(kind))
+@hypothesis.settings(LAWS, max_examples=2)
+@hypothesis.given(
+    st.lists(
+        st.dictionaries(
+            st.tuples(st.sampled_from([shops.kservice, shops.config]), st.sampled_from("ab")),
+            st.sampled_from("xyz"),
+            min_size=1,
+        ),
+        min_size=2,
+        max_size=2,
+    )
+)
+def test_deliveries_of_knative_services_keep_their_laws(history: list) -> None:
+    async def run() -> None:
+        async with shops.in_process(knative=True) as shop:
+            await live(shop, [(application, []) for application in history], set())
+
+    asyncio.run(run())
