@@ -11,7 +11,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Protocol
+from typing import ParamSpec, Protocol
 
 import click
 
@@ -25,6 +25,9 @@ Python does by default, costs a quarter of the time of a write and finds nothing
 RUNTIMES = ("none", "simulated", "process")
 
 
+P = ParamSpec("P")
+
+
 class Running(Protocol):
     """Controllers and runtime at work on a server."""
 
@@ -33,38 +36,51 @@ class Running(Protocol):
         ...
 
 
+def listening(command: Callable[P, None]) -> Callable[P, None]:
+    """Add the options of a server: where it listens, for whom, and where it keeps its state."""
+    for option in reversed(_LISTENING):
+        command = option(command)
+    return command
+
+
+_LISTENING = (
+    click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on."),
+    click.option(
+        "--port",
+        default=8001,
+        show_default=True,
+        type=click.IntRange(0, 65535),
+        help="TCP port of the API; 0 lets the system choose.",
+    ),
+    click.option(
+        "--kubeconfig",
+        type=click.Path(dir_okay=False, path_type=Path),
+        help="Where to write the kubeconfig (0600); by default in a temporary directory.",
+    ),
+    click.option(
+        "--token",
+        default="",
+        envvar="UNDERSTUDY_TOKEN",
+        help="The administrator's bearer token; generated where needed and not given.",
+    ),
+    click.option(
+        "--data-dir",
+        type=click.Path(file_okay=False, path_type=Path),
+        help="Keep the state here; without it, it is lost at the end.",
+    ),
+    click.option("-v", "--verbose", is_flag=True, help="Log more, to stderr."),
+)
+
+
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option(
-    "--port",
-    default=8001,
-    show_default=True,
-    type=click.IntRange(0, 65535),
-    help="TCP port; 0 lets the system choose.",
-)
-@click.option(
-    "--kubeconfig",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Where to write the kubeconfig (0600); by default in a temporary directory.",
-)
+@listening
 @click.option(
     "--auth",
     type=click.Choice(["none", "token", "rbac"]),
     default=None,
     help="Who may do what; by default none, or token where --token is given.",
 )
-@click.option(
-    "--token",
-    default="",
-    envvar="UNDERSTUDY_TOKEN",
-    help="The administrator's bearer token; generated where needed and not given.",
-)
 @click.option("--tls", is_flag=True, help="Serve HTTPS with a generated certificate.")
-@click.option(
-    "--data-dir",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Keep the state here; without it, it is lost at the end.",
-)
 @click.option(
     "--controllers",
     default="all",
@@ -90,7 +106,6 @@ class Running(Protocol):
     metavar="NAMESPACE/NAME=HOST:PORT",
     help="Where the service of a webhook is, if not at its endpoints; may be repeated.",
 )
-@click.option("-v", "--verbose", is_flag=True, help="Log more, to stderr.")
 def serve(
     host: str,
     port: int,

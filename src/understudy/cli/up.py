@@ -11,25 +11,13 @@ from understudy.kapi import settings
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option(
-    "--port",
-    default=8001,
-    show_default=True,
-    type=click.IntRange(0, 65535),
-    help="TCP port of the API; 0 lets the system choose.",
-)
+@serve.listening
 @click.option(
     "--gateway-port",
     default=8080,
     show_default=True,
     type=click.IntRange(0, 65535),
     help="TCP port of the apps; 0 lets the system choose.",
-)
-@click.option(
-    "--kubeconfig",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Where to write the kubeconfig (0600); by default in a temporary directory.",
 )
 @click.option(
     "--auth",
@@ -39,23 +27,11 @@ from understudy.kapi import settings
     help="Who may do what; a token is needed in any case, as pods run commands.",
 )
 @click.option(
-    "--token",
-    default="",
-    envvar="UNDERSTUDY_TOKEN",
-    help="The administrator's bearer token; generated where not given.",
-)
-@click.option(
     "--tls/--no-tls",
     default=True,
     show_default=True,
     help="Serve HTTPS with a generated certificate; kubectl sends its token over HTTPS only.",
 )
-@click.option(
-    "--data-dir",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Keep the state here; without it, it is lost at the end.",
-)
-@click.option("-v", "--verbose", is_flag=True, help="Log more, to stderr.")
 def up(
     host: str,
     port: int,
