@@ -592,3 +592,31 @@ def test_an_aggregated_role_has_the_rules_of_those_it_selects(world) -> None:
     world.view.delete(roles, "pods")
     world.settle()
     assert not world.view.get(roles, "whole").get("rules")
+
+
+@pytest.mark.parametrize(
+    ("source", "phase", "told"),
+    [
+        ({"hostPath": {"path": "/data"}}, "Available", "Volume recycled"),
+        ({"csi": {"driver": "csi.example.com", "volumeHandle": "h"}}, "Failed",
+         "No recycler plugin found for the volume!"),
+    ],
+    ids=["directory", "other"],
+)  # fmt: skip
+def test_a_released_volume_is_recycled(world, source, phase, told) -> None:
+    spec = {
+        "capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "storageClassName": "x",
+        "persistentVolumeReclaimPolicy": "Recycle", **source,
+    }  # fmt: skip
+    world.view.create("persistentvolumes", {"metadata": {"name": "pv"}, "spec": spec})
+    world.view.create("persistentvolumeclaims", claim(storageClassName="x"), "default")
+    world.settle()
+    assert world.view.get("persistentvolumes", "pv")["status"]["phase"] == "Bound"
+    world.view.delete("persistentvolumeclaims", "data", "default")
+    world.settle()
+    found = world.view.get("persistentvolumes", "pv")
+    assert found["status"]["phase"] == phase
+    assert ("claimRef" in found["spec"]) == (phase == "Failed")
+    reason = "VolumeRecycled" if phase == "Available" else "VolumeFailedRecycle"
+    assert world.events(reason) == [told]
+    assert not world.pods()

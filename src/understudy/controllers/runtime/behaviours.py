@@ -40,13 +40,14 @@ class Move:
     delay_s: float
 
 
-def behaviour_of(pod: objects.Object) -> str:
+def behaviour_of(pod: objects.Object, chosen: settings.Runtime) -> str:
     """Return the behaviour's name, as in the table."""
     spec = pod.get("spec") or {}
     image = str((spec.get("containers") or [{}])[0].get("image") or "").split(":")[0]
     if image in _NAMED or _EXIT.fullmatch(image):
         return image
-    return "run" if (spec.get("restartPolicy") or "Always") == "Always" else "exit-0"
+    runs_on = (spec.get("restartPolicy") or "Always") == "Always" or not chosen.ends_by_itself
+    return "run" if runs_on else "exit-0"
 
 
 def exit_code_of(behaviour: str) -> int | None:
@@ -59,7 +60,7 @@ def exit_code_of(behaviour: str) -> int | None:
 
 def next_move(pod: objects.Object, chosen: settings.Runtime) -> Move | None:
     """Return what a bound pod does next, judged by its status alone; None if nothing."""
-    behaviour = behaviour_of(pod)
+    behaviour = behaviour_of(pod, chosen)
     if pods.is_terminating(pod):
         return _leave(pod, behaviour, chosen)
     if pods.is_over(pod):

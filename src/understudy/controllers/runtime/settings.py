@@ -34,6 +34,10 @@ class Runtime:
     load_balancers: bool = True
     """Give Services of type LoadBalancer an address."""
 
+    ends_by_itself: bool = True
+    """A pod whose image names no behaviour, and that need not run for ever, ends with success; off,
+    it runs on, as with the recorded control plane's kubelet."""
+
     start_delay_s: float = 0.25
     """From binding to containers being created, and again to their start."""
 

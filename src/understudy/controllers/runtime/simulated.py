@@ -282,7 +282,7 @@ class SimulatedKubelet:
             self._hinder(pod, "Failed", f"Error: {why}")
             return
         self._hindered.pop(key, None)
-        behaviour = behaviours.behaviour_of(pod)
+        behaviour = behaviours.behaviour_of(pod, self.chosen)
         if behaviour == "pullfail":
             text = "failed to pull image: not found"
             state = {"waiting": {"reason": "ErrImagePull", "message": text}}
@@ -298,7 +298,7 @@ class SimulatedKubelet:
         self.recorder.event(pod, "Warning", reason, text)
 
     def _exit(self, pod: objects.Object) -> None:
-        code = behaviours.exit_code_of(behaviours.behaviour_of(pod)) or 0
+        code = behaviours.exit_code_of(behaviours.behaviour_of(pod, self.chosen)) or 0
         ended = self.reporter.terminated(pod, code)
         policy = pod["spec"].get("restartPolicy") or "Always"
         if policy == "Never" or (policy == "OnFailure" and code == 0):

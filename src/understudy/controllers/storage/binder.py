@@ -6,6 +6,7 @@ claims and volumes. Source: pkg/controller/volume/persistentvolume. Keys are
     (claim, namespace, name)   look at a claim
     (match, namespace, name)   a volume came: does the claim want it? if not, nothing is told
     (volume, "", name)         look at a volume
+    (told, namespace, name)    an Event tells how a volume's recycler fares
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Final
 
 from understudy.controllers import changes, clusters, reactor, recorders
 from understudy.controllers.scheduling import volumes
-from understudy.controllers.storage import binding
+from understudy.controllers.storage import binding, recycling
 from understudy.controllers.workloads import pods
 from understudy.kapi.admission import defaults
 from understudy.kapi.store import entries
@@ -38,16 +39,20 @@ class Binder:
     """Reconciles claims and volumes."""
 
     name = "persistentvolume-binder-controller"
-    watched = (CLAIMS, VOLUMES, CLASSES)
+    watched = (CLAIMS, VOLUMES, CLASSES, "pods", "events")
 
     def __init__(self, shared: clusters.Shared) -> None:
         self.cluster = clusters.Cluster(shared, "persistent-volume-binder")
         self.recorder = recorders.Recorder(self.cluster, "persistentvolume-controller")
         self.sync_period_s = SYNC_PERIOD_S
         self._begun_s = self.cluster.clock.monotonic()
+        self._recycled_again_s: dict[str, float] = {}
 
     def observe(self, change: changes.Change, queue: reactor.Queue) -> None:
-        if change.ref == CLAIMS:
+        if change.ref in {"pods", "events"}:
+            if change.entry.name.startswith(recycling.PREFIX):
+                self._observe_recycler(change, queue)
+        elif change.ref == CLAIMS:
             queue.add(("claim", *change.key))
             volume = (change.object.get("spec") or {}).get("volumeName")
             if volume:
@@ -60,6 +65,14 @@ class Binder:
         elif not change.deleted:
             for entry in self._unbound():
                 queue.add_after(("claim", entry.namespace, entry.name), self._until_sync_s())
+
+    def _observe_recycler(self, change: changes.Change, queue: reactor.Queue) -> None:
+        if change.entry.namespace != recycling.NAMESPACE:
+            return
+        if change.ref == "pods":
+            queue.add(("volume", "", change.entry.name.removeprefix(recycling.PREFIX)))
+        elif change.type == "ADDED" and change.previous_entry is None:
+            queue.add(("told", recycling.NAMESPACE, change.entry.name))
 
     def _until_sync_s(self) -> float:
         passed_s = self.cluster.clock.monotonic() - self._begun_s
@@ -88,11 +101,12 @@ class Binder:
 
     def reconcile(self, key: reactor.Key) -> reactor.Idle | None:
         kind, namespace, name = key
+        if kind == "told":
+            self._pass_on(self.cluster.peek("events", namespace, name))
+            return None
         if kind == "volume":
             volume = self.cluster.find(VOLUMES, "", name)
-            if volume is not None:
-                self._sync_volume(volume)
-            return None
+            return self._sync_volume(volume) if volume is not None else None
         claim = self.cluster.find(CLAIMS, namespace, name)
         if claim is None:
             return None
@@ -109,21 +123,24 @@ class Binder:
 
     # ------------------------------------------------------------------ volumes
 
-    def _sync_volume(self, volume: objects.Object) -> None:
+    def _sync_volume(self, volume: objects.Object) -> reactor.Idle | None:
         reference = volume["spec"].get("claimRef")
         if not reference or not reference.get("uid"):
             self._set_phase(volume, "Available")
-            return
+            return None
         claim = self.cluster.peek(CLAIMS, str(reference["namespace"]), str(reference["name"]))
         if claim is None or objects.uid_of(claim) != reference["uid"]:
             if (volume.get("status") or {}).get("phase") != "Failed":
                 volume = self._set_phase(volume, "Released")
+            if volume["spec"].get("persistentVolumeReclaimPolicy") == "Recycle":
+                return self._recycle(volume)
             self._reclaim(volume)
         elif claim["spec"].get("volumeName") == objects.name_of(volume):
             if binding.is_bound(claim):
                 self._set_phase(volume, "Bound")
         elif claim["spec"].get("volumeName"):
             self._release(volume)
+        return None
 
     def _reclaim(self, volume: objects.Object) -> None:
         """Do with a released volume what its policy says, as far as no plugin is asked for it."""
@@ -144,11 +161,47 @@ class Binder:
         else:
             self.cluster.delete(VOLUMES, "", name, uid=objects.uid_of(volume))
             return
+        self._fail(volume, "VolumeFailedDelete", why)
+
+    def _fail(self, volume: objects.Object, reason: str, why: str) -> None:
         status = volume.setdefault("status", {})
         if (status.get("phase"), status.get("message")) != ("Failed", why):
             status |= {"phase": "Failed", "message": why}
             volume = self.cluster.update_status(VOLUMES, volume)
-            self.recorder.event(volume, "Warning", "VolumeFailedDelete", why)
+            self.recorder.event(volume, "Warning", reason, why)
+
+    def _recycle(self, volume: objects.Object) -> reactor.Idle | None:
+        """Have a released volume emptied, see how that went, and make it available again."""
+        name = objects.name_of(volume)
+        left_s = self._recycled_again_s.get(name, 0.0) - self.cluster.clock.monotonic()
+        pod_name = f"{recycling.PREFIX}{name}"
+        pod = self.cluster.peek("pods", recycling.NAMESPACE, pod_name)
+        if not recycling.source_of(volume):
+            self._fail(volume, "VolumeFailedRecycle", "No recycler plugin found for the volume!")
+        elif pod is None and left_s > 0:
+            return reactor.Idle(left_s)
+        elif pod is None:
+            recycling.start(self.cluster, volume)
+        elif pods.is_over(pod) and not pods.is_terminating(pod):
+            self.cluster.delete("pods", recycling.NAMESPACE, pod_name)
+            if pod["status"]["phase"] == "Succeeded":
+                self.recorder.event(volume, "Normal", "VolumeRecycled", "Volume recycled")
+                self._release(volume)
+                return None
+            self._recycled_again_s[name] = self.cluster.clock.monotonic() + self.sync_period_s
+            why = pod["status"].get("message") or "pod failed, pod.Status.Message unknown"
+            text = f"Recycle failed: failed to recycle volume: {why}"
+            self._fail(volume, "VolumeFailedRecycle", text)
+        return None
+
+    def _pass_on(self, event: objects.Object | None) -> None:
+        """Say on a volume what was said of its recycler."""
+        about = (event or {}).get("involvedObject") or {}
+        name = str(about.get("name") or "").removeprefix(recycling.PREFIX)
+        volume = self.cluster.peek(VOLUMES, "", name)
+        if event is not None and volume is not None and about.get("kind") == "Pod":
+            text = f"Recycler pod: {event.get('message')}"
+            self.recorder.event(volume, str(event.get("type")), "RecyclerPod", text)
 
     def _release(self, volume: objects.Object) -> None:
         """Take back a reservation: its claim was bound to another volume."""
