@@ -19,10 +19,19 @@ Difference = tuple[Path, objects.Json, objects.Json]
 
 
 class Cause(enum.StrEnum):
-    """Why a field differs."""
+    """Why a field differs.
+
+    | cause   | this manifest says it | the last one did    | so                               |
+    | ------- | --------------------- | ------------------- | -------------------------------- |
+    | you     | otherwise, or not     | otherwise, or not   | it is your edit                  |
+    | drift   | alike                 | alike               | somebody's change is put right   |
+    | default | no                    | no                  | the server fills it in           |
+    | server  | no                    | no                  | the server changes, or drops it  |
+    """
 
     YOU = "you"
     DRIFT = "drift"
+    DEFAULT = "default"
     SERVER = "server"
 
 
@@ -32,7 +41,7 @@ class FieldDiff:
 
     Attributes:
         path: `spec.template.spec.containers[web].image`.
-        manager: With DRIFT: who wrote the live value, where that is recorded.
+        manager: Who wrote the live value, where that is recorded and was not this application.
     """
 
     path: str
@@ -167,22 +176,23 @@ def compare(
     *,
     wanted: objects.Object | None = None,
     wanted_before: objects.Object | None = None,
+    adopted: bool = False,
 ) -> list[FieldDiff]:
-    """Return how an object differs, with the cause of each difference.
+    """Return how an object differs, with the cause of each difference and whose the field was.
 
-    A field that the manifest says otherwise than the last delivered one did is your edit; one that
-    both say alike is drift being put right; one that no manifest says is the server's.
+    `adopted`: it is another's until now; what of its fields no manifest says goes by your edit.
     """
     found = []
     for path, one, other in differences(comparable(before), comparable(after)):
-        cause, manager = Cause.YOU, ""
+        cause = Cause.YOU
         if wanted is not None:
             cause = _cause(path, wanted, wanted_before)
-        if cause is Cause.DRIFT and before is not None:
-            manager = _writer(before, path)
-            if manager.startswith(marks.MANAGER_PREFIX):
-                # A delivery of this very revision that did not come that far.
-                cause, manager = Cause.YOU, ""
+        if cause is Cause.SERVER:
+            cause = Cause.DEFAULT if one is None else Cause.YOU if adopted else cause
+        manager = _writer(before, path) if before is not None and one is not None else ""
+        if manager.startswith(marks.MANAGER_PREFIX) and not adopted:
+            # Drift of our own is a delivery of this very revision that did not come that far.
+            cause, manager = Cause.YOU if cause is Cause.DRIFT else cause, ""
         found.append(
             FieldDiff(path=told(path), before=one, after=other, cause=cause, manager=manager)
         )

@@ -28,6 +28,7 @@ CONTEXT_LINES = 2
 """Around a change, as many as kapp's."""
 _NAMED_MAX = 4
 _SCHEMA = re.compile(r"^spec\.versions\[(?P<version>[^\]]+)\]\.schema\.openAPIV3Schema\b")
+_ASIDE = re.compile(r"\bmetadata\.(labels|annotations)\b")
 _LEAF = re.compile(r"\['(?P<quoted>[^']+)'\]$|(?P<plain>[^.]+)$")
 
 _LINE_COLOURS = {"+": "green", "-": "red"}
@@ -127,9 +128,11 @@ def _named(concerned: Sequence[refs.Ref], versions: Mapping[refs.Ref, str]) -> s
 
 
 def reasons(operation: plans.Operation) -> str:
-    """Return the names of the fields that change, a few of them."""
-    changed = [diff.path for diff in operation.diffs if diff.cause is not diffs.Cause.SERVER]
-    names = list(dict.fromkeys(_step(path) for path in changed))
+    """Return the names of the fields that change, a few of them; labels and descriptions last."""
+    changed = [diff for diff in operation.diffs if diff.cause is not diffs.Cause.SERVER]
+    said = [diff for diff in changed if not _describes(diff)] or changed
+    paths = sorted((diff.path for diff in said), key=lambda path: bool(_ASIDE.search(path)))
+    names = list(dict.fromkeys(_step(path) for path in paths))
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
@@ -160,8 +163,9 @@ def _describes(diff: diffs.FieldDiff) -> bool:
 
 def _field(diff: diffs.FieldDiff, paint: Paint, characters_max: int) -> Iterator[str]:
     note = "" if diff.cause is diffs.Cause.YOU else f"  # {diff.cause}"
-    if diff.cause is diffs.Cause.DRIFT and diff.manager:
-        note += f": changed by {diff.manager}"
+    if diff.manager:
+        whose = f": changed by {diff.manager}" if diff.cause is diffs.Cause.DRIFT else ""
+        note += whose or f"{', ' if note else '  # '}was written by {diff.manager}"
     path = _told(diff.path)
     if diff.before is None:
         yield paint(f"  + {path}: {diffs.shown(diff.after)}", "green") + note

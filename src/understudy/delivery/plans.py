@@ -392,6 +392,7 @@ def _operation(
             becomes,
             wanted=is_wanted,
             wanted_before=mask.hide(then, states) if then is not None else None,
+            adopted=outcome.op is outcomes.Op.ADOPT,
         )
     return Operation(
         op=outcome.op,

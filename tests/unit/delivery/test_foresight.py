@@ -41,7 +41,7 @@ async def test_a_definition_and_its_objects_defaults_included(still: c.Cluster) 
     await still.deliver(c.definition(), c.widget("w"), wait=False)
     plan = await still.plan(defaulting, c.widget("w", size=2))
     assert [(d.path, d.after, str(d.cause)) for o in plan.operations[1:] for d in o.diffs] == [
-        ("spec.colour", "red", "server"),
+        ("spec.colour", "red", "default"),
         ("spec.size", 2, "you"),
     ]
     assert "what controllers make of objects of kind Widget (example.com) is not known" in (

@@ -14,6 +14,7 @@ from tests.unit.delivery import conftest as c
 
 from understudy import assembly
 from understudy.delivery import (
+    adoption,
     diffs,
     errors,
     holders,
@@ -77,6 +78,42 @@ async def test_each_field_has_its_cause(still: c.Cluster) -> None:
     told = {d.path: (str(d.cause), d.manager) for o in plan.operations for d in o.diffs}
     assert told == {"data.mine": ("you", ""), "data.drifts": ("drift", "somebody")}
     assert "  ~ data.drifts: 2 -> 1  # drift: changed by somebody" in lines(plan)
+
+
+async def test_each_field_says_who_wrote_it_before(still: c.Cluster) -> None:
+    theirs = c.config("a", edited="1", gone="1", same="1")
+    options = view_options.WriteOptions(field_manager="kubectl-client-side-apply")
+    still.view.create("configmaps", theirs, "default", options=options)
+    adopt = {"adoption": adoption.Adoption.IF_NO_INVENTORY, "force_conflicts": True}
+    plan = await still.plan(c.config("a", edited="2", same="1", new="1"), **adopt)
+    told = {d.path: (str(d.cause), d.manager) for o in plan.operations for d in o.diffs}
+    assert told == {
+        "data.edited": ("you", "kubectl-client-side-apply"),
+        "data.gone": ("you", "kubectl-client-side-apply"),
+        "data.new": ("you", ""),
+    }
+    text = lines(plan)
+    assert "  ~ data.edited: 1 -> 2  # was written by kubectl-client-side-apply" in text
+    assert "  + data.new: 1" in text
+
+
+async def test_what_the_server_fills_in_or_drops_is_told_apart(still: c.Cluster) -> None:
+    async def told(kind: str) -> dict[str, str]:
+        plan = await still.plan(c.service("web", type=kind), wait=False)
+        return {d.path: str(d.cause) for o in plan.operations for d in o.diffs}
+
+    await still.deliver(c.service("web", type="ClusterIP"), wait=False)
+    assert await told("NodePort") == {
+        "spec.externalTrafficPolicy": "default",
+        "spec.ports[0].nodePort": "default",
+        "spec.type": "you",
+    }
+    await still.deliver(c.service("web", type="NodePort"), wait=False)
+    assert await told("ClusterIP") == {
+        "spec.externalTrafficPolicy": "server",
+        "spec.ports[0].nodePort": "server",
+        "spec.type": "you",
+    }
 
 
 async def test_a_field_that_no_manifest_names_is_left_alone(still: c.Cluster) -> None:
