@@ -27,6 +27,8 @@ class Mirrors:
     """Reconciles mirrored slices. Keys are namespace and name of the Endpoints."""
 
     name = "endpointslice-mirroring-controller"
+    retry_base_s = 1.0
+    retry_max_s = 100.0
     watched = ("endpoints", "services", slices.REF)
 
     def __init__(self, shared: clusters.Shared) -> None:

@@ -1,7 +1,8 @@
 """EndpointSlices: a Service's endpoints in pieces of at most a hundred.
 
-A service without endpoints keeps one empty slice per address family. Slices are filled up and
-reused before others are made. Source: k8s.io/endpointslice.
+A service without endpoints keeps one empty slice per address family. Slices that change anyway are
+filled up first; what then fits into one that does not goes there; the rest is put into new ones.
+Source: k8s.io/endpointslice.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ class Slices:
     """Reconciles the EndpointSlices of Services with a selector."""
 
     name = "endpointslice-controller"
+    retry_base_s = 1.0
+    retry_max_s = 1000.0
     watched = ("services", REF, "pods")
 
     def __init__(self, shared: clusters.Shared) -> None:
@@ -81,28 +84,34 @@ class Slices:
     ) -> None:
         wanted = self._wanted(service, found, family)
         labels = _labels(service)
+        spare = [one for one in present if not _is_owned(one, service)]
+        foreign = len(spare)
         changed: list[objects.Object] = []
-        spare: list[objects.Object] = []
         fresh: list[tuple[Ports, list[objects.Object]]] = []
         for key in sorted({*wanted, *(_ports_of(one) for one in present)}):
-            same = [one for one in present if _ports_of(one) == key]
-            left = _fill(same, wanted.get(key, []), changed, spare)
-            pieces = range(0, len(left), ENDPOINTS_MAX)
-            fresh += [(key, left[at : at + ENDPOINTS_MAX]) for at in pieces]
+            same = [one for one in present if _is_owned(one, service) and _ports_of(one) == key]
+            if key not in wanted:
+                spare += same
+                continue
+            filled = _Filled(same, wanted[key], labels)
+            changed += filled.changed
+            spare += filled.emptied
+            fresh += [(key, endpoints) for endpoints in filled.fresh]
         if not fresh and len(spare) == len(present):
-            if len(spare) == 1 and not spare[0].get("endpoints") and not spare[0].get("ports"):
+            if len(spare) == 1 and not foreign and _is_placeholder(spare[0], labels):
                 spare.clear()
             else:
                 fresh.append(((), []))
-        for one in present:
-            if one not in spare and objects.labels_of(one) != labels and one not in changed:
-                changed.append(one)
-        for key, endpoints in sorted(fresh, key=lambda pair: pair[0]):
-            reused = spare.pop(0) if spare else None
-            self._put(service, reused, family, (key, endpoints), trigger)
+        # Emptied slices are used again for the last of the new ones.
+        reusable = spare[foreign:]
+        reused = fresh[max(0, len(fresh) - len(reusable)) :]
+        for key, endpoints in fresh[: len(fresh) - len(reused)]:
+            self._put(service, None, family, (key, endpoints), trigger)
         for one in changed:
             self._put(service, one, family, (_ports_of(one), one.get("endpoints") or []), trigger)
-        for one in spare:
+        for one, content in zip(reusable, reversed(reused), strict=False):
+            self._put(service, one, family, content, trigger)
+        for one in (*spare[:foreign], *reusable[len(reused) :]):
             self.cluster.delete(REF, objects.namespace_of(one), objects.name_of(one))
 
     def _wanted(
@@ -200,35 +209,80 @@ def _ports_of(one: objects.Object) -> Ports:
     return ports.of_slice(ports.parse(port) for port in one.get("ports") or ())
 
 
-def _fill(
-    slices: list[objects.Object],
-    wanted: list[objects.Object],
-    changed: list[objects.Object],
-    spare: list[objects.Object],
-) -> list[objects.Object]:
-    """Bring slices of the same ports up to date, in place; return what found no room.
+def _is_owned(one: objects.Object, service: objects.Object) -> bool:
+    owners = objects.metadata(one).get("ownerReferences") or ()
+    return any(owner.get("uid") == objects.uid_of(service) for owner in owners)
 
-    Slices that end up empty go to `spare`, others that changed to `changed`.
+
+def _is_placeholder(one: objects.Object, labels: dict[str, str]) -> bool:
+    """Whether a slice says that there are no endpoints."""
+    return not one.get("endpoints") and not one.get("ports") and objects.labels_of(one) == labels
+
+
+class _Filled:
+    """Slices of the same ports, brought up to date.
+
+    Attributes:
+        changed: Those that have to be written.
+        emptied: Those without an endpoint left.
+        fresh: Endpoints for new slices.
     """
-    left = {str(one["targetRef"]["uid"]): one for one in wanted}
-    kept: list[tuple[objects.Object, list[objects.Object]]] = []
-    for one in slices:
-        stay: list[objects.Object] = []
-        for endpoint in one.get("endpoints") or ():
-            uid = str((endpoint.get("targetRef") or {}).get("uid") or "")
-            newest = left.pop(uid, None)
-            if newest is not None:
-                stay.append(newest)
-        kept.append((one, stay))
-    rest = list(left.values())
-    for one, stay in kept:
-        if stay and rest:
-            room = ENDPOINTS_MAX - len(stay)
-            stay.extend(rest[:room])
-            del rest[:room]
-        if not stay:
-            spare.append(one)
-        elif stay != (one.get("endpoints") or []):
-            one["endpoints"] = stay
-            changed.append(one)
-    return rest
+
+    def __init__(
+        self,
+        slices: list[objects.Object],
+        wanted: list[objects.Object],
+        labels: dict[str, str],
+    ) -> None:
+        self.changed: list[objects.Object] = []
+        self.emptied: list[objects.Object] = []
+        self.fresh: list[list[objects.Object]] = []
+        self._same: list[objects.Object] = []
+        rest = self._keep(slices, wanted, labels)
+        for one in sorted(self.changed, key=_size, reverse=True):
+            rest = _add(one, rest)
+        while rest:
+            fitting = [one for one in self._same if ENDPOINTS_MAX - _size(one) - len(rest) >= 0]
+            if not fitting or len(rest) >= ENDPOINTS_MAX:
+                self.fresh.append(rest[:ENDPOINTS_MAX])
+                rest = rest[ENDPOINTS_MAX:]
+                continue
+            fullest = max(fitting, key=_size)
+            rest = _add(fullest, rest)
+            self.changed.append(fullest)
+
+    def _keep(
+        self,
+        slices: list[objects.Object],
+        wanted: list[objects.Object],
+        labels: dict[str, str],
+    ) -> list[objects.Object]:
+        """Leave every endpoint in its slice; return those that are in none yet."""
+        left = {str(one["targetRef"]["uid"]): one for one in wanted}
+        for one in slices:
+            listed = one.get("endpoints") or []
+            stay: list[objects.Object] = []
+            for endpoint in listed:
+                uid = str((endpoint.get("targetRef") or {}).get("uid") or "")
+                newest = left.pop(uid, None)
+                if newest is not None:
+                    stay.append(newest)
+            if listed and not stay:
+                self.emptied.append(one)
+            elif stay != listed or objects.labels_of(one) != labels:
+                one["endpoints"] = stay
+                self.changed.append(one)
+            else:
+                self._same.append(one)
+        return list(left.values())
+
+
+def _size(one: objects.Object) -> int:
+    return len(one.get("endpoints") or ())
+
+
+def _add(one: objects.Object, rest: list[objects.Object]) -> list[objects.Object]:
+    """Fill a slice; return what found no room."""
+    room = ENDPOINTS_MAX - _size(one)
+    one["endpoints"] = [*(one.get("endpoints") or ()), *rest[:room]]
+    return rest[room:]
