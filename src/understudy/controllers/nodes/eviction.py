@@ -171,7 +171,7 @@ def mark_disrupted(
         "conditions": [condition],
     }
     if phase:
-        status["phase"] = phase
+        status |= {"phase": phase, "observedGeneration": objects.metadata(pod).get("generation")}
     cluster.patch(
         "pods", objects.namespace_of(pod), objects.name_of(pod),
         {"metadata": {"uid": objects.uid_of(pod)}, "status": status}, subresource="status",

@@ -33,6 +33,7 @@ PROVISIONER: Final = "volume.kubernetes.io/storage-provisioner"
 OLD_PROVISIONER: Final = "volume.beta.kubernetes.io/storage-provisioner"
 SELECTED_NODE: Final = "volume.kubernetes.io/selected-node"
 _LOST: Final = b'"phase":"Lost"'
+_MOUNTED: Final = (b'"persistentVolumeClaim":', b'"ephemeral":')
 
 
 class Binder:
@@ -47,12 +48,18 @@ class Binder:
         self.sync_period_s = SYNC_PERIOD_S
         self._begun_s = self.cluster.clock.monotonic()
         self._recycled_again_s: dict[str, float] = {}
+        self._users: dict[tuple[str, str], set[str]] = {}
+        self._waiting_then: dict[tuple[str, str], list[str]] = {}
 
     def observe(self, change: changes.Change, queue: reactor.Queue) -> None:
         if change.ref in {"pods", "events"}:
             if change.entry.name.startswith(recycling.PREFIX):
                 self._observe_recycler(change, queue)
+            if change.ref == "pods" and any(mark in change.entry.encoded for mark in _MOUNTED):
+                self._observe_user(change)
         elif change.ref == CLAIMS:
+            if not change.deleted:
+                self._waiting_then[change.key] = self._waiting(change.key)
             queue.add(("claim", *change.key))
             volume = (change.object.get("spec") or {}).get("volumeName")
             if volume:
@@ -73,6 +80,20 @@ class Binder:
             queue.add(("volume", "", change.entry.name.removeprefix(recycling.PREFIX)))
         elif change.type == "ADDED" and change.previous_entry is None:
             queue.add(("told", recycling.NAMESPACE, change.entry.name))
+
+    def _observe_user(self, change: changes.Change) -> None:
+        """Note whether a pod without a node waits for its claims."""
+        pod = change.object
+        waits = not (change.deleted or pod["spec"].get("nodeName") or pods.is_over(pod))
+        for name in volumes.claim_names(pod):
+            users = self._users.setdefault((change.entry.namespace, name), set())
+            (users.add if waits else users.discard)(change.entry.name)
+            if not users:
+                del self._users[change.entry.namespace, name]
+
+    def _waiting(self, claim: tuple[str, str]) -> list[str]:
+        """Return the pods without a node that mount a claim, as far as was heard of them."""
+        return sorted(self._users.get(claim, ()))
 
     def _until_sync_s(self) -> float:
         passed_s = self.cluster.clock.monotonic() - self._begun_s
@@ -107,6 +128,12 @@ class Binder:
         if kind == "volume":
             volume = self.cluster.find(VOLUMES, "", name)
             return self._sync_volume(volume) if volume is not None else None
+        found = self._sync_claim(kind, namespace, name)
+        if kind == "claim":
+            self._waiting_then.pop((namespace, name), None)
+        return found
+
+    def _sync_claim(self, kind: str, namespace: str, name: str) -> reactor.Idle | None:
         claim = self.cluster.find(CLAIMS, namespace, name)
         if claim is None:
             return None
@@ -279,13 +306,13 @@ class Binder:
             self.recorder.event(claim, "Warning", "FailedBinding", text)
 
     def _awaited(self, claim: objects.Object) -> tuple[str, str]:
-        """Return what a claim waits for that is bound when its pod's node is known."""
-        names = [
-            objects.name_of(pod)
-            for pod in self.cluster.each("pods", objects.namespace_of(claim))
-            if not (pod.get("spec") or {}).get("nodeName") and not pods.is_over(pod)
-            and objects.name_of(claim) in volumes.claim_names(pod)
-        ]  # fmt: skip
+        """Return what a claim waits for that is bound when its pod's node is known.
+
+        Of a claim that has just changed, as it was then: its pod may have come right after it.
+        """
+        key = clusters.key_of(claim)
+        then = self._waiting_then.get(key)
+        names = then if then is not None else self._waiting(key)
         if not names:
             return (
                 "WaitForFirstConsumer", "waiting for first consumer to be created before binding",
@@ -348,12 +375,12 @@ class Binder:
         if (claim.get("status") or {}).get("phase") != "Lost":
             claim["status"] = {"phase": "Lost"}
             claim = self.cluster.update_status(CLAIMS, claim)
-            reason, what = ("ClaimLost", "lost its PersistentVolume. Data on the volume is lost!")
+            reason = "ClaimLost"
+            what = "Bound claim has lost its PersistentVolume. Data on the volume is lost!"
             if volume is not None:
-                reason, what = "ClaimMisbound", "two claims are bound to the same volume"
-                self.recorder.event(claim, "Warning", reason, what.capitalize())
-            else:
-                self.recorder.event(claim, "Warning", reason, f"Bound claim has {what}")
+                reason = "ClaimMisbound"
+                what = "Two claims are bound to the same volume, this one is bound incorrectly"
+            self.recorder.event(claim, "Warning", reason, what)
 
     def _report(self, claim: objects.Object, volume: objects.Object) -> None:
         known = claim.get("status") or {}
