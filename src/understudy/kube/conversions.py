@@ -142,9 +142,10 @@ class _Conversion:
                     self.complaints[f'unknown field "{inner}"'] = None
             elif item is not None:
                 self._struct = node.name
-                self._stack.append(key)
+                depth = len(self._stack)
+                self._stack += (*node.inlined.get(key, ()), key)
                 out[key] = self.value(item, field, inner)
-                self._stack.pop()
+                del self._stack[depth:]
         self._struct = outer
         return finish(node, out)
 
@@ -215,10 +216,8 @@ class _Conversion:
     def bytes(self, value: objects.Json, node: schemas.Schema, path: str) -> objects.Json:
         if value is None:
             return None
-        if isinstance(value, list) and all(
-            isinstance(item, int) and 0 <= item <= 255 for item in value
-        ):
-            return base64.b64encode(bytes(value)).decode()
+        if isinstance(value, list):
+            return base64.b64encode(bytes(self._byte(item) for item in value)).decode()
         if not isinstance(value, str):
             self._refuse(value, node)
             return None
@@ -228,18 +227,36 @@ class _Conversion:
             self._note(str(error))
             return None
 
+    def _byte(self, item: objects.Json) -> int:
+        if item is None:
+            return 0
+        if isinstance(item, int) and not isinstance(item, bool) and 0 <= item <= 255:
+            return item
+        what = called(item)
+        self._note(self._mismatch(f"number {item}" if what == "number" else what, "uint8"))
+        return 0
+
+    def _apart(self, value: objects.Json, node: schemas.Schema) -> objects.Json:
+        """Decode a value by a decoding of its own, whose errors say where this one stands."""
+        inner = _Conversion()
+        inner._struct, inner._stack = self._struct, list(self._stack)
+        out = inner.value(value, node, "")
+        if inner.problem:
+            raise ConversionError(inner.problem)
+        return out
+
     def schema_or(self, value: objects.Json, node: schemas.Schema, path: str) -> objects.Json:
         """Decode a schema, or what may stand in its place; unknown fields inside go unnoticed."""
         assert node.items is not None
         if isinstance(value, dict):
-            return convert(value, node.items)[0]
+            return self._apart(value, node.items)
         if node.format == "schema-or-bool":
             if not isinstance(value, bool):
                 raise ConversionError("boolean or JSON schema expected")
         elif not isinstance(value, list):
             return None
         elif node.format == "schema-or-array":
-            return [convert(item, node.items)[0] for item in value]
+            return [self._apart(item, node.items) for item in value]
         else:
             for item in value:
                 if not isinstance(item, str):

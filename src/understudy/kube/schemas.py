@@ -41,6 +41,7 @@ class Schema:
         always: Fields which Go writes even when they were absent: what is not `omitempty`, and
             structs that are no pointers, such as `status`. The value is True where an absent field
             is written as null (pointers, lists, maps, times), else the type's zero is written.
+        inlined: For fields of embedded Go structs, the names of these, which stand in error texts.
         decoder: The function that `kube.decoding` compiled for this node, kept here with it.
     """
 
@@ -64,6 +65,7 @@ class Schema:
     go_type: str = ""
     omit_empty: frozenset[str] = frozenset()
     always: dict[str, bool] = field(default_factory=dict)
+    inlined: dict[str, tuple[str, ...]] = field(default_factory=dict)
     decoder: Callable[[objects.Json], objects.Json] | None = None
 
 

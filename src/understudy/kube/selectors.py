@@ -240,6 +240,21 @@ def validate_label_selector(selector: objects.Object | None, field: str) -> list
     return out
 
 
+def shown(selector: objects.Object | None) -> objects.Object | None:
+    """Return a `v1.LabelSelector` with its fields in the order in which Go prints them."""
+    if selector is None:
+        return None
+    out: objects.Object = {}
+    if labels := selector.get("matchLabels"):
+        out["matchLabels"] = dict(sorted(labels.items()))
+    if expressions := selector.get("matchExpressions"):
+        keys = ("key", "operator", "values")
+        out["matchExpressions"] = [
+            {key: one[key] for key in keys if key in one} for one in expressions
+        ]
+    return out
+
+
 def checked_label_selector(selector: objects.Object | None) -> LabelSelector | None:
     """Build a selector as `from_label_selector` does, or return None if something is wrong."""
     return None if validate_label_selector(selector, "") else from_label_selector(selector)

@@ -289,7 +289,7 @@ def test_a_dry_run_is_judged_like_a_write(world):
          "spec.validations[0].expression: Invalid value:"),
         ({"variables": [{"name": "for", "expression": "1"}],
           "validations": [{"expression": "true"}]},
-         'spec.variables[0].name: Invalid value: "for": name is not a valid CEL identifier'),
+         'spec.variables[0].name: Invalid value: "for": must be a valid CEL identifier'),
         ({"matchConditions": [{"name": "c", "expression": "'x'"}],
           "validations": [{"expression": "true"}]},
          "spec.matchConditions[0].expression: Invalid value: \"'x'\": must evaluate to bool but got "

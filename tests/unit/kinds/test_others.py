@@ -415,7 +415,7 @@ def test_good_devices_are_taken(bench):
 @pytest.mark.parametrize(
     ("expression", "text"),
     [
-        ("", "Required value"),
+        ("", "Syntax error"),
         ("1", "must evaluate to bool or the unknown type, not int"),
         ("device.colour == 'red'", "undefined field 'colour'"),
         ("1 +", "Syntax error"),

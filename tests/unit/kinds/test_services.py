@@ -105,8 +105,9 @@ def test_a_dry_run_takes_nothing(bench):
     dry = options.WriteOptions(dry_run=True)
     made = bench.create("services", service(type="NodePort"), options=dry).object()
     assert made["spec"]["ports"][0]["nodePort"] == 32769
-    fixed = service(clusterIP=made["spec"]["clusterIP"])
-    assert bench.made("services", fixed)
+    assert made["spec"]["clusterIP"] == "10.96.0.0"
+    taken = bench.made("services", service(clusterIP="10.96.0.9"))["spec"]["clusterIP"]
+    assert bench.create("services", named("b", service(clusterIP=taken)), options=dry)
 
 
 def test_forks_allocate_apart(bench):

@@ -88,6 +88,16 @@ class GoTypes:
                 found[row[0]] = row
         return found
 
+    def inlined(self, name: str) -> dict[str, tuple[str, ...]]:
+        """Return the names of the inlined structs that lead to a field, where any do."""
+        found: dict[str, tuple[str, ...]] = {}
+        for row in self.structs.get(self.resolved(name), ()):
+            if "i" in row[3]:
+                inner = row[1].lstrip("*")
+                deeper, short = self.inlined(inner), inner.rpartition(".")[2]
+                found |= {key: (short, *deeper.get(key, ())) for key in self.fields(inner)}
+        return found
+
     def resolved(self, name: str) -> str:
         """Follow `type A B` to the struct or to the basic type below it."""
         while name not in self.structs and name in self.named:
@@ -194,6 +204,7 @@ class Definitions:
     def _fill(self, name: str, node: schemas.Schema, raw: objects.Object) -> None:
         assert node.fields is not None
         rows = self.go.fields(name)
+        node.inlined = self.go.inlined(name)
         omit_empty = []
         for field, declared in raw.get("properties", {}).items():
             row = rows.get(field)

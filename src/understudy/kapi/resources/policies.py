@@ -185,6 +185,8 @@ def variables_of(
     made: dict[str, programs.Program | PolicyError] = {}
     for variable in spec.get("variables") or ():
         name, expression = str(variable.get("name") or ""), str(variable.get("expression") or "")
+        if not expression.strip():
+            continue
         try:
             made[name] = program = compile(expression, (), params=params, variables=known)
             known[name] = program.result

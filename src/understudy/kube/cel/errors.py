@@ -61,7 +61,8 @@ def compile_error(source: str, issues: Sequence[Issue]) -> CompileError:
     lines = source.split("\n")
     texts: list[str] = []
     for issue in sorted(issues, key=lambda issue: (issue.line, issue.column))[:ISSUES_MAX]:
-        text = f"ERROR: <input>:{issue.line}:{issue.column + 1}: {issue.text}"
+        column = issue.column + 1 if source else 0
+        text = f"ERROR: <input>:{issue.line}:{column}: {issue.text}"
         if 1 <= issue.line <= len(lines):
             line = lines[issue.line - 1].replace("\t", " ")
             if line or source:

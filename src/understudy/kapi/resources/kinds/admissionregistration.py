@@ -9,11 +9,12 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 from understudy.kapi.resources import strategies, webhooks
-from understudy.kapi.resources.kinds import policyrules, rules
+from understudy.kapi.resources.kinds import conditions, policyrules, rules
 from understudy.kube import causes, names, objects, selectors, statuses
 
 _FAILURE = ("Fail", "Ignore")
 _MATCH = ("Equivalent", "Exact")
+_MUTABLE = ("*", "CONNECT", "CREATE", "UPDATE")
 _OPERATIONS = ("*", "CONNECT", "CREATE", "DELETE", "UPDATE")
 _SCOPES = ("*", "Cluster", "Namespaced")
 _SIDE_EFFECTS = ("None", "NoneOnDryRun")
@@ -258,9 +259,9 @@ class AdmissionPolicy(rules.Kind):
         self, obj: objects.Object, context: strategies.WriteContext
     ) -> list[statuses.Cause]:
         spec = obj.get("spec") or {}
-        out: list[statuses.Cause] = rules.one_of(
-            spec.get("failurePolicy"), "spec.failurePolicy", _FAILURE
-        )
+        out: list[statuses.Cause] = []
+        if (failure := spec.get("failurePolicy")) not in _FAILURE:
+            out.append(causes.unsupported("spec.failurePolicy", failure, _FAILURE))
         kind = spec.get("paramKind")
         if kind is not None:
             out += policyrules.param_kind(kind, "spec.paramKind")
@@ -290,7 +291,22 @@ class AdmissionPolicy(rules.Kind):
     def validate_update(
         self, obj: objects.Object, old: objects.Object, context: strategies.WriteContext
     ) -> list[statuses.Cause]:
+        if context.subresource == "status":
+            return _policy_status(obj.get("status") or {})
         return self.validate_create(obj, context)
+
+
+def _policy_status(status: objects.Object) -> list[statuses.Cause]:
+    out: list[statuses.Cause] = []
+    warnings = (status.get("typeChecking") or {}).get("expressionWarnings")
+    for index, one in enumerate(warnings or ()):
+        at = f"status.typeChecking.expressionWarnings[{index}]"
+        out += [
+            causes.required(f"{at}.{key}")
+            for key in ("warning", "fieldRef")
+            if not (one.get(key) or "").strip()
+        ]
+    return out + conditions.validate(status.get("conditions") or [], "status.conditions")
 
 
 class MutatingAdmissionPolicy(AdmissionPolicy):
@@ -301,7 +317,7 @@ class MutatingAdmissionPolicy(AdmissionPolicy):
     def _body(
         self, spec: objects.Object, expressions: policyrules.Expressions, name: str
     ) -> list[statuses.Cause]:
-        out: list[statuses.Cause] = []
+        out = _mutable_operations(spec.get("matchConstraints"), "spec.matchConstraints")
         if not spec.get("mutations"):
             text = "mutations must contain at least one item"
             out.append(causes.required("spec.mutations", text))
@@ -310,6 +326,16 @@ class MutatingAdmissionPolicy(AdmissionPolicy):
             spec.get("reinvocationPolicy"), "spec.reinvocationPolicy", ("IfNeeded", "Never")
         )
         return out
+
+
+def _mutable_operations(match: objects.Object | None, field: str) -> list[statuses.Cause]:
+    """Complain about operations in which nothing can be changed."""
+    return [
+        causes.unsupported(f"{field}.resourceRules.operations", one, _MUTABLE)
+        for rule in (match or {}).get("resourceRules") or ()
+        for one in rule.get("operations") or ()
+        if one not in _MUTABLE
+    ]
 
 
 class AdmissionPolicyBinding(rules.Kind):
@@ -335,7 +361,9 @@ class AdmissionPolicyBinding(rules.Kind):
         out += _param_ref(spec.get("paramRef"), "spec.paramRef")
         if spec.get("matchResources") is not None:
             # The field is misspelt in Kubernetes' own answers.
-            out += _match(spec["matchResources"], "spec.matchResouces", needs_rules=False)
+            out += _match(spec["matchResources"], "spec.matchResources", needs_rules=False)
+        if self.mutating:
+            out += _mutable_operations(spec.get("matchResources"), "spec.matchResources")
         if not self.mutating:
             out += _actions(spec.get("validationActions") or [], "spec.validationActions")
         return out
@@ -381,14 +409,8 @@ def _param_ref(ref: objects.Object | None, field: str) -> list[statuses.Cause]:
     if not name and selector is None:
         out.append(causes.required(field, "one of name or selector must be specified"))
     elif name:
-        out += rules.checked(name, f"{field}.name", names.dns_subdomain)
+        out += rules.checked(name, f"{field}.name", names.path_segment)
     elif selector is not None:
         out += selectors.validate_label_selector(selector, f"{field}.selector")
     action = ref.get("parameterNotFoundAction")
-    if action is None:
-        out.append(causes.required(f"{field}.parameterNotFoundAction"))
-    elif action not in {"Allow", "Deny"}:
-        out.append(
-            causes.unsupported(f"{field}.parameterNotFoundAction", action, ("Allow", "Deny"))
-        )
-    return out
+    return out + rules.one_of(action, f"{field}.parameterNotFoundAction", ("Deny", "Allow"))

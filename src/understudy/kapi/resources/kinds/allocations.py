@@ -72,10 +72,13 @@ class Ledger:
                 f"the provided IP ({text}) is not in the valid range. The range of valid IPs is"
                 f" {SERVICE_NETWORK}"
             )
-        self._take(str(address), "provided IP is already allocated")
+        if not self._context.dry_run:
+            self._take(str(address), "provided IP is already allocated")
 
     def next_ip(self) -> str:
-        """Take a free address."""
+        """Take a free address; in a dry run, answer with the network's own."""
+        if self._context.dry_run:
+            return str(SERVICE_NETWORK[0])
         size = SERVICE_NETWORK.num_addresses
         for _ in range(_TRIES_MAX):
             text = str(SERVICE_NETWORK[self._context.ids.integer(_STATIC_IPS + 1, size - 2)])

@@ -419,7 +419,9 @@ def _validate_changes(spec: objects.Object, old_job: objects.Object) -> Causes:
         elif completions != spec.get("parallelism"):
             text = "can only be modified in tandem with spec.parallelism"
             out.append(causes.invalid("spec.completions", completions, text))
-    out += rules.immutable(spec.get("selector"), old.get("selector"), "spec.selector")
+    out += rules.immutable(
+        selectors.shown(spec.get("selector")), selectors.shown(old.get("selector")), "spec.selector"
+    )
     out += _template_change(spec, old, old_job)
     for key in (
         "completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy",

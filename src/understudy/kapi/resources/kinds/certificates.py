@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Callable
 from typing import ClassVar
 
 from understudy.aio import clocks
@@ -23,6 +24,7 @@ USAGES = (
     "signing", "timestamping",
 )  # fmt: skip
 _EXPIRATION_S_MIN = 600
+_DOMAIN_MAX, _SIGNER_MAX = 253, 253 + 1 + 253 + 63 + 1
 _DECISIONS = ("Approved", "Denied")
 _OWN = ("username", "uid", "groups", "extra")
 
@@ -84,7 +86,7 @@ class CertificateSigningRequest(rules.Kind):
         spec = obj["spec"]
         out: list[statuses.Cause] = []
         if problem := _request_problem(spec.get("request") or ""):
-            out.append(causes.invalid("spec.request", spec.get("request") or "", problem))
+            out.append(causes.invalid("spec.request", spec.get("request"), problem))
         usages = spec.get("usages") or []
         if not usages:
             out.append(causes.required("spec.usages"))
@@ -197,15 +199,24 @@ def signer_name(value: str, field: str) -> list[statuses.Cause]:
     form = "must be a fully qualified domain and path of the form 'example.com/signer-name'"
     if not slash or "/" in path:
         return [causes.invalid(field, value, form)]
-    out = [causes.invalid(field, domain, text) for text in names.dns_subdomain(domain)]
-    if not out and "." not in domain:
-        out.append(
-            causes.invalid(
-                field, value, "should be a domain with at least two segments separated by dots"
-            )
-        )
-    out += [causes.invalid(field, path, text) for text in names.dns_subdomain(path)]
+    out = [causes.too_long(field, _DOMAIN_MAX)] if names.size(domain) > _DOMAIN_MAX else []
+    out += _segment(domain, field, names.dns_label)
+    if "." not in domain:
+        text = "should be a domain with at least two segments separated by dots"
+        out.append(causes.invalid(field, domain, text))
+    out += _segment(path, field, names.dns_subdomain)
+    if names.size(value) > _SIGNER_MAX:
+        out.append(causes.too_long(field, _SIGNER_MAX))
     return out
+
+
+def _segment(segment: str, field: str, check: Callable[[str], list[str]]) -> list[statuses.Cause]:
+    """Complain about the first of a segment's labels that is not valid."""
+    for label in segment.split("."):
+        if complaints := check(label):
+            texts = [f"validating label {causes.quoted(label)}: {text}" for text in complaints]
+            return causes.complaints(field, segment, texts)
+    return []
 
 
 class ClusterTrustBundle(rules.Kind):

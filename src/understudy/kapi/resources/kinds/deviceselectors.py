@@ -28,8 +28,6 @@ _UNKNOWN_HERE = ("cel.bind(", ".includes(")
 
 def validate(expression: str, field: str) -> list[statuses.Cause]:
     """Check that an expression says yes or no of a device."""
-    if not expression:
-        return [causes.required(field)]
     if names.size(expression) > _EXPRESSION_BYTES_MAX:
         return [causes.too_long(field, _EXPRESSION_BYTES_MAX)]
     # Differs: expressions with cel.bind or includes, which only these know, are taken unseen.

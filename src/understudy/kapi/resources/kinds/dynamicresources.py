@@ -24,6 +24,8 @@ from understudy.kube import causes, names, objects, statuses
 _TYPES = "io.k8s.api.resource.v1."
 _DEVICES_MAX, _FIRST_MAX, _PARAMETER_BYTES_MAX = 32, 8, 10 * 1024
 _PARAMETERS = ("config", "*", "opaque", "parameters")
+_RESERVED_MAX = 256
+_ADMIN = "resource.kubernetes.io/admin-access"
 _ALLOCATION_MODES = ("All", "ExactCount")
 
 
@@ -37,6 +39,9 @@ def default_devices(devices: objects.Object | None) -> None:
                 one["allocationMode"] = "ExactCount"
             if one["allocationMode"] == "ExactCount" and not one.get("count"):
                 one["count"] = 1
+            for toleration in one.get("tolerations") or ():
+                if not toleration.get("operator"):
+                    toleration["operator"] = "Equal"
 
 
 class ResourceClaim(rules.Kind):
@@ -53,12 +58,15 @@ class ResourceClaim(rules.Kind):
     def validate_create(
         self, obj: objects.Object, context: strategies.WriteContext
     ) -> list[statuses.Cause]:
-        return claim_spec(obj.get("spec") or {}, "spec")
+        spec = obj.get("spec") or {}
+        return claim_spec(spec, "spec") + _admin_access(spec, obj, context)
 
     def validate_update(
         self, obj: objects.Object, old: objects.Object, context: strategies.WriteContext
     ) -> list[statuses.Cause]:
-        if context.subresource == "status" or rules.same(obj.get("spec"), old.get("spec")):
+        if context.subresource == "status":
+            return _claim_status(obj, old)
+        if rules.same(obj.get("spec"), old.get("spec")):
             return []
         shown = gotypes.internal(obj.get("spec") or {}, f"{_TYPES}ResourceClaimSpec")
         return [causes.invalid("spec", shown, causes.IMMUTABLE)]
@@ -76,7 +84,11 @@ class ResourceClaimTemplate(rules.Kind):
     def validate_create(
         self, obj: objects.Object, context: strategies.WriteContext
     ) -> list[statuses.Cause]:
-        return claim_spec(objects.lookup(obj, ("spec", "spec")) or {}, "spec.spec")
+        spec = obj.get("spec") or {}
+        meta, inner = spec.get("metadata") or {}, spec.get("spec") or {}
+        out = names.validate_annotations(meta.get("annotations") or {}, "spec.metadata.annotations")
+        out += names.validate_labels(meta.get("labels") or {}, "spec.metadata.labels")
+        return out + claim_spec(inner, "spec.spec") + _admin_access(inner, obj, context)
 
     def validate_update(
         self, obj: objects.Object, old: objects.Object, context: strategies.WriteContext
@@ -242,11 +254,7 @@ def claim_spec(spec: objects.Object, field: str) -> list[statuses.Cause]:
         devices.get(key) or [] for key in ("requests", "constraints", "config")
     )
     out = _named(requests, f"{at}.requests", _DEVICES_MAX, _request)
-    known: set[str] = set()
-    for request in requests:
-        name = request.get("name") or ""
-        subs = {f"{name}/{one.get('name')}" for one in request.get("firstAvailable") or ()}
-        known |= {name, *subs}
+    known = _request_names(spec)
     if len(constraints) > _DEVICES_MAX:
         out.append(causes.too_many(f"{at}.constraints", len(constraints), _DEVICES_MAX))
     for index, constraint in enumerate(constraints):
@@ -289,7 +297,8 @@ def _attribute(constraint: objects.Object, field: str) -> list[statuses.Cause]:
         if name is None:
             continue
         domain, slash, identifier = name.rpartition("/")
-        out = [] if slash else [causes.invalid(f"{field}.{key}", name, "must include a domain")]
+        text = "a fully qualified name must be a domain and a name separated by a slash"
+        out = [] if slash else [causes.invalid(f"{field}.{key}", name, text)]
         if slash:
             out += causes.complaints(f"{field}.{key}", domain, names.dns_subdomain(domain))
         return out + causes.complaints(f"{field}.{key}", identifier, names.c_identifier(identifier))
@@ -309,7 +318,7 @@ def _configuration(config: objects.Object, field: str) -> list[statuses.Cause]:
     if parameters is None:
         out.append(causes.required(f"{at}.parameters"))
     elif not isinstance(parameters, dict):
-        text = "must be a JSON object"
+        text = "must be a valid JSON object"
         out.append(causes.invalid(f"{at}.parameters", "<value omitted>", text))
     elif names.size(causes.printed(parameters)) > _PARAMETER_BYTES_MAX:
         out.append(causes.too_long(f"{at}.parameters", _PARAMETER_BYTES_MAX))
@@ -344,7 +353,25 @@ def _wanted(one: objects.Object, field: str) -> list[statuses.Cause]:
         out.append(causes.invalid(f"{field}.count", count, "must be greater than zero"))
     elif mode not in _ALLOCATION_MODES:
         out.append(causes.unsupported(f"{field}.allocationMode", mode, _ALLOCATION_MODES))
+    for index, toleration in enumerate(one.get("tolerations") or ()):
+        out += _toleration(toleration, f"{field}.tolerations[{index}]")
     return out
+
+
+def _toleration(toleration: objects.Object, field: str) -> list[statuses.Cause]:
+    key, value = toleration.get("key") or "", toleration.get("value") or ""
+    out = causes.complaints(f"{field}.key", key, names.label_key(key)) if key else []
+    operator = toleration.get("operator")
+    if operator == "Equal":
+        out += causes.complaints(f"{field}.value", value, names.label_value(value))
+    elif operator == "Exists":
+        if value:
+            text = "must be empty for operator `Exists`"
+            out.append(causes.invalid(f"{field}.value", value, text))
+    else:
+        out.append(causes.unsupported(f"{field}.operator", operator, ("Equal", "Exists")))
+    effect = toleration.get("effect")
+    return out + rules.one_of(effect, f"{field}.effect", slicedevices.EFFECTS, required=False)
 
 
 def _selectors(selectors: list[objects.Object] | None, field: str) -> list[statuses.Cause]:
@@ -359,19 +386,108 @@ def _selectors(selectors: list[objects.Object] | None, field: str) -> list[statu
     return out
 
 
+def _request_names(spec: objects.Object) -> set[str]:
+    """Return what requests are called, and their alternatives: `r`, `r/s`."""
+    known: set[str] = set()
+    for request in (spec.get("devices") or {}).get("requests") or ():
+        name = request.get("name") or ""
+        subs = {f"{name}/{one.get('name')}" for one in request.get("firstAvailable") or ()}
+        known |= {name, *subs}
+    return known
+
+
+def _admin_access(
+    spec: objects.Object, obj: objects.Object, context: strategies.WriteContext
+) -> list[statuses.Cause]:
+    """Complain about access for administrators outside the namespaces that allow it."""
+    requests = (spec.get("devices") or {}).get("requests") or ()
+    for index, request in enumerate(requests):
+        if not (request.get("exactly") or {}).get("adminAccess"):
+            continue
+        if context.reader.labels("namespaces", "", objects.namespace_of(obj)).get(_ADMIN) == "true":
+            return []
+        text = (
+            f"admin access to devices requires the `{_ADMIN}: true` label on the containing"
+            " namespace"
+        )
+        return [causes.forbidden(f"spec.devices.requests[{index}].adminAccess", text)]
+    return []
+
+
 def _references(requests: list[str], field: str, known: set[str]) -> list[statuses.Cause]:
+    out: list[statuses.Cause] = []
+    for index, name in enumerate(requests):
+        at = f"{field}[{index}]"
+        out += _reference(name, at, known)
+        if name in requests[:index]:
+            out.append(causes.duplicate(at, name))
+    return out
+
+
+def _reference(name: str, field: str, known: set[str]) -> list[statuses.Cause]:
     text = (
         "must be the name of a request in the claim or the name of a request and a subrequest "
         "separated by '/'"
     )
+    parts = name.split("/")
     out: list[statuses.Cause] = []
-    for index, name in enumerate(requests):
-        at, parts = f"{field}[{index}]", name.split("/")
-        if len(parts) <= 2:
-            for part in parts:
-                out += causes.complaints(at, part, names.dns_label(part))
-        if name not in known:
-            out.append(causes.invalid(at, name, text))
-        if name in requests[:index]:
-            out.append(causes.duplicate(at, name))
+    if len(parts) <= 2:
+        for part in parts:
+            out += causes.complaints(field, part, names.dns_label(part))
+    if name not in known:
+        out.append(causes.invalid(field, name, text))
+    return out
+
+
+def _claim_status(obj: objects.Object, old: objects.Object) -> list[statuses.Cause]:
+    """Check who uses a claim, and what it was given, which never changes then."""
+    status, before = obj.get("status") or {}, old.get("status") or {}
+    allocation, at = status.get("allocation"), "status.reservedFor"
+    out: list[statuses.Cause] = []
+    reserved = status.get("reservedFor") or []
+    if len(reserved) > _RESERVED_MAX:
+        out.append(causes.too_many(at, len(reserved), _RESERVED_MAX))
+    for index, one in enumerate(reserved):
+        keys = ("resource", "name", "uid")
+        out += [causes.required(f"{at}[{index}].{key}") for key in keys if not one.get(key)]
+        if one.get("uid") in [other.get("uid") for other in reserved[:index]]:
+            out.append(causes.duplicate(f"{at}[{index}]", one.get("uid") or ""))
+    if reserved and allocation is None:
+        text = "may not be specified when `allocated` is not set"
+        out.append(causes.forbidden(at, text))
+    elif obj["metadata"].get("deletionTimestamp") and any(
+        one not in (before.get("reservedFor") or []) for one in reserved
+    ):
+        text = (
+            "new entries may not be added while `deallocationRequested` or `deletionTimestamp`"
+            " are set"
+        )
+        out.append(causes.forbidden(at, text))
+    if allocation is None:
+        return out
+    if (given := before.get("allocation")) is not None:
+        if not rules.same(allocation, given):
+            shown = gotypes.internal(allocation, f"{_TYPES}AllocationResult")
+            out.append(causes.invalid("status.allocation", shown, causes.IMMUTABLE))
+        return out
+    return out + _allocation(allocation, _request_names(obj.get("spec") or {}))
+
+
+def _allocation(allocation: objects.Object, known: set[str]) -> list[statuses.Cause]:
+    devices, field = allocation.get("devices") or {}, "status.allocation.devices"
+    out: list[statuses.Cause] = []
+    for index, one in enumerate(devices.get("results") or ()):
+        at = f"{field}.results[{index}]"
+        out += _reference(one.get("request") or "", f"{at}.request", known)
+        out += sources.csi_driver_name(one.get("driver") or "", f"{at}.driver")
+        out += _pool_name(one.get("pool") or "", f"{at}.pool")
+        out += rules.checked(one.get("device") or "", f"{at}.device", names.dns_label)
+    for index, config in enumerate(devices.get("config") or ()):
+        at = f"{field}.config[{index}]"
+        source = config.get("source")
+        out += rules.one_of(source, f"{at}.source", ("FromClaim", "FromClass"))
+        out += _references(config.get("requests") or [], f"{at}.requests", known)
+        out += _configuration(config, at)
+    if (selector := allocation.get("nodeSelector")) is not None:
+        out += scheduling.node_selector(selector, "status.allocation.nodeSelector")
     return out

@@ -159,9 +159,6 @@ class EndpointSlice(rules.Listing):
             if name in seen:
                 out.append(causes.duplicate(f"{at}.name", name))
             seen.add(name)
-            number = port.get("port")
-            if number is not None:
-                out += causes.complaints(f"{at}.port", number, names.port_number(number))
             out += rules.one_of(port.get("protocol"), f"{at}.protocol", containers.PROTOCOLS)
             if (application := port.get("appProtocol")) is not None:
                 complaints = names.qualified_name(application)
@@ -259,8 +256,5 @@ def _hints(listed: list[objects.Object], field: str, key: str) -> Causes:
             out.append(causes.duplicate(at, name))
         seen.add(name)
         check = names.label_value if key == "forZones" else names.dns_subdomain
-        if not name:
-            out.append(causes.required(at))
-        else:
-            out += causes.complaints(at, name, check(name))
+        out += causes.complaints(at, name, check(name))
     return out

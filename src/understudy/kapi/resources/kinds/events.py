@@ -14,7 +14,7 @@ from understudy.kube import causes, names, objects, statuses
 
 Causes = list[statuses.Cause]
 
-_REASON_MAX, _ACTION_MAX, _INSTANCE_MAX, _NOTE_MAX = 128, 128, 128, 1024
+_LIMITS = {"reportingInstance": 128, "action": 128, "reason": 128, "message": 1024}
 _RENAMED = (
     ("involvedObject", "regarding"),
     ("message", "note"),
@@ -32,7 +32,6 @@ _FROZEN = (
 _STRUCTS = {
     "involvedObject": "ObjectReference", "related": "ObjectReference", "source": "EventSource",
 }  # fmt: skip
-_CLUSTER_NAMESPACES = frozenset({"", "default", "kube-system"})
 
 
 class Event(rules.PathNamed):
@@ -53,26 +52,57 @@ class Event(rules.PathNamed):
     def validate_create(
         self, obj: objects.Object, context: strategies.WriteContext
     ) -> list[statuses.Cause]:
-        out = _legacy(obj)
-        if self.is_new_api or not _is_old(obj):
-            out += _strict(obj)
+        out = self._legacy(obj)
+        if self.is_new_api:
+            out += _series(obj) + _strict(obj)
         return out
 
     def validate_update(
         self, obj: objects.Object, old: objects.Object, context: strategies.WriteContext
     ) -> list[statuses.Cause]:
-        out = _legacy(obj)
-        if not self.is_new_api and _is_old(obj):
+        out = self._legacy(obj)
+        if not self.is_new_api:
             return out
-        out += _strict(obj)
+        if obj.get("series") != old.get("series"):
+            out += _series(obj)
         for key in _FROZEN:
             new, before = obj.get(key), old.get(key)
             if not rules.same(new, before):
                 kind = _STRUCTS.get(key)
                 shown = gotypes.internal(new, kind) if kind and new is not None else new
                 out.append(causes.invalid(key, shown, causes.IMMUTABLE))
-        if not _same_micros(obj.get("eventTime"), old.get("eventTime")):
+        if (obj.get("eventTime") or "") != (old.get("eventTime") or ""):
             out.append(causes.invalid("eventTime", obj.get("eventTime"), causes.IMMUTABLE))
+        return out
+
+    def _legacy(self, obj: objects.Object) -> Causes:
+        """Check what every event must say; the newer ones have an eventTime."""
+        reference, own = obj.get("involvedObject") or {}, objects.namespace_of(obj)
+        namespace = reference.get("namespace") or ""
+        is_new = obj.get("eventTime") is not None
+        if not namespace:
+            elsewhere = own not in {"default", "kube-system" if is_new else ""}
+        else:
+            elsewhere = not is_new and namespace != own
+        out: Causes = []
+        if elsewhere:
+            text = "does not match event.namespace"
+            out.append(causes.invalid("involvedObject.namespace", namespace, text))
+        return out + self._described(obj) if is_new else out
+
+    def _described(self, obj: objects.Object) -> Causes:
+        """Check who says what of an event."""
+        out: Causes = []
+        reporter = obj.get("reportingComponent") or ""
+        if not reporter:
+            out.append(causes.required(self.reporter))
+        out += causes.complaints(self.reporter, reporter, names.qualified_name(reporter))
+        for key, limit in _LIMITS.items():
+            value = obj.get(key) or ""
+            if not value and key != "message":
+                out.append(causes.required(key))
+            if names.size(value) > limit:
+                out.append(causes.invalid(key, "", f"can have at most {limit} characters"))
         return out
 
     def selectable_fields(self, obj: objects.Object) -> dict[str, str]:
@@ -96,68 +126,40 @@ class EventsEvent(Event):
     """The same Event in its own group, which asks for more."""
 
     is_new_api: ClassVar[bool] = True
+    reporter: ClassVar[str] = "reportingController"
     selectable: ClassVar[tuple[str, ...]] = (
         *(f"regarding.{key}" for key in _REFERENCE), "reason", "reportingController", "type",
     )  # fmt: skip
 
 
-def _is_old(obj: objects.Object) -> bool:
-    return obj.get("eventTime") is None
-
-
-def _same_micros(new: str | None, old: str | None) -> bool:
-    return (new or "") == (old or "")
-
-
-def _legacy(obj: objects.Object) -> Causes:
-    """Check where the event lies, and its count."""
-    reference = obj.get("involvedObject") or {}
-    namespace, own = reference.get("namespace") or "", objects.namespace_of(obj)
-    at, text = "involvedObject.namespace", "does not match event.namespace"
-    if not namespace:
-        if own not in _CLUSTER_NAMESPACES:
-            return [causes.invalid(at, namespace, text)]
-    elif namespace != own:
-        return [causes.invalid(at, namespace, text)]
-    return []
+def _series(obj: objects.Object) -> Causes:
+    series = obj.get("series")
+    if series is None:
+        return []
+    out: Causes = []
+    if (series.get("count") or 0) < 2:
+        out.append(causes.invalid("series.count", "", "should be at least 2"))
+    if not series.get("lastObservedTime"):
+        out.append(causes.required("series.lastObservedTime"))
+    return out
 
 
 def _strict(obj: objects.Object) -> Causes:
-    """Check what the newer group asks for."""
+    """Check what the newer group asks for, and that nothing else is said."""
     out: Causes = []
     if obj.get("eventTime") is None:
         out.append(causes.required("eventTime"))
-        out += _type(obj)
-        return out
-    controller = obj.get("reportingComponent") or ""
-    if not controller:
-        out.append(causes.required("reportingController"))
-    elif complaints := names.qualified_name(controller):
-        out += causes.complaints("reportingController", controller, complaints)
-    instance = obj.get("reportingInstance") or ""
-    if not instance:
-        out.append(causes.required("reportingInstance"))
-    if len(instance) > _INSTANCE_MAX:
-        text = f"can have at most {_INSTANCE_MAX} characters"
-        out.append(causes.invalid("reportingInstance", "", text))
-    for key, limit in (("action", _ACTION_MAX), ("reason", _REASON_MAX)):
-        value = obj.get(key) or ""
-        if not value:
-            out.append(causes.required(key))
-        if len(value) > limit:
-            text = f"can have at most {limit} characters"
-            out.append(causes.invalid(key, "", text))
-    if len(obj.get("message") or "") > _NOTE_MAX:
-        text = f"can have at most {_NOTE_MAX} characters"
-        out.append(causes.invalid("note", "", text))
-    return out + _type(obj)
-
-
-def _type(obj: objects.Object) -> Causes:
     kind = obj.get("type") or ""
-    if kind in {"Normal", "Warning"}:
-        return []
-    return [causes.invalid("type", "", f"has invalid value: {kind}")]
+    if kind not in {"Normal", "Warning"}:
+        out.append(causes.invalid("type", "", f"has invalid value: {kind}"))
+    out += [
+        causes.invalid(key, "", "needs to be unset")
+        for key in ("firstTimestamp", "lastTimestamp", "count")
+        if obj.get(key)
+    ]
+    if any((obj.get("source") or {}).values()):
+        out.append(causes.invalid("source", "", "needs to be unset"))
+    return out
 
 
 def to_core(obj: objects.Object) -> objects.Object:

@@ -6,29 +6,37 @@ Source: pkg/util/parsers and github.com/distribution/reference @1.36.
 from __future__ import annotations
 
 import functools
+import re
 
 REFERENCES_CACHED_MAX = 4096
 """Image references whose policy is kept; clusters use far fewer."""
+
+_PATH_MAX = 255
+_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_LABEL = r"(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])"
+_REFERENCE = re.compile(
+    rf"(?:(?:{_LABEL}(?:\.{_LABEL})*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?/)?"
+    rf"(?P<path>{_COMPONENT}(?:/{_COMPONENT})*)"
+    r"(?::(?P<tag>[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,127}))?"
+    r"(?P<digest>@[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,})?"
+)
 
 
 @functools.lru_cache(maxsize=REFERENCES_CACHED_MAX)
 def pull_policy(reference: str) -> str:
     """Return `Always` for the tag `latest`, also when it is implied, else `IfNotPresent`."""
-    name, at, _ = reference.partition("@")
-    last = name.rpartition("/")[2]
-    _, colon, tag = last.partition(":")
-    if colon:
-        return "Always" if tag == "latest" else "IfNotPresent"
-    return "IfNotPresent" if at or not _parses(name) else "Always"
+    match = _REFERENCE.fullmatch(_normalised(reference))
+    if match is None or len(match["path"]) > _PATH_MAX:
+        return "IfNotPresent"
+    if match["tag"] is None and match["digest"] is None:
+        return "Always"
+    return "Always" if match["tag"] == "latest" else "IfNotPresent"
 
 
-def _parses(name: str) -> bool:
-    """Say whether a name without tag is a reference at all; others have no tag to imply."""
-    if not name:
-        return False
-    domain, slash, rest = name.partition("/")
-    is_domain = bool(slash) and ("." in domain or ":" in domain or domain == "localhost")
-    path = rest if is_domain else name
-    return bool(path) and path == path.lower() and all(
-        char.isalnum() or char in "._-/" for char in path
-    )  # fmt: skip
+def _normalised(reference: str) -> str:
+    """Put Docker's registry before a reference that names none."""
+    domain, slash, _ = reference.partition("/")
+    if not slash:
+        return f"docker.io/library/{reference}"
+    is_domain = "." in domain or ":" in domain or domain == "localhost"
+    return reference if is_domain or domain != domain.lower() else f"docker.io/{reference}"

@@ -95,7 +95,7 @@ def _exit_codes(codes: objects.Object, containers: Sequence[str | None], field: 
         out.append(causes.invalid(f"{field}.containerName", name, text))
     at = f"{field}.values"
     if not values:
-        out.append(causes.invalid(at, values, "at least one value is required"))
+        out.append(causes.invalid(at, values or None, "at least one value is required"))
     elif len(values) > _VALUES_MAX:
         out.append(causes.too_many(at, len(values), _VALUES_MAX))
     ordered = True

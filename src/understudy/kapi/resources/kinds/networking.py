@@ -359,7 +359,8 @@ def _policy_port(one: objects.Object, field: str) -> Causes:
     out += causes.complaints(f"{field}.port", port, names.port_number(port))
     if end is not None:
         if end < port:
-            out.append(causes.invalid(at, end, "must be greater than or equal to `port`"))
+            # As in Kubernetes, the port is shown.
+            out.append(causes.invalid(at, port, "must be greater than or equal to `port`"))
         out += causes.complaints(at, end, names.port_number(end))
     return out
 

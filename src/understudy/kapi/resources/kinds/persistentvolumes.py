@@ -46,8 +46,8 @@ _GONE = {
     "storageos": ("storageOS", "deprecated in v1.22, non-functional in v1.25+"),
 }  # fmt: skip
 _RESIZE_STATES = (
-    "ControllerResizeFailed", "ControllerResizeInProgress", "NodeResizeFailed",
-    "NodeResizeInProgress", "NodeResizePending",
+    "ControllerResizeInProgress", "ControllerResizeInfeasible", "NodeResizeInProgress",
+    "NodeResizeInfeasible", "NodeResizePending",
 )  # fmt: skip
 
 
@@ -132,8 +132,9 @@ class PersistentVolume(rules.Kind):
         for index, term in enumerate(required.get("nodeSelectorTerms") or ()):
             at = f"spec.nodeAffinity.required.nodeSelectorTerms[{index}]"
             out += podwarnings.of_node_term(term, at)
-        out += [f"spec.{name}: {text}" for key, (name, text) in _GONE.items() if spec.get(key)]
-        return out + podwarnings.fractional(spec.get("capacity") or {}, "storage", "spec.capacity")
+        return out + [
+            f"spec.{name}: {text}" for key, (name, text) in _GONE.items() if spec.get(key)
+        ]
 
 
 def default_volume(spec: objects.Object) -> None:
@@ -388,7 +389,7 @@ def _claim_status(status: objects.Object) -> Causes:
     out: Causes = []
     for name, value in (status.get("capacity") or {}).items():
         out += _whole(value, f"status.capacity[{name}]")
-    at = "status.allocatedResourceStatus"
+    at = "status.allocatedResourceStatuses"
     for name, state in (status.get("allocatedResourceStatuses") or {}).items():
         out += _resource_key(name, at)
         if state not in _RESIZE_STATES:

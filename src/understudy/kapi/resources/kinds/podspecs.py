@@ -80,20 +80,26 @@ def default_template(template: objects.Object) -> None:
 
 def validate_template(template: objects.Object, field: str) -> Causes:
     """Return every reason why a pod template is not valid."""
-    meta, spec = template.get("metadata") or {}, template.get("spec") or {}
-    out: Causes = []
-    if labels := meta.get("labels"):
-        out += names.validate_labels(labels, f"{field}.labels")
-    annotations = meta.get("annotations")
-    if annotations:
-        out += names.validate_annotations(annotations, f"{field}.annotations")
-        out += validate_annotations(annotations, spec, f"{field}.annotations")
+    spec = template.get("spec") or {}
+    out = validate_metadata(template, field)
     out += validate(spec, f"{field}.spec")
-    if annotations:
+    if annotations := (template.get("metadata") or {}).get("annotations"):
         out += podsystems.profiles_match(annotations, spec, f"{field}.spec")
     if spec.get("ephemeralContainers"):
         text = "ephemeral containers not allowed in pod template"
         out.append(causes.forbidden(f"{field}.spec.ephemeralContainers", text))
+    return out
+
+
+def validate_metadata(template: objects.Object, field: str) -> Causes:
+    """Return every reason why a pod template's labels and annotations are not valid."""
+    meta = template.get("metadata") or {}
+    out: Causes = []
+    if labels := meta.get("labels"):
+        out += names.validate_labels(labels, f"{field}.labels")
+    if annotations := meta.get("annotations"):
+        out += names.validate_annotations(annotations, f"{field}.annotations")
+        out += validate_annotations(annotations, template.get("spec") or {}, f"{field}.annotations")
     return out
 
 

@@ -99,7 +99,7 @@ class Expressions:
             if not name.strip():
                 yield causes.required(f"{at}.name", "name is not specified")
             elif not _IDENTIFIER.fullmatch(name) or name in _RESERVED:
-                yield causes.invalid(f"{at}.name", name, "name is not a valid CEL identifier")
+                yield causes.invalid(f"{at}.name", name, "must be a valid CEL identifier")
             expression = str(variable.get("expression") or "")
             if not expression.strip():
                 yield causes.required(f"{at}.expression", "expression is not specified")
@@ -126,7 +126,7 @@ class Expressions:
             at, kind = f"{self._field}.mutations[{index}]", one.get("patchType")
             wanted = policies.WANTED.get(str(kind))
             if wanted is None:
-                if kind is None:
+                if not kind:
                     yield causes.required(f"{at}.patchType")
                 else:
                     yield causes.unsupported(f"{at}.patchType", kind, policies.WANTED)

@@ -13,8 +13,9 @@ from understudy.kube import causes, names, objects, statuses
 
 Causes = list[statuses.Cause]
 _DEVICES_MAX, _ADVANCED_MAX, _TAINTS_MAX, _ENTRIES_MAX = 128, 64, 16, 32
+_COUNTER_SETS_MAX = 8
 _VALUE_BYTES_MAX, _ID_BYTES_MAX = 64, 32
-_EFFECTS = ("NoExecute", "NoSchedule", "None")
+EFFECTS = ("NoExecute", "NoSchedule", "None")
 _VALUES = ("bool", "int", "string", "version")
 _NUMBER, _PART = r"(0|[1-9]\d*)", r"(0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*)"
 _SEMVER = re.compile(
@@ -38,16 +39,33 @@ def validate(spec: objects.Object) -> Causes:
         if name in seen:
             out.append(causes.duplicate(field, name))
         seen.add(name)
+    return out + _counter_sets(spec.get("sharedCounters") or [], "spec.sharedCounters")
+
+
+def _counter_sets(found: list[objects.Object], at: str) -> Causes:
+    out: Causes = []
+    if len(found) > _COUNTER_SETS_MAX:
+        out.append(causes.too_many(at, len(found), _COUNTER_SETS_MAX))
+    seen: set[str] = set()
+    for index, one in enumerate(found):
+        field, name = f"{at}[{index}]", one.get("name") or ""
+        if not name:
+            out.append(causes.required(f"{field}.name"))
+        else:
+            out += rules.checked(name, f"{field}.name", names.dns_label)
+        if not one.get("counters"):
+            out.append(causes.required(f"{field}.counters"))
+        for counter in one.get("counters") or ():
+            out += rules.checked(counter, f"{field}.counters", names.dns_label)
+        if name in seen:
+            out.append(causes.duplicate(field, name))
+        seen.add(name)
     return out
 
 
 def _device(device: objects.Object, field: str, *, per_device: bool) -> Causes:
     name = device.get("name") or ""
-    out = (
-        rules.checked(name, f"{field}.name", names.dns_label)
-        if name
-        else [causes.required(f"{field}.name")]
-    )
+    out = rules.checked(name, f"{field}.name", names.dns_label)
     attributes, capacity = device.get("attributes") or {}, device.get("capacity") or {}
     if (count := len(attributes) + len(capacity)) > _ENTRIES_MAX:
         text = f"the total number of attributes and capacities must not exceed {_ENTRIES_MAX}"
@@ -128,7 +146,7 @@ def _taint(taint: objects.Object, field: str) -> Causes:
     key, value = taint.get("key") or "", taint.get("value") or ""
     out = causes.complaints(f"{field}.key", key, names.qualified_name(key))
     out += causes.complaints(f"{field}.value", value, names.label_value(value))
-    return out + rules.one_of(taint.get("effect"), f"{field}.effect", _EFFECTS)
+    return out + rules.one_of(taint.get("effect"), f"{field}.effect", EFFECTS)
 
 
 def _nodes(device: objects.Object, field: str, *, per_device: bool) -> Causes:

@@ -95,13 +95,18 @@ def _template(spec: objects.Object, *, what: str, pods: bool = True) -> Causes:
     if matcher is None:
         # Templates are not looked at then; how a StatefulSet's pods restart is.
         if what != "StatefulSet":
-            return [causes.invalid("spec.selector", selector, "invalid label selector")]
-        out.append(causes.invalid("spec.selector", selector, ""))
+            return [
+                causes.invalid("spec.selector", selectors.shown(selector), "invalid label selector")
+            ]
+        out.append(causes.invalid("spec.selector", selectors.shown(selector), ""))
         pods = False
     elif not matcher.empty and not matcher.matches(labels or {}):
         out.append(causes.invalid("spec.template.metadata.labels", labels, _MISMATCH))
     if pods:
         out += podspecs.validate_template(template, "spec.template")
+    if what == "StatefulSet" and matcher is not None:
+        # These are looked at once more, and also where the pods are not.
+        out += podspecs.validate_metadata(template, "spec.template")
     pod = template.get("spec") or {}
     if pod.get("restartPolicy") != "Always":
         at = "spec.template.spec.restartPolicy"
@@ -183,7 +188,9 @@ class Deployment(Workload):
         if obj["spec"] == old["spec"]:
             return []
         changed = rules.immutable(
-            obj["spec"].get("selector"), old["spec"].get("selector"), "spec.selector"
+            selectors.shown(obj["spec"].get("selector")),
+            selectors.shown(old["spec"].get("selector")),
+            "spec.selector",
         )
         return changed + self._validate(obj["spec"])
 
@@ -270,7 +277,9 @@ class ReplicaSet(Workload):
         if obj["spec"] == old["spec"]:
             return []
         changed = rules.immutable(
-            obj["spec"].get("selector"), old["spec"].get("selector"), "spec.selector"
+            selectors.shown(obj["spec"].get("selector")),
+            selectors.shown(old["spec"].get("selector")),
+            "spec.selector",
         )
         return self._validate(obj["spec"]) + changed
 
@@ -592,7 +601,9 @@ class DaemonSet(Workload):
         if obj["spec"] == old["spec"]:
             return []
         changed = rules.immutable(
-            obj["spec"].get("selector"), old["spec"].get("selector"), "spec.selector"
+            selectors.shown(obj["spec"].get("selector")),
+            selectors.shown(old["spec"].get("selector")),
+            "spec.selector",
         )
         return self._validate(obj["spec"]) + changed
 
