@@ -87,7 +87,8 @@ def test_the_shop_from_plan_to_deletion(run: Run) -> None:
     assert run("deliver", "shop", "-f", str(SHOP / "v1"), "--yes").code == 0
     again = run("plan", "shop", "-f", str(SHOP / "v1"))
     assert (again.code, "11 unchanged" in again.out) == (0, True)
-    assert "Nothing to do" in run("deliver", "shop", "-f", str(SHOP / "v1")).out
+    idle = run("deliver", "shop", "-f", str(SHOP / "v1"))
+    assert idle.out == "Nothing to do: revision shop-v1 is in place and healthy.\n"
 
     refused = run("plan", "shop", "-f", str(SHOP / "v2-refused"))
     assert refused.code == 3

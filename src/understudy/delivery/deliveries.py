@@ -374,7 +374,15 @@ class Deliveries:
             if waiting.is_waited_for(target) and hooks.of(target.obj) is None
         ]
         waiter = waiting.LiveWaiter(self.client, self._clock, options.wait)
-        verdicts = await waiter.wait(waited, self._tell) if waited else {}
+        told: set[refs.Ref | None] = set()
+
+        def tell(news: outcomes.News) -> None:
+            """Tell nothing of what is healthy from the start."""
+            if news.type != "healthy" or news.ref in told:
+                told.add(news.ref)
+                self._tell(news)
+
+        verdicts = await waiter.wait(waited, tell) if waited else {}
         wrong = [f"{ref}: {verdict}" for ref, verdict in verdicts.items() if not verdict.is_settled]
         if wrong:
             raise errors.UnhealthyError(wrong)

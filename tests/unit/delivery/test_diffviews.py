@@ -86,6 +86,11 @@ def test_a_field_is_named_by_its_last_step() -> None:
     assert diffviews.leaf("data") == "data"
     same = (changed("spec.a.image"), changed("spec.b.image"), changed("spec.c.port"))
     assert diffviews.reasons(operation("a", *same)) == "image, c.port"
+    label = changed("spec.template.metadata.labels['app.kubernetes.io/version']")
+    described = "spec.versions[v1].schema.openAPIV3Schema.properties.spec.description"
+    told = diffviews.reasons(operation("a", label, changed(described), *same))
+    assert told == "image, c.port, app.kubernetes.io/version"
+    assert diffviews.reasons(operation("a", changed(described))) == "description"
     secret = changed("spec.containers[web].envFrom[1].secretRef.name")
     assert diffviews.reasons(operation("a", secret)) == "secretRef.name"
 
