@@ -44,6 +44,7 @@ class GarbageCollector:
         self.cluster = clusters.Cluster(shared, "generic-garbage-collector")
         self.recorder = recorders.Recorder(self.cluster, "garbage-collector-controller")
         self._absent: dict[str, None] = {}
+        self._newest: tuple[float, set[str]] = (0.0, set())
         self._resting: dict[str, tuple[reactor.Queue, reactor.Key]] = {}
 
     def observe(self, change: changes.Change, queue: reactor.Queue) -> None:
@@ -65,6 +66,8 @@ class GarbageCollector:
                 added = [one for one in owners if one not in former]
                 if not all(self._is_present(one, change.entry.namespace) for one in added):
                     queue.add((change.ref, *change.key))
+                elif change.type == "ADDED":
+                    self._note_newcomer(change.entry.uid)
                 self._wake_waiting([one for one in former if one not in owners], change, queue)
 
     def _observe_gone(self, change: changes.Change, queue: reactor.Queue) -> None:
@@ -83,6 +86,15 @@ class GarbageCollector:
             owner = self.cluster.entry(*place) if place is not None else None
             if place is not None and owner is not None and _LEAVING in owner.encoded:
                 queue.add(place)
+
+    def _note_newcomer(self, uid: str) -> None:
+        now_s = self.cluster.clock.monotonic()
+        if self._newest[0] != now_s:
+            self._newest = (now_s, set())
+        self._newest[1].add(uid)
+
+    def _has_just_come(self, uid: str) -> bool:
+        return uid in self._newest[1] and self._newest[0] == self.cluster.clock.monotonic()
 
     def _is_present(self, reference: objects.Object, namespace: str) -> bool:
         """Whether an owner is there: what is added to it later goes when it is looked at again."""
@@ -239,12 +251,18 @@ class GarbageCollector:
         )
 
     def _finish_foreground(self, ref: str, obj: objects.Object) -> None:
-        """Let an owner go when no dependent holds it; delete those that came meanwhile."""
+        """Let an owner go when no dependent holds it; delete those that came meanwhile.
+
+        Of one that came at this very moment nothing is known yet: it goes after its owner, or when
+        the owner is looked at again.
+        """
         uid = objects.uid_of(obj)
         is_held = False
         for dependent in self._dependents_of(obj):
             found = self.cluster.peek(*dependent)
-            if found is not None and any(
+            if found is None or self._has_just_come(objects.uid_of(found)):
+                continue
+            if any(
                 one.get("uid") == uid and one.get("blockOwnerDeletion") for one in _owners(found)
             ):
                 is_held = True
