@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from understudy.aio import clocks
-from understudy.client import errors as client_errors, protocol
+from understudy.client import errors as client_errors, protocol, wrapping
 from understudy.delivery import refs
 from understudy.kube import objects, statuses
 
@@ -117,6 +117,41 @@ async def patiently(
         await clock.sleep(delay)
         delay *= 2
     raise AssertionError("the last attempt returns or raises")
+
+
+class SureClient(wrapping.WrappedClient):
+    """A client for what nobody else writes: its writes are repeated until they are answered.
+
+    Where only an answer was lost, the repetition meets what the lost one wrote: a conflict with
+    oneself, which is none.
+    """
+
+    def __init__(self, inner: protocol.Client, clock: clocks.Clock) -> None:
+        super().__init__(inner)
+        self._clock = clock
+
+    async def write(self, write: wrapping.Write, send: wrapping.Send) -> objects.Object:
+        try:
+            return await patiently(send, self._clock)
+        except (statuses.ConflictError, statuses.AlreadyExistsError) as error:
+            written = await self._written(write)
+            if written is None:
+                raise error from None
+            return written
+
+    async def _written(self, write: wrapping.Write) -> objects.Object | None:
+        """Return what is there if it is what was to be created or updated, else None."""
+        if write.verb not in ("create", "update") or not isinstance(write.body, dict):
+            return None
+        try:
+            live = await self.inner.get(write.resource, write.name, namespace=write.namespace)
+        except statuses.NotFoundError:
+            return None
+        wanted = {key: value for key, value in write.body.items() if key != "metadata"}
+        uid = objects.uid_of(write.body)
+        if uid and uid != objects.uid_of(live):
+            return None
+        return live if {key: live.get(key) for key in wanted} == wanted else None
 
 
 def is_transient(error: statuses.ApiError) -> bool:

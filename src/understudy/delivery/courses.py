@@ -21,6 +21,7 @@ from understudy.aio import clocks, ids
 from understudy.client import errors as client_errors, protocol
 from understudy.delivery import (
     applications,
+    calling,
     collect,
     crds,
     dispatch,
@@ -87,6 +88,11 @@ class Means:
     verify: Verify | None = None
     mask: masking.Mask = field(default_factory=masking.Mask)
 
+    @property
+    def recorder(self) -> protocol.Client:
+        """For records, which nobody else writes."""
+        return calling.SureClient(self.client, self.clock)
+
     def fenced(self) -> Means:
         """Return means that write only while the lock is held, which must have been taken."""
         if self.lock is None:
@@ -107,8 +113,7 @@ async def deliver(
     served = await means.client.discover()
     wanted = targets.resolve(application.manifests, served, owner)
     course.wanted = {target.ref: target.obj for target in wanted}
-    store = trackers.TrackerStore(means.client)
-    tracker = await store.load(owner)
+    tracker = await trackers.TrackerStore(means.client).load(owner)
     if not wanted and tracker.entries and not means.settings.guards.allow_empty:
         raise errors.BlockedError(
             [f"the manifests hold no object, and {len(tracker.entries)} objects of {owner} would "
@@ -126,7 +131,7 @@ async def deliver(
             await means.lock.acquire(force=means.force_unlock)
             stack.push_async_callback(means.lock.release)
         means = means.fenced()
-        store = trackers.TrackerStore(means.client)
+        store = trackers.TrackerStore(means.recorder)
         tracker = await store.load(owner)
         if means.lock is not None and means.lock.was_taken_over and tracker.resource_version:
             tracker = await store.save(dataclasses.replace(tracker, fence=tracker.fence + 1))
@@ -149,7 +154,7 @@ async def _run(
 ) -> None:
     """Write the revision, dispatch it and mark what became of it."""
     owner = application.owner
-    history = await revisions.History(means.client, owner).read()
+    history = await revisions.History(means.recorder, owner).read()
     course.previous = await _latest(history)
     given = list(course.wanted.values())
     revision, course.is_new = await history.make(given, means.ids, rollback_of=rollback_of)
@@ -158,7 +163,7 @@ async def _run(
     course.revision = revision
     if course.is_new:
         await history.write(revision)
-    records = applications.Records(means.client, owner, means.clock)
+    records = applications.Records(means.recorder, owner, means.clock)
     await records.begin(revision)
     occasion = _occasion(history, revision, is_new=course.is_new)
     dispatcher = _dispatcher(means, store, revision, occasion).end_and_gc(tracker)
@@ -354,6 +359,7 @@ async def _make_namespace(
         settings=means.settings,
         tell=means.tell,
         mask=means.mask,
+        store=trackers.TrackerStore(means.recorder),
     )
     await dispatcher.dispatch([manifests.Manifest(namespace.obj, namespace.source)])
     return dispatcher.outcomes
@@ -361,7 +367,7 @@ async def _make_namespace(
 
 async def _install(means: Means) -> list[outcomes.Outcome]:
     """Install our definitions where they are missing or older, and wait until they are served."""
-    client, made = means.client, []
+    client, made = means.recorder, []
     resource = "customresourcedefinitions.v1.apiextensions.k8s.io"
     served = await client.discover()
     kind = served.named(resource)
@@ -428,10 +434,10 @@ async def remove(owner: targets.Owner, means: Means) -> Course:
             await means.lock.acquire(force=means.force_unlock)
             means = means.fenced()
     try:
-        store = trackers.TrackerStore(means.client)
+        store = trackers.TrackerStore(means.recorder)
         tracker = await store.load(owner)
-        history = await revisions.History(means.client, owner).read()
-        records = applications.Records(means.client, owner, means.clock)
+        history = await revisions.History(means.recorder, owner).read()
+        records = applications.Records(means.recorder, owner, means.clock)
         if means.verify is not None:
             await means.verify(())
         course.previous = await _latest(history)

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from understudy.aio import clocks, tasks
 from understudy.client import errors as client_errors, protocol, wrapping
-from understudy.delivery import errors, marks, targets
+from understudy.delivery import calling, errors, marks, targets
 from understudy.kube import objects, statuses
 
 RESOURCE = "leases.v1.coordination.k8s.io"
@@ -62,6 +62,7 @@ class Lock:
     ) -> None:
         self.was_taken_over = False
         self._client = client
+        self._sure = calling.SureClient(client, clock)
         self._owner = owner
         self._holder = holder
         self._clock = clock
@@ -86,12 +87,12 @@ class Lock:
             lease = None
         try:
             if lease is None:
-                self._lease = await self._client.create(
+                self._lease = await self._sure.create(
                     RESOURCE, self._taken(None), namespace=namespace
                 )
             else:
                 self._check_free(lease, force=force)
-                self._lease = await self._client.update(
+                self._lease = await self._sure.update(
                     RESOURCE, self._taken(lease), namespace=namespace
                 )
         except (statuses.ConflictError, statuses.AlreadyExistsError) as error:
@@ -154,7 +155,7 @@ class Lock:
             now = clocks.rfc3339_micro(self._clock.now())
             renewed = {**self._lease, "spec": {**self._lease["spec"], "renewTime": now}}
             try:
-                self._lease = await self._client.update(
+                self._lease = await self._sure.update(
                     RESOURCE, renewed, namespace=self._owner.namespace
                 )
             except (statuses.ConflictError, statuses.NotFoundError):
@@ -199,7 +200,7 @@ class Lock:
         await self._tasks.stop()
         self._lease = None
         try:
-            await self._client.delete(
+            await self._sure.delete(
                 RESOURCE, lease_name(self._owner.application), namespace=self._owner.namespace
             )
         except statuses.NotFoundError:

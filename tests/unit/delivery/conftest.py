@@ -81,6 +81,7 @@ class Cluster:
     running: running.Running | None
     told: list[outcomes.News] = field(default_factory=list)
     over_http: protocol.Client | None = None
+    kubeconfig: str = ""
     parent: views.View | None = None
     follows: bool = False
     failures: list[BaseException] = field(default_factory=list)
@@ -224,7 +225,7 @@ async def placed(setting: str) -> AsyncIterator[Cluster]:
     await server.start()
     client = connections.connect(kubeconfig=str(server.kubeconfig))
     try:
-        yield Cluster(base, None, over_http=client)
+        yield Cluster(base, None, over_http=client, kubeconfig=str(server.kubeconfig))
     finally:
         await client.close()
         await server.stop()

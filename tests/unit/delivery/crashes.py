@@ -14,6 +14,7 @@ course died around its n-th write; whoever comes next finds what a killed proces
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -220,7 +221,8 @@ class Cable:
     Attributes:
         at: The write (from 1) at which it is cut; 0 for none.
         applied: Whether that write still arrives.
-        lasting: Whether everything after it is lost too, until `at` is 0.
+        lasting: Whether everything after it is lost too, until it is mended.
+        silent: Nobody is told of the cut: whoever waits for an answer waits on.
     """
 
     def __init__(self, server: servers.Server, at: int = 0, *, applied: bool = True) -> None:
@@ -228,26 +230,38 @@ class Cable:
         self.at = at
         self.applied = applied
         self.lasting = True
+        self.silent = False
         self.writes = 0
         self.was_cut = False
+        self.cut = asyncio.Event()
+        self._mended = asyncio.Event()
 
     def __call__(self, request: protocol.Request) -> protocol.Answer | Awaitable[protocol.Answer]:
         if self.was_cut and self.lasting and self.at:
-            return protocol.HangUp()
+            return self._lost()
         if not is_write(request):
             return self._api(request)
         self.writes += 1
         if self.writes != self.at or self.was_cut:
             return self._api(request)
         self.was_cut = True
+        self.cut.set()
         if self.applied:
             answer = self._api(request)
             assert isinstance(answer, responses.Response), "no webhook is asked here"
+        return self._lost()
+
+    def _lost(self) -> protocol.Answer | Awaitable[protocol.Answer]:
+        return self._lost_later() if self.silent else protocol.HangUp()
+
+    async def _lost_later(self) -> protocol.Answer:
+        await self._mended.wait()
         return protocol.HangUp()
 
     def mend(self) -> None:
         """Carry everything again."""
         self.at = 0
+        self._mended.set()
 
 
 def is_write(request: protocol.Request) -> bool:
@@ -370,7 +384,7 @@ async def served(before: views.View) -> AsyncIterator[tuple[c.Cluster, Cable]]:
     server.handler = cable = Cable(server)
     await server.start()
     client = connections.connect(kubeconfig=str(server.kubeconfig))
-    cluster = c.Cluster(base, None, over_http=client)
+    cluster = c.Cluster(base, None, over_http=client, kubeconfig=str(server.kubeconfig))
     cluster.start()
     try:
         yield cluster, cable

@@ -5,13 +5,21 @@ Scenario 2 of the delivery charter: for every course, in every setting, for ever
 
 from __future__ import annotations
 
+import asyncio
+import os
+import random
+import signal
+import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TypeVar
 
+import orjson
 import pytest
 from tests.unit.delivery import conftest as c, crashes
 
-from understudy.delivery import errors
+from understudy.delivery import errors, holders
+from understudy.kube import objects
 
 WRITES_MAX = 99
 T = TypeVar("T")
@@ -67,3 +75,55 @@ async def test_a_rollback_killed_half_way_is_gone_on_with_by_the_same_command() 
         assert cluster is not None
         await cluster.deliveries().rollback(c.OWNER, "", crashes.options(force_unlock=True))
         assert differing(crashes.world(cluster.view), wanted.after) == {}
+
+
+async def deliver_until_cut(
+    cluster: c.Cluster, cable: crashes.Cable, given: tuple[objects.Object, ...], folder: Path
+) -> None:
+    """Deliver with a process of its own, and kill it at the moment of the cut."""
+    manifest = folder / "manifest.yaml"
+    manifest.write_bytes(orjson.dumps({"apiVersion": "v1", "kind": "List", "items": list(given)}))
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "understudy", "deliver", "shop", "-f", str(manifest), "--yes",
+        "--recreate", "--adopt", "--no-wait",
+        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+        env={**os.environ, "KUBECONFIG": cluster.kubeconfig},
+    )  # fmt: skip
+    async with c.soon(30):
+        await cable.cut.wait()
+    process.kill()
+    assert await process.wait() == -signal.SIGKILL
+    cable.mend()
+
+
+@pytest.mark.parametrize(
+    ("write", "applied"), [(1, True), (8, False), (14, True), ("any", True), ("any", False)]
+)
+async def test_a_process_killed_at_a_write_is_followed_by_one_that_converges(
+    write: int | str, applied: bool, tmp_path: Path
+) -> None:
+    """SIGKILL: no line of it runs after that, and the next one finds out by itself."""
+    course = crashes.course_of("upgrade", "http")
+    wanted = await crashes.expected(course)
+    at = write if isinstance(write, int) else random.randint(2, 17)
+    async with crashes.served(wanted.before) as (cluster, cable):
+        cable.at, cable.applied, cable.silent = at, applied, True
+        await deliver_until_cut(cluster, cable, crashes.small("2"), tmp_path)
+        face = cluster.deliveries(holder="next", is_gone=holders.is_gone)
+        await course.act(face, crashes.options())
+        assert_converged(cluster, wanted, f"killed at write {at}")
+
+
+@pytest.mark.parametrize("applied", [True, False], ids=["answer-lost", "never-sent"])
+async def test_a_single_loss_anywhere_does_not_end_a_delivery(applied: bool) -> None:
+    course = crashes.course_of("upgrade", "http")
+    wanted = await crashes.expected(course)
+    for at in range(1, WRITES_MAX):
+        async with crashes.served(wanted.before) as (cluster, cable):
+            cable.at, cable.applied, cable.lasting = at, applied, False
+            face = cluster.deliveries(clock=crashes.Hurried())
+            await course.act(face, crashes.options(wait_settings=crashes.PATIENCE))
+            if not cable.was_cut:
+                break
+            assert_converged(cluster, wanted, f"write {at} lost")
+    assert 5 < at < WRITES_MAX
