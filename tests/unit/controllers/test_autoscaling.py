@@ -32,7 +32,9 @@ class World:
         assert settled.is_settled, settled.waiting
         return settled
 
-    def deploy(self, replicas: int, uses: dict[str, str] | None = None, **spec: objects.Json):
+    def deploy(
+        self, replicas: int, uses: dict[str, str] | None = None, **spec: objects.Json
+    ) -> None:
         container = {"name": "c", "image": "run", "resources": {
             "requests": {"cpu": "100m", "memory": "64Mi"}}}  # fmt: skip
         notes = {f"kwok.x-k8s.io/usage-{name}": value for name, value in (uses or {}).items()}

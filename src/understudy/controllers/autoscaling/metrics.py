@@ -285,9 +285,8 @@ def _request(pod: objects.Object, resource: str, container: str) -> int:
         if resource not in overall:
             raise _MissingError(f"missing pod-level request for {resource} in Pod {name}")
         return quantities.parse(str(overall[resource])).milli_value
-    lasting = [one for one in spec.get("initContainers") or () if one.get("restartPolicy")]
     total, seen = 0, False
-    for one in (*(spec.get("containers") or ()), *lasting):
+    for one in pods.lasting_containers(pod):
         if container not in {"", one["name"]}:
             continue
         asked = ((one.get("resources") or {}).get("requests") or {}).get(resource)

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from understudy.controllers.workloads import pods
 from understudy.kube import objects, quantities
 
 PREFIX: Final = "kwok.x-k8s.io/usage-"
@@ -28,7 +29,7 @@ def stated(found: Iterable[objects.Object], resource: str, container: str) -> di
     used: dict[str, int] = {}
     for pod in found:
         text = objects.annotations_of(pod).get(f"{PREFIX}{resource}")
-        names = [str(one.get("name")) for one in pod["spec"].get("containers") or ()]
+        names = [str(one.get("name")) for one in pods.lasting_containers(pod)]
         if text is None or (container and container not in names):
             continue
         try:

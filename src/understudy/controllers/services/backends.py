@@ -61,7 +61,7 @@ def port_of(pod: objects.Object, port: objects.Object) -> int | None:
     """Return the number of a service port on a pod; None if the pod has no port of that name."""
     target = port.get("targetPort")
     if isinstance(target, str):
-        for container in (pod.get("spec") or {}).get("containers") or ():
+        for container in pods.lasting_containers(pod):
             for offered in container.get("ports") or ():
                 same = (offered.get("protocol") or "TCP") == (port.get("protocol") or "TCP")
                 if offered.get("name") == target and same:

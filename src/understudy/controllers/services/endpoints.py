@@ -6,6 +6,7 @@ Source: pkg/controller/endpoint.
 from __future__ import annotations
 
 import contextlib
+import math
 from typing import Final
 
 from understudy.controllers import changes, clusters, reactor
@@ -16,6 +17,7 @@ from understudy.kube import objects, statuses
 MANAGED_BY: Final = "endpoints.kubernetes.io/managed-by"
 OVER_CAPACITY: Final = "endpoints.kubernetes.io/over-capacity"
 ADDRESSES_MAX: Final = 1000
+"""Of all addresses together; an object must not become too large."""
 
 
 class Endpoints:
@@ -48,10 +50,19 @@ class Endpoints:
             return None
         found = backends.matching(self.cluster, service)
         trigger = self._triggers.take(service, found)
-        self._write(service, _subsets(service, found), trigger)
+        subsets = _subsets(service, found)
+        over = sum(len(listed) for one in subsets for listed in _lists(one)) > ADDRESSES_MAX
+        self._write(service, _truncated(subsets) if over else subsets, trigger, over=over)
         return None
 
-    def _write(self, service: objects.Object, subsets: list[objects.Object], trigger: str) -> None:
+    def _write(
+        self,
+        service: objects.Object,
+        subsets: list[objects.Object],
+        trigger: str,
+        *,
+        over: bool,
+    ) -> None:
         namespace, name = objects.namespace_of(service), objects.name_of(service)
         labels = {**objects.labels_of(service), MANAGED_BY: "endpoint-controller"}
         labels.pop(backends.HEADLESS, None)
@@ -64,6 +75,7 @@ class Endpoints:
             present is not None
             and objects.labels_of(present) == labels
             and (present.get("subsets") or []) == subsets
+            and (OVER_CAPACITY in objects.annotations_of(present)) == over
         ):
             return
         wanted: objects.Object = present or {
@@ -73,6 +85,8 @@ class Endpoints:
         }
         wanted["metadata"]["labels"] = labels
         annotations = backends.annotated(objects.annotations_of(wanted), trigger)
+        annotations.pop(OVER_CAPACITY, None)
+        annotations |= {OVER_CAPACITY: "truncated"} if over else {}
         if annotations:
             wanted["metadata"]["annotations"] = annotations
         else:
@@ -85,6 +99,29 @@ class Endpoints:
             self.cluster.create("endpoints", wanted, quiet=True)
         else:
             self.cluster.update("endpoints", wanted, quiet=True)
+
+
+def _lists(subset: objects.Object) -> tuple[list[objects.Object], list[objects.Object]]:
+    return subset.get("addresses") or [], subset.get("notReadyAddresses") or []
+
+
+def _truncated(subsets: list[objects.Object]) -> list[objects.Object]:
+    """Leave a thousand addresses, of each subset its share; ready ones before others."""
+    ready = sum(len(_lists(one)[0]) for one in subsets)
+    by_ready = ready > ADDRESSES_MAX
+    field = "addresses" if by_ready else "notReadyAddresses"
+    total = sum(len(one.get(field) or ()) for one in subsets)
+    room = ADDRESSES_MAX if by_ready else ADDRESSES_MAX - ready
+    left, kept = room, []
+    for one in subsets:
+        listed = one.get(field) or []
+        share = min(left, math.ceil(len(listed) / total * room))
+        left -= min(share, len(listed))
+        cut = {key: value for key, value in one.items() if key != field}
+        if by_ready:
+            cut.pop("notReadyAddresses", None)
+        kept.append(cut | ({field: listed[:share]} if listed[:share] else {}))
+    return kept
 
 
 def _subsets(service: objects.Object, found: list[objects.Object]) -> list[objects.Object]:

@@ -46,16 +46,12 @@ def finished_at(pod: objects.Object) -> dt.datetime:
 
 def _lasting_statuses(pod: objects.Object) -> list[objects.Object]:
     """Return the statuses of the containers that run until the end, sidecars included."""
-    sidecars = {
-        one.get("name")
-        for one in pod["spec"].get("initContainers") or ()
-        if one.get("restartPolicy") == "Always"
-    }
+    lasting = {one.get("name") for one in pods.lasting_containers(pod)}
     status = pod.get("status") or {}
     initial = status.get("initContainerStatuses") or ()
     return [
         *(status.get("containerStatuses") or ()),
-        *(one for one in initial if one.get("name") in sidecars),
+        *(one for one in initial if one.get("name") in lasting),
     ]
 
 

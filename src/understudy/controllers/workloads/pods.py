@@ -62,6 +62,14 @@ def is_available(pod: objects.Object, min_ready_s: int, now: dt.datetime) -> boo
     return available_in_s(pod, min_ready_s, now) == 0.0
 
 
+def lasting_containers(pod: objects.Object) -> list[objects.Object]:
+    """Return the containers that run as long as the pod does: its own and the sidecars."""
+    spec = pod.get("spec") or {}
+    initial = spec.get("initContainers") or ()
+    sidecars = [one for one in initial if one.get("restartPolicy") == "Always"]
+    return [*(spec.get("containers") or ()), *sidecars]
+
+
 def parse_time(text: str) -> dt.datetime:
     """Parse a metav1.Time or MicroTime."""
     return dt.datetime.fromisoformat(text)
