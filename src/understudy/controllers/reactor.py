@@ -2,7 +2,8 @@
 
 One queue for all controllers, first come, first served, each key in it at most once: so
 controllers take turns as they do in a real control plane, and the same history gives the same
-writes. Timers stand beside it. Two ways to run:
+writes. A reconcile of several writes may take a turn for each, for others go on while a request is
+under way. Timers stand beside it. Two ways to run:
 
     live           `running.start`: an asyncio task; wakes on commits and on timers
     to quiescence  `running.settle`: a simulated clock jumps from timer to timer until nothing
@@ -17,7 +18,7 @@ from __future__ import annotations
 import heapq
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol, runtime_checkable
 
@@ -48,6 +49,10 @@ class Idle(NamedTuple):
     """What a reconcile returns to be called again without keeping a rehearsal waiting for it."""
 
     seconds: float
+
+
+Turns = Generator[None, None, float | Idle | None]
+"""A reconcile in several turns: it yields after a write, and others go on before it does."""
 
 
 class Queue(Protocol):
@@ -90,10 +95,11 @@ class Controller(Protocol):
         """Turn a change of a watched resource into keys; must be quick and must not write."""
         ...
 
-    def reconcile(self, key: Key) -> float | Idle | None:
+    def reconcile(self, key: Key) -> float | Idle | Turns | None:
         """Bring the world nearer to what is wanted; return seconds until the next look, if any.
 
         The latest answer counts: returning None revokes a look that an earlier call asked for.
+        Of what came for the key in the turns of one reconcile, the next one takes care.
 
         Raises:
             ApiError: Try again later (409 soon).
@@ -193,6 +199,8 @@ class Reactor:
         self._events: deque[logs.Event] = deque()
         self._ready: deque[_Item] = deque()
         self._queued: set[_Item] = set()
+        self._under_way: dict[_Item, Turns] = {}
+        self._again: set[_Item] = set()
         self._timers: list[tuple[float, int, _Item]] = []
         self._awaited: list[tuple[float, int, _Item]] = []
         self._waiting: dict[_Item, _Timer] = {}
@@ -382,24 +390,41 @@ class Reactor:
     def _step(self) -> None:
         item = self._ready.popleft()
         self._queued.discard(item)
-        controller = self.controllers[item[0]]
         self.steps += 1
+        if not self._take_turn(item):
+            self._ready.append(item)
+        elif item in self._again:
+            self._again.discard(item)
+            self._enqueue(item)
+
+    def _take_turn(self, item: _Item) -> bool:
+        """Begin a reconcile or go on with it; say whether it ended."""
+        controller = self.controllers[item[0]]
+        turns = self._under_way.pop(item, None)
         outbox = self.shared.outbox
         outbox.is_open = True
         try:
-            again_s = controller.reconcile(item[1])
+            answer = controller.reconcile(item[1]) if turns is None else turns
+            if isinstance(answer, Generator):
+                next(answer)
+                self._under_way[item] = answer
+                return False
+        except StopIteration as end:
+            self._answered(item, end.value)
         except outboxes.PostponedError as postponed:
             self._postponed.setdefault(postponed.wish, []).append(item)
-            return
         except statuses.ApiError as error:
             self._failed(item, error.message)
-            return
         except Exception as error:  # noqa: BLE001 (the top of a task; told in the log)
             _log.exception("%s failed on %s", controller.name, "/".join(item[1]))
             self._failed(item, repr(error))
-            return
+        else:
+            self._answered(item, answer)
         finally:
             outbox.is_open = False
+        return True
+
+    def _answered(self, item: _Item, again_s: float | Idle | None) -> None:
         self._failures.pop(item, None)
         waiting = self._waiting.get(item)
         if waiting is not None and waiting.returned:
@@ -427,7 +452,9 @@ class Reactor:
         self._delay(item, delay_s, idle=retries > RETRIES_AWAITED_MAX, returned=True)
 
     def _enqueue(self, item: _Item) -> None:
-        if item not in self._queued:
+        if item in self._under_way:
+            self._again.add(item)
+        elif item not in self._queued:
             self._queued.add(item)
             self._ready.append(item)
 

@@ -310,3 +310,57 @@ async def test_live_controllers_follow_writes_and_stop() -> None:
     await asyncio.sleep(0.02)
     assert running_now.reactor.steps == steps
     assert {write.controller for write in running_now.journal} >= {"deployment-controller"}
+
+
+def test_others_go_on_while_a_reconcile_waits_for_its_write(view, clock) -> None:
+    order = []
+
+    class Slow(Counting):
+        def reconcile(self, key):
+            for turn in range(2):
+                order.append((self.name, turn))
+                yield
+
+    class Quick(Counting):
+        def reconcile(self, key):
+            order.append((self.name, 0))
+
+    built = made(view, clock, Slow("slow"), Quick("quick"))
+    view.create("configmaps", config("a"), "default")
+    built.run_ready(100)
+    assert order == [("slow", 0), ("quick", 0), ("slow", 1)]
+
+
+def test_what_comes_in_the_turns_of_a_reconcile_is_looked_at_after_it(view, clock) -> None:
+    begun = []
+
+    class Writing(Counting):
+        def reconcile(self, key):
+            begun.append(key)
+            if len(begun) == 1:
+                for number in range(3):
+                    view.patch("configmaps", "a", {"data": {"n": str(number)}}, "default")
+                    yield
+            return None
+
+    built = made(view, clock, Writing())
+    view.create("configmaps", config("a"), "default")
+    built.run_ready(100)
+    assert len(begun) == 2
+    assert not built.busy
+
+
+def test_a_refusal_in_a_later_turn_is_tried_again_from_the_start(view, clock) -> None:
+    class Refused(Counting):
+        def reconcile(self, key):
+            self.seen.append(key)
+            yield
+            if len(self.seen) == 1:
+                raise statuses.ConflictError("the object has been modified")
+
+    refused = Refused()
+    built = made(view, clock, refused)
+    view.create("configmaps", config("a"), "default")
+    assert running.rest(built, clock, limit_s=10, steps_max=100) == "settled"
+    assert len(refused.seen) == 2
+    assert built.failures == []

@@ -8,6 +8,7 @@ Source: pkg/controller/deployment.
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Generator
 from typing import Final
 
 from understudy.controllers import changes, clusters, reactor, recorders
@@ -47,7 +48,7 @@ class Deployments:
         if key is not None and deployment is not None and not rollouts.is_rolling(deployment):
             queue.add(key)
 
-    def reconcile(self, key: reactor.Key) -> float | None:
+    def reconcile(self, key: reactor.Key) -> reactor.Turns | None:
         deployment = self.cluster.draft(REF, *key)
         if deployment is None:
             return None
@@ -66,8 +67,11 @@ class Sync:
         self.sets: list[objects.Object] = []
         self.again_s: float | None = None
 
-    def run(self) -> float | None:
-        """Do the next step; return seconds until the progress deadline is to be checked."""
+    def run(self) -> reactor.Turns:
+        """Do the next step; return seconds until the progress deadline is to be checked.
+
+        Each write takes a turn.
+        """
         selector = _selector(self.deployment)
         if selector.empty:
             self._refuse_to_select_all()
@@ -75,15 +79,15 @@ class Sync:
         claimed = claims.claim(self.cluster, SETS, self.deployment, selector)
         self.sets = claimed
         if self.deployment["metadata"].get("deletionTimestamp"):
-            self._report_counts(*self._split(create=False))
+            self._report_counts(*(yield from self._split(create=False)))
             return None
-        self._check_paused()
-        if self.deployment["spec"].get("paused") or self._is_scaling():
-            self._scale_only()
+        yield from self._check_paused()
+        if self.deployment["spec"].get("paused") or (yield from self._is_scaling()):
+            yield from self._scale_only()
         elif rollouts.is_rolling(self.deployment):
-            self._roll()
+            yield from self._roll()
         else:
-            self._recreate()
+            yield from self._recreate()
         return self.again_s
 
     def _refuse_to_select_all(self) -> None:
@@ -99,22 +103,26 @@ class Sync:
 
     # ------------------------------------------------------------------ replica sets
 
-    def _split(self, *, create: bool) -> tuple[objects.Object | None, list[objects.Object]]:
+    def _split(
+        self, *, create: bool
+    ) -> Generator[None, None, tuple[objects.Object | None, list[objects.Object]]]:
         """Return the new ReplicaSet (made or renumbered if need be) and the old ones."""
         found = rollouts.find_new(self.deployment, self.sets)
         old = [one for one in self.sets if found is None or one is not found]
         revision = max((rollouts.revision_of(one) for one in old), default=0) + 1
         if found is not None:
-            return self._renew(found, revision), old
-        return (self._create_new(old, revision) if create else None), old
+            return (yield from self._renew(found, revision)), old
+        return ((yield from self._create_new(old, revision)) if create else None), old
 
-    def _renew(self, new: objects.Object, revision: int) -> objects.Object:
+    def _renew(self, new: objects.Object, revision: int) -> Generator[None, None, objects.Object]:
         new = _own(new)
         changed = rollouts.set_annotations(self.deployment, new, revision, exists=True)
         min_ready_s = int(self.deployment["spec"].get("minReadySeconds") or 0)
         if changed or int(new["spec"].get("minReadySeconds") or 0) != min_ready_s:
             conditions.put_counts(new["spec"], {"minReadySeconds": min_ready_s})
-            return self.cluster.update(SETS, new)
+            renewed = self.cluster.update(SETS, new)
+            yield
+            return renewed
         news = self._set_revision(str(new["metadata"]["annotations"].get(rollouts.REVISION)))
         progressing = conditions.get(self.deployment.get("status") or {}, "Progressing")
         if rollouts.has_deadline(self.deployment) and progressing is None:
@@ -123,9 +131,12 @@ class Sync:
             news = True
         if news:
             self._write_status()
+            yield
         return new
 
-    def _create_new(self, old: list[objects.Object], revision: int) -> objects.Object:
+    def _create_new(
+        self, old: list[objects.Object], revision: int
+    ) -> Generator[None, None, objects.Object]:
         new = rollouts.build_new(self.deployment, clusters.owner_reference(self.deployment))
         size = rollouts.new_replicas(self.deployment, [*old, new], 0)
         new["spec"]["replicas"] = size
@@ -140,6 +151,7 @@ class Sync:
         except statuses.ApiError as error:
             self._note_failed_creation(name, error)
             raise
+        yield
         if fresh and size > 0:
             self.recorder.event(
                 self.deployment, "Normal", "ScalingReplicaSet",
@@ -152,6 +164,7 @@ class Sync:
             news = True
         if news:
             self._write_status()
+            yield
         self.sets.append(created)
         return created
 
@@ -185,17 +198,17 @@ class Sync:
         meta["annotations"] = {**(meta.get("annotations") or {}), rollouts.REVISION: revision}
         return True
 
-    def _resize(self, one: objects.Object, size: int) -> bool:
+    def _resize(self, one: objects.Object, size: int) -> Generator[None, None, bool]:
         """Scale a ReplicaSet if it has another size, with an event; say whether it had.
 
         `one` stays as it was read: the status that follows is of before the step, as recorded.
         """
         if rollouts.replicas(one) == size:
             return False
-        self._put_size(one, size)
+        yield from self._put_size(one, size)
         return True
 
-    def _put_size(self, one: objects.Object, size: int) -> objects.Object:
+    def _put_size(self, one: objects.Object, size: int) -> Generator[None, None, objects.Object]:
         before = rollouts.replicas(one)
         wanted = rollouts.replicas(self.deployment)
         surge = rollouts.max_surge(self.deployment)
@@ -211,11 +224,12 @@ class Sync:
                 self.deployment, "Normal", "ScalingReplicaSet",
                 f"Scaled {way} replica set {objects.name_of(one)} from {before} to {size}",
             )  # fmt: skip
+        yield
         return updated
 
     # ------------------------------------------------------------------ pausing and scaling
 
-    def _check_paused(self) -> None:
+    def _check_paused(self) -> Generator[None, None, None]:
         if not rollouts.has_deadline(self.deployment):
             return
         known = conditions.get(self.deployment.get("status") or {}, "Progressing") or {}
@@ -230,33 +244,36 @@ class Sync:
         else:
             return
         self._write_status()
+        yield
 
-    def _is_scaling(self) -> bool:
-        self._split(create=False)
+    def _is_scaling(self) -> Generator[None, None, bool]:
+        yield from self._split(create=False)
         wanted = str(rollouts.replicas(self.deployment))
         noted = (objects.annotations_of(one).get(rollouts.DESIRED)
                  for one in rollouts.active(self.sets))  # fmt: skip
         return any(desired not in {None, wanted} for desired in noted)
 
-    def _scale_only(self) -> None:
-        new, old = self._split(create=False)
-        self._scale(new, old)
+    def _scale_only(self) -> Generator[None, None, None]:
+        new, old = yield from self._split(create=False)
+        yield from self._scale(new, old)
         if self.deployment["spec"].get("paused"):
             self._clean(old)
         self._report_counts(new, old)
 
-    def _scale(self, new: objects.Object | None, old: list[objects.Object]) -> None:
+    def _scale(
+        self, new: objects.Object | None, old: list[objects.Object]
+    ) -> Generator[None, None, None]:
         wanted = rollouts.replicas(self.deployment)
         only = _active_or_latest(new, old)
         if only is not None:
-            self._resize(only, wanted)
+            yield from self._resize(only, wanted)
         elif rollouts.is_saturated(self.deployment, new):
             for one in rollouts.active(old):
-                self._resize(one, 0)
+                yield from self._resize(one, 0)
         elif rollouts.is_rolling(self.deployment):
-            self._scale_in_proportion([*old, *([new] if new is not None else [])])
+            yield from self._scale_in_proportion([*old, *([new] if new is not None else [])])
 
-    def _scale_in_proportion(self, sets: list[objects.Object]) -> None:
+    def _scale_in_proportion(self, sets: list[objects.Object]) -> Generator[None, None, None]:
         sets = rollouts.active(sets)
         wanted = rollouts.replicas(self.deployment)
         allowed = wanted + rollouts.max_surge(self.deployment) if wanted > 0 else 0
@@ -271,30 +288,36 @@ class Sync:
             added += share
         for place, (one, size) in enumerate(zip(sets, sizes, strict=True)):
             rest = to_add - added if place == 0 else 0
-            self._put_size(one, max(0, size + rest))
+            yield from self._put_size(one, max(0, size + rest))
 
     # ------------------------------------------------------------------ strategies
 
-    def _roll(self) -> None:
-        new, old = self._split(create=True)
+    def _roll(self) -> Generator[None, None, None]:
+        new, old = yield from self._split(create=True)
         assert new is not None, "asked to create it"
         everyone = [*old, new]
-        if self._grow_new(new, everyone) or self._shrink_old(new, old):
+        moved = yield from self._grow_new(new, everyone)
+        if moved or (yield from self._shrink_old(new, old)):
             self._report_rollout(new, old)
             return
         if rollouts.is_complete(self.deployment, self.deployment.get("status") or {}):
             self._clean(old)
         self._report_rollout(new, old)
 
-    def _grow_new(self, new: objects.Object, everyone: list[objects.Object]) -> bool:
+    def _grow_new(
+        self, new: objects.Object, everyone: list[objects.Object]
+    ) -> Generator[None, None, bool]:
         current, wanted = rollouts.replicas(new), rollouts.replicas(self.deployment)
         if current == wanted:
             return False
-        if current > wanted:
-            return self._resize(new, wanted)
-        return self._resize(new, rollouts.new_replicas(self.deployment, everyone, current))
+        size = wanted
+        if current < wanted:
+            size = rollouts.new_replicas(self.deployment, everyone, current)
+        return (yield from self._resize(new, size))
 
-    def _shrink_old(self, new: objects.Object, old: list[objects.Object]) -> bool:
+    def _shrink_old(
+        self, new: objects.Object, old: list[objects.Object]
+    ) -> Generator[None, None, bool]:
         if rollouts.count(old) == 0:
             return False
         floor = rollouts.replicas(self.deployment) - rollouts.max_unavailable(self.deployment)
@@ -303,7 +326,7 @@ class Sync:
         if room <= 0:
             return False
         old = list(old)  # the status that follows is of before the step
-        cleaned = self._shrink_unhealthy(old, room)
+        cleaned = yield from self._shrink_unhealthy(old, room)
         available = rollouts.sum_status([*old, new], "availableReplicas")
         shrunk = 0
         for one in rollouts.by_creation(old):
@@ -313,11 +336,11 @@ class Sync:
             size = rollouts.replicas(one)
             if size > 0:
                 taken = min(size, left)
-                self._resize(one, size - taken)
+                yield from self._resize(one, size - taken)
                 shrunk += taken
         return cleaned + shrunk > 0
 
-    def _shrink_unhealthy(self, old: list[objects.Object], room: int) -> int:
+    def _shrink_unhealthy(self, old: list[objects.Object], room: int) -> Generator[None, None, int]:
         """Take away old pods that are not available first: nobody misses them."""
         total = 0
         for one in rollouts.by_creation(old):
@@ -328,20 +351,22 @@ class Sync:
             unavailable = size - rollouts.status_count(one, "availableReplicas")
             if size > 0 and unavailable > 0:
                 taken = min(room - total, unavailable)
-                old[place] = self._put_size(one, size - taken)
+                old[place] = yield from self._put_size(one, size - taken)
                 total += taken
         return total
 
-    def _recreate(self) -> None:
-        new, old = self._split(create=False)
-        shrunk = [self._resize(one, 0) for one in rollouts.active(old)]
-        if any(shrunk) or self._old_pods_run(old):
+    def _recreate(self) -> Generator[None, None, None]:
+        new, old = yield from self._split(create=False)
+        shrinking = rollouts.active(old)
+        for one in shrinking:
+            yield from self._resize(one, 0)
+        if shrinking or self._old_pods_run(old):
             self._report_rollout(new, old)
             return
         if new is None:
-            new, old = self._split(create=True)
+            new, old = yield from self._split(create=True)
         assert new is not None, "asked to create it"
-        self._resize(new, rollouts.replicas(self.deployment))
+        yield from self._resize(new, rollouts.replicas(self.deployment))
         if rollouts.is_complete(self.deployment, self.deployment.get("status") or {}):
             self._clean(old)
         self._report_rollout(new, old)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Final
 
@@ -74,7 +74,7 @@ class ReplicaSets:
                 self.variant.ref, self.variant.selector_of,
             )  # fmt: skip
 
-    def reconcile(self, key: reactor.Key) -> float | None:
+    def reconcile(self, key: reactor.Key) -> reactor.Turns:
         namespace, name = key
         owner = self.cluster.peek(self.variant.ref, namespace, name)
         if owner is None:
@@ -87,7 +87,7 @@ class ReplicaSets:
         )
         failure: statuses.ApiError | None = None
         if not objects.metadata(owner).get("deletionTimestamp"):
-            failure = self._manage(owner, active)
+            failure = yield from self._manage(owner, active)
         self._report(owner, active, terminating, failure)
         if failure is not None:
             raise failure
@@ -97,21 +97,31 @@ class ReplicaSets:
 
     def _manage(
         self, owner: objects.Object, active: list[objects.Object]
-    ) -> statuses.ApiError | None:
+    ) -> Generator[None, None, statuses.ApiError | None]:
         wanted = _replicas(owner)
         if len(active) < wanted:
-            return self._create(owner, min(wanted - len(active), BURST_MAX))
+            return (yield from self._create(owner, min(wanted - len(active), BURST_MAX)))
         surplus = min(len(active) - wanted, BURST_MAX)
-        return self._delete(owner, active, surplus) if surplus else None
+        if surplus == 0:
+            return None
+        failure = self._delete(owner, active, surplus)
+        yield
+        return failure
 
-    def _create(self, owner: objects.Object, count: int) -> statuses.ApiError | None:
-        """Create pods in batches of 1, 2, 4 ...; a batch with a failure is the last."""
+    def _create(
+        self, owner: objects.Object, count: int
+    ) -> Generator[None, None, statuses.ApiError | None]:
+        """Create pods in batches of 1, 2, 4 ...; a batch with a failure is the last.
+
+        The requests of a batch are made at the same time.
+        """
         done, batch = 0, 1
         while done < count:
             failure = None
             for _ in range(min(batch, count - done)):
                 failure = self._create_one(owner) or failure
                 done += 1
+            yield
             if failure is not None:
                 return None if is_leaving(failure) else failure
             batch *= 2
@@ -192,7 +202,19 @@ class ReplicaSets:
             ))  # fmt: skip
         status["observedGeneration"] = objects.metadata(owner).get("generation", 0)
         if status != old:
-            self.cluster.update_status(self.variant.ref, {**owner, "status": status}, quiet=True)
+            self._write_status({**owner, "status": status})
+
+    def _write_status(self, owner: objects.Object) -> None:
+        """Write the status; once more, as it is, if the set changed since it was read."""
+        try:
+            self.cluster.update_status(self.variant.ref, owner, quiet=True)
+        except statuses.ConflictError:
+            fresh = self.cluster.peek(self.variant.ref, *clusters.key_of(owner))
+            if fresh is None:
+                return
+            self.cluster.update_status(
+                self.variant.ref, {**fresh, "status": owner["status"]}, quiet=True
+            )
 
     def _next_check(self, owner: objects.Object, active: list[objects.Object]) -> float | None:
         min_ready_s = int(owner["spec"].get("minReadySeconds") or 0)
