@@ -18,11 +18,17 @@ Object: TypeAlias = dict[str, Any]
 
 def copy(value: Json) -> Json:
     """Return a private deep copy of a JSON value; far cheaper than `copy.deepcopy`."""
+    # Most values are leaves: asking here saves a call for each.
     if isinstance(value, dict):
-        return {key: copy(item) for key, item in value.items()}
+        return {
+            key: copy(item) if isinstance(item, _NESTED) else item for key, item in value.items()
+        }
     if isinstance(value, list):
-        return [copy(item) for item in value]
+        return [copy(item) if isinstance(item, _NESTED) else item for item in value]
     return value
+
+
+_NESTED = (dict, list)
 
 
 def metadata(obj: Object) -> Object:
