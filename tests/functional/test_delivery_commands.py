@@ -409,3 +409,30 @@ def test_a_failed_hook_goes_back_and_is_told_once(run: Run) -> None:
     assert failed.err.splitlines()[0] == (
         "error: Job default/hk: Failed: Job has reached the specified backoff limit"
     )
+
+
+def test_the_way_back_is_shown_before_going(run: Run, tmp_path: Path) -> None:
+    first, second = tmp_path / "1.yaml", tmp_path / "2.yaml"
+    first.write_text(config("wayback", "1"))
+    second.write_text(config("wayback", "2"))
+    plan = run("plan", "wayback", "-f", str(first), "--rollback", namespace="default")
+    assert plan.code == 2
+    assert "Plan to delete wayback: 1 delete" in plan.out
+    assert run("deliver", "wayback", "-f", str(first), "--yes", namespace="default").code == 0
+    plan = run("plan", "wayback", "-f", str(second), "--rollback", namespace="default")
+    assert "  ~ data.v: 1 -> 2" in plan.out
+    assert "  ~ data.v: 2 -> 1" in plan.out
+    assert "The way back of wayback: revision wayback-v3 (after wayback-v2): 1 change" in plan.out
+    told = run("plan", "wayback", "-f", str(second), "--rollback", "-o", "json").json
+    assert (told["summary"], told["rollback"]["summary"]) == ({"change": 1}, {"change": 1})
+
+
+def test_two_applications_in_one_plan(run: Run, tmp_path: Path) -> None:
+    one, two = tmp_path / "1.yaml", tmp_path / "2.yaml"
+    one.write_text(config("both"))
+    two.write_text(config("both") + "---\n" + config("mine"))
+    plan = run("plan", "two", "-f", str(two), "--after", f"one={one}", namespace="default")
+    assert plan.code == 3
+    assert "it belongs to the application default/one" in plan.out
+    wrong = run("plan", "two", "-f", str(two), "--after", "one")
+    assert (wrong.code, wrong.err) == (1, "error: --after one: write NAME=PATH\n")

@@ -20,6 +20,7 @@ from understudy.delivery import deliveries, errors, plans, reasons, render
 from understudy.kube import objects
 
 CHANGED, BLOCKED = 2, 3
+WAY_BACK = "The way back of"
 
 
 # ---------------------------------------------------------------------- plan
@@ -35,7 +36,17 @@ CHANGED, BLOCKED = 2, 3
     help="File, directory, kustomization, chart, or - for standard input; may be repeated.",
 )
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Save the plan.")
-@click.option("--rollback", is_flag=True, help="Rehearse going back to the previous revision.")
+@click.option(
+    "--rollback",
+    is_flag=True,
+    help="Rehearse going back to the previous revision; with -f, the way back from there too.",
+)
+@click.option(
+    "--after",
+    multiple=True,
+    metavar="NAME=PATH",
+    help="As if this other application had been delivered before; may be repeated.",
+)
 @click.option("--to", "end", default="", help="With --rollback or --from: to this revision.")
 @click.option("--from", "start", default="", help="Begin at this revision, whatever is delivered.")
 @click.option("--exit-zero", is_flag=True, help="Exit with 0 where there are changes.")
@@ -56,6 +67,7 @@ def plan(
     files: tuple[str, ...],
     out: Path | None,
     rollback: bool,
+    after: tuple[str, ...],
     end: str,
     start: str,
     exit_zero: bool,
@@ -66,26 +78,27 @@ def plan(
     **flags: bool,
 ) -> None:
     """Rehearse the delivery of NAME, and say what would happen. Nothing is changed."""
-    if [bool(files), rollback, bool(start)].count(True) != 1 or bool(end) < bool(start):
-        raise click.UsageError(
-            "give either -f PATH, or --rollback [--to REVISION], or --from REVISION --to REVISION"
-        )
-    if files and end:
-        raise click.UsageError("--to goes with --rollback or --from, not with -f")
-    if start and out is not None:
-        raise click.UsageError("--out saves what can be delivered; a plan between two revisions "
-                               "begins where the cluster is not")  # fmt: skip
-
+    _check_what_is_planned(files, out, end, start, after, rollback=rollback)
     options = dataclasses.replace(sessions.options(flags, verify=verify), chaos=chaos)
     read = sessions.Reading(files, values, settings)
 
     async def rehearse(session: sessions.Session) -> plans.Plan:
         owner = session.owner(name)
-        if rollback:
+        if rollback and not files:
             return await session.deliveries.plan_rollback(owner, end, options)
         if start:
             return await session.deliveries.plan_between(owner, start, end, options)
-        return await session.deliveries.plan(owner, await read(session, owner), options)
+        others = [await _other(session, text) for text in after]
+        given = await read(session, owner)
+        return await session.deliveries.plan(owner, given, options, after=others)
+
+    async def back(session: sessions.Session) -> plans.Plan | None:
+        """Rehearse the way back, where that was asked for and there is a way there."""
+        if not (files and rollback):
+            return None
+        owner = session.owner(name)
+        given = await read(session, owner)
+        return await session.deliveries.plan_way_back(owner, given, sessions.options(flags))
 
     if where.cluster.is_fleet:
         if out is not None:
@@ -96,8 +109,12 @@ def plan(
         session.rehearsing(name)
         made = await rehearse(session)
         session.show(made, whole=flags["diff"])
+        undone = None if made.blocked else await back(session)
+        if undone is not None:
+            session.show(undone, subject=WAY_BACK, whole=flags["diff"])
         if where.output == "json":
-            sessions.print_json(made.as_dict())
+            way_back = {"rollback": undone.as_dict()} if undone is not None else {}
+            sessions.print_json(made.as_dict() | way_back)
         if out is not None:
             _write_private(out, orjson.dumps(made.as_file(), option=orjson.OPT_INDENT_2))
         if made.is_stopped:
@@ -105,6 +122,39 @@ def plan(
         return CHANGED if made.has_changes and not exit_zero else 0
 
     sessions.run(where, work)
+
+
+def _check_what_is_planned(
+    files: tuple[str, ...],
+    out: Path | None,
+    end: str,
+    start: str,
+    after: tuple[str, ...],
+    *,
+    rollback: bool,
+) -> None:
+    """Refuse options of `plan` that do not go together."""
+    if [bool(files or rollback), bool(start)].count(True) != 1 or bool(end) < bool(start):
+        raise click.UsageError(
+            "give either -f PATH [--rollback], or --rollback [--to REVISION], or --from REVISION "
+            "--to REVISION"
+        )
+    if after and not files:
+        raise click.UsageError("--after goes with -f")
+    if files and end:
+        raise click.UsageError("--to goes with --rollback or --from, not with -f")
+    if start and out is not None:
+        raise click.UsageError("--out saves what can be delivered; a plan between two revisions "
+                               "begins where the cluster is not")  # fmt: skip
+
+
+async def _other(session: sessions.Session, text: str) -> deliveries.Given:
+    """Read another application: `NAME=PATH`."""
+    name, separator, path = text.partition("=")
+    if not separator or not name or not path:
+        raise errors.ManifestError([f"--after {text}: write NAME=PATH"])
+    owner = session.owner(name)
+    return owner, await sessions.Reading((path,))(session, owner)
 
 
 def _write_private(path: Path, content: bytes) -> None:

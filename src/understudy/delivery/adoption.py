@@ -70,6 +70,14 @@ class Claims:
         flag = "--adopt takes it over" if unowned else "--take-over takes it from there"
         return outcomes.Obstacle(message=f"exists already, and {owner}", remedy=flag)
 
+    def may_not_take(
+        self, target: targets.Target, live: objects.Object | None, entry: trackers.Entry | None
+    ) -> bool:
+        """Whether an object that another application wants has to be left to it."""
+        if self.adoption is Adoption.ALL or self.left_alone(target, live, entry):
+            return False
+        return live is None or not self.is_ours(live, entry)
+
 
 async def migrate(
     client: protocol.Client,

@@ -39,6 +39,8 @@ from understudy.delivery import (
 from understudy.kube import health, objects
 
 Approve = Callable[[plans.Plan], Awaitable[bool]]
+Given = tuple[targets.Owner, Sequence[manifests.Manifest]]
+"""An application and its manifests."""
 
 
 async def always(_plan: plans.Plan) -> bool:
@@ -122,14 +124,56 @@ class Deliveries:
         owner: targets.Owner,
         given: Sequence[manifests.Manifest],
         options: Options = DEFAULT,
+        *,
+        after: Sequence[Given] = (),
     ) -> plans.Plan:
         """Rehearse the delivery of some manifests; nothing is written to the cluster.
+
+        `after` are other applications that are taken to be delivered before.
 
         Raises:
             ManifestError: The input is wrong. BlockedError: It cannot even be rehearsed.
         """
         targets.check_owner(owner)
-        return await self._rehearse(await self._read(owner, given), options)
+        others = [await self._read(other, theirs) for other, theirs in after]
+        return await self._rehearse(await self._read(owner, given), options, begin_with=others)
+
+    async def plan_together(
+        self, given: Sequence[Given], options: Options = DEFAULT
+    ) -> list[plans.Plan]:
+        """Rehearse the deliveries of several applications, each after those before it.
+
+        What two of them claim is blocked in the plan of the later one.
+
+        Raises:
+            ManifestError: The input is wrong. BlockedError: It cannot even be rehearsed.
+        """
+        return [
+            await self.plan(owner, wanted, options, after=given[:position])
+            for position, (owner, wanted) in enumerate(given)
+        ]
+
+    async def plan_way_back(
+        self,
+        owner: targets.Owner,
+        given: Sequence[manifests.Manifest],
+        options: Options = DEFAULT,
+    ) -> plans.Plan:
+        """Rehearse undoing the delivery of some manifests: going back to what is delivered now.
+
+        Of a first delivery that is the deletion of the application.
+
+        Raises:
+            ManifestError: The input is wrong. BlockedError: It cannot even be rehearsed.
+        """
+        forward = await self._read(owner, given)
+        history = await revisions.History(self.client, owner).read()
+        latest = await history.latest()
+        if latest is None:
+            return await self._rehearse_removal(owner, options, begin_with=[forward])
+        return await self._rehearse(
+            _again(latest), options, rollback_of=latest.name, begin_with=[forward]
+        )
 
     async def plan_rollback(
         self, owner: targets.Owner, revision: str = "", options: Options = DEFAULT
@@ -153,7 +197,7 @@ class Deliveries:
             NoSuchRevisionError: One of them does not exist.
         """
         first, second = await self._revision(owner, start), await self._revision(owner, end)
-        made = await self._rehearse(_again(second), options, begin_with=_again(first))
+        made = await self._rehearse(_again(second), options, begin_with=[_again(first)])
         return dataclasses.replace(
             made, revision=second.name, previous=first.name, is_new=first.name != second.name
         )
@@ -164,11 +208,20 @@ class Deliveries:
         Raises:
             NoSuchRevisionError: There is no such application.
         """
+        return await self._rehearse_removal(owner, options)
+
+    async def _rehearse_removal(
+        self,
+        owner: targets.Owner,
+        options: Options,
+        begin_with: Sequence[applications.Application] = (),
+    ) -> plans.Plan:
         return await self._rehearsals.run(
             owner,
             (),
             options.dispatch,
             lambda means: courses.remove(owner, means),
+            begin_with,
             verify=options.verify,
             dying=options.chaos,
             ask_rights=options.ask_rights,
@@ -189,7 +242,7 @@ class Deliveries:
         options: Options,
         *,
         rollback_of: str = "",
-        begin_with: applications.Application | None = None,
+        begin_with: Sequence[applications.Application] = (),
     ) -> plans.Plan:
         return await self._rehearsals.run(
             application.owner,

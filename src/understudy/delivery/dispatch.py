@@ -40,6 +40,7 @@ from understudy.delivery import (
     reasons,
     refs,
     revisions,
+    rivals,
     targets,
     trackers,
     waiting,
@@ -204,6 +205,7 @@ class Dispatcher:
         )
         tracker = await self._store.load(self._owner)
         run = _Run(by_ref, live, order, tracker, runs)
+        rival = await rivals.of(self._client, self._owner) if self._settings.thorough else {}
         foreign: list[str] = []
         claimed: list[targets.Target] = []
         for target in wanted:
@@ -214,6 +216,8 @@ class Dispatcher:
                     claimed.append(target)
                 continue
             obstacle = self._claims.obstacle(target, *known)
+            if target.ref in rival and self._claims.may_not_take(target, *known):
+                obstacle = obstacle or rivals.obstacle(rival[target.ref])
             if obstacle is not None:
                 foreign.append(obstacle.told_of(target.ref))
                 self._block(run, target, obstacle)

@@ -61,7 +61,7 @@ class Rehearsals:
         given: Sequence[manifests.Manifest],
         settings: dispatch.DispatchSettings,
         course: RunCourse,
-        begin_with: applications.Application | None = None,
+        begin_with: Sequence[applications.Application] = (),
         *,
         verify: bool = False,
         ask_rights: bool = True,
@@ -69,15 +69,21 @@ class Rehearsals:
     ) -> plans.Plan:
         """Run a course on a stage and make the plan of what happened there.
 
-        With `begin_with`, that application is delivered on it before, and is no part of the plan;
+        With `begin_with`, these applications are delivered on it before, and are no part of it;
         with `verify` the server is asked for a second opinion, with `ask_rights` for one's rights;
         with `dying` the course dies after each of its writes, each time on another stage.
         """
         served = await self._client.discover()
         wanted = targets.resolve(given, await self._knowing(served, given), owner)
-        earlier = begin_with.manifests if begin_with is not None else ()
-        known = [*wanted, *targets.resolve(earlier, await self._knowing(served, earlier), owner)]
-        tracker = await trackers.TrackerStore(self._client).load(owner)
+        known, tracker = [*wanted], await trackers.TrackerStore(self._client).load(owner)
+        for one in begin_with:
+            knowing = await self._knowing(served, one.manifests)
+            known += targets.resolve(one.manifests, knowing, one.owner)
+            if one.owner != owner:
+                theirs = await trackers.TrackerStore(self._client).load(one.owner)
+                tracker = dataclasses.replace(
+                    tracker, entries={**theirs.entries, **tracker.entries}
+                )
         unread: list[str] = []
 
         async def read() -> stages.LiveCopy:
@@ -105,7 +111,7 @@ class Rehearsals:
         stage: stages.Stage,
         settings: dispatch.DispatchSettings,
         course: RunCourse,
-        begin_with: applications.Application | None,
+        begin_with: Sequence[applications.Application],
         unread: Sequence[str],
         mask: masking.Mask,
         *,
@@ -130,9 +136,9 @@ class Rehearsals:
             return await course(there)
 
         fidelity = [*unread]
-        if begin_with is not None:
-            started = dataclasses.replace(means, settings=_allowing_all(means.settings))
-            fidelity += _unfinished(await courses.deliver(begin_with, started))
+        started = dataclasses.replace(means, settings=_allowing_all(means.settings))
+        for one in begin_with:
+            fidelity += _unfinished(await courses.deliver(one, started))
             await stage.begin()
             waiter.client.lines.clear()
         died = await chaos.rehearse(owner, stage, elsewhere) if dying else None
