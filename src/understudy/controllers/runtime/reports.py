@@ -36,7 +36,7 @@ class Reporter:
         """
         is_over = phase in {"Succeeded", "Failed"}
         generation = objects.metadata(pod).get("generation", 1)
-        host = self._host_of(pod)
+        host = self._host_of(pod) or (pod.get("status") or {}).get("hostIP")
         status: objects.Object = {
             "phase": phase,
             "observedGeneration": generation,
