@@ -62,6 +62,7 @@ FACTORIES: Final[dict[str, Factory]] = {
     "ephemeral-volume-controller": ephemeral.EphemeralVolumes,
     "persistentvolumeclaim-protection-controller": protection.ClaimProtection,
     "persistentvolume-protection-controller": protection.VolumeProtection,
+    "volumeattributesclass-protection-controller": protection.AttributeClassProtection,
     "ttl-controller": lifecycle.NodeTtl,
     "node-lifecycle-controller": lifecycle.NodeLifecycle,
     "taint-eviction-controller": eviction.TaintEviction,
@@ -117,7 +118,7 @@ NOT_HERE: Final = frozenset({
     "resource-claim-controller", "resourceclaim-controller", "selinux-warning-controller",
     "service-cidr-controller", "storage-version-gc", "storageversion-garbage-collector-controller",
     "svm", "storage-version-migrator-controller", "tokencleaner", "token-cleaner-controller",
-    "validatingadmissionpolicy-status-controller", "volumeattributesclass-protection-controller",
+    "validatingadmissionpolicy-status-controller",
 })  # fmt: skip
 """Names of controllers of 1.36 that do nothing here; leaving them out changes nothing."""
 

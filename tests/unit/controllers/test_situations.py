@@ -620,3 +620,27 @@ def test_a_released_volume_is_recycled(world, source, phase, told) -> None:
     reason = "VolumeRecycled" if phase == "Available" else "VolumeFailedRecycle"
     assert world.events(reason) == [told]
     assert not world.pods()
+
+
+def test_an_attribute_class_stays_while_a_claim_names_it(world) -> None:
+    classes = "volumeattributesclasses.storage.k8s.io"
+    kind = {"driverName": "csi.example.com", "parameters": {"iops": "9"}}
+    world.view.create(classes, {"metadata": {"name": "fast"}, **kind})
+    wanted = claim(storageClassName="x", volumeAttributesClassName="fast")
+    world.view.create("persistentvolumeclaims", wanted, "default")
+    world.view.delete(classes, "fast")
+    world.settle()
+    assert world.view.get(classes, "fast")["metadata"]["deletionTimestamp"]
+    world.view.delete("persistentvolumeclaims", "data", "default")
+    world.settle()
+    assert world.view.find(classes, "", "fast") is None
+
+
+def test_a_finalizer_that_protects_comes_back(world) -> None:
+    world.view.create("persistentvolumeclaims", claim(storageClassName="x"), "default")
+    gone = {"metadata": {"finalizers": None}}
+    merge = options.MERGE_PATCH
+    world.view.patch("persistentvolumeclaims", "data", gone, "default", patch_type=merge)
+    world.settle()
+    found = world.view.get("persistentvolumeclaims", "data", "default")
+    assert found["metadata"]["finalizers"] == ["kubernetes.io/pvc-protection"]
