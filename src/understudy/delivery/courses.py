@@ -185,6 +185,8 @@ async def _run(
     # The revision last: until it says so, the next run goes on with this one.
     await records.mark(revision.name, "Delivered", "", len(tracker.entries))
     await history.mark(revision, revisions.Phase.DELIVERED, means.clock)
+    waits = dispatcher.waits.as_list()
+    await history.mark(revision, revisions.Phase.DELIVERED, means.clock, waits=waits)
     in_use = {entry.revision for entry in tracker.entries.values()} | {revision.name}
     await history.prune(application.history_limit, in_use)
 

@@ -79,6 +79,13 @@ def _revisions() -> objects.Object:
         },
         required=("application", "number", "digest", "compression", "data"),
     )
+    waited = _mapping(
+        {
+            "group": _TEXT, "kind": _TEXT, "namespace": _TEXT, "name": _TEXT,
+            "seconds": {"type": "number"},
+        },
+        required=("kind", "name", "seconds"),
+    )  # fmt: skip
     spec["x-kubernetes-validations"] = [
         {"rule": "self == oldSelf", "message": "a revision cannot be changed: deliver a new one"}
     ]
@@ -87,6 +94,7 @@ def _revisions() -> objects.Object:
             "phase": _TEXT,
             "message": _TEXT,
             "finishedAt": {"type": "string", "format": "date-time"},
+            "waits": {"type": "array", "items": waited},
         }
     )
     columns = [

@@ -26,6 +26,7 @@ from understudy.delivery import (
     collect,
     crds,
     errors,
+    estimates,
     fields,
     guards,
     hookruns,
@@ -93,6 +94,7 @@ class _Run:
     hooks: hookruns.HookRuns
     deferred: list[refs.Ref] = field(default_factory=list)
     done: int = 0
+    step: int = 0
     blocked: dict[refs.Ref, refs.Ref] = field(default_factory=dict)
 
 
@@ -103,6 +105,7 @@ class Dispatcher:
         outcomes: What happened to each object, in the order in which it did.
         complaints: What guards say about the collection as a whole, one sentence each.
         tracker: The tracker as last written.
+        waits: How long objects took to become healthy.
     """
 
     def __init__(
@@ -130,6 +133,7 @@ class Dispatcher:
         self._waiter = waiter or waiting.LiveWaiter(client, self._clock)
         self._tell = tell
         self._mask = mask or masking.Mask()
+        self.waits = estimates.Waits(self._clock)
         self._store = store or trackers.TrackerStore(client)
         self._occasion = occasion if self._settings.hooks else hooks.Occasion.NONE
         self._completes = occasion.is_delivery or occasion is hooks.Occasion.NONE
@@ -174,7 +178,7 @@ class Dispatcher:
         """
         served = await self._client.discover()
         wanted = targets.resolve(given, served, self._owner)
-        run = await self._prepare(wanted)
+        run = await self._prepare(wanted, served)
         if wanted:
             run.tracker = await self._save(run.tracker)
             for batch in run.order.batches:
@@ -191,7 +195,9 @@ class Dispatcher:
 
     # ------------------------------------------------------------------ before the first write
 
-    async def _prepare(self, wanted: Sequence[targets.Target]) -> _Run:
+    async def _prepare(
+        self, wanted: Sequence[targets.Target], served: protocol.Discovery
+    ) -> _Run:
         by_ref = {target.ref: target for target in wanted}
         runs = hookruns.HookRuns(self._occasion, self._revision.name)
         order = ordering.arrange(
@@ -199,7 +205,7 @@ class Dispatcher:
         )
         live = await calling.read(
             self._client,
-            ((target.ref, target.resource) for target in wanted),
+            ((target.ref, targets.readable(target, served)) for target in wanted),
             limit=self._settings.parallel,
             clock=self._clock,
         )
@@ -251,6 +257,7 @@ class Dispatcher:
     # ------------------------------------------------------------------ one batch
 
     async def _dispatch_batch(self, run: _Run, batch: ordering.Batch) -> None:
+        run.step += 1
         due = [run.targets[ref] for ref in batch.items if ref not in run.blocked]
         if not due:
             return
@@ -301,7 +308,7 @@ class Dispatcher:
         run.tracker = await self._save(tracker)
 
     def _note(self, run: _Run, outcome: outcomes.Outcome) -> None:
-        self.outcomes.append(outcome)
+        self.outcomes.append(replace(outcome, step=run.step))
         if outcome.op.is_change and outcome.after is not None:
             self._defined |= crds.defined_by(outcome.after)
         if not self._is_waited_for(run, run.targets[outcome.ref]):
@@ -564,7 +571,8 @@ class Dispatcher:
             )
             self._tell(replace(news, done=run.done, total=len(run.targets)))
             limit_s = run.hooks.limit_s(pending)
-            verdicts |= await self._waiter.wait(pending, self._tell, limit_s)
+            tell = self.waits.begin(self._tell)
+            verdicts |= await self._waiter.wait(pending, tell, limit_s)
         self.outcomes = [
             replace(outcome, health=verdicts[outcome.ref]) if outcome.ref in verdicts else outcome
             for outcome in self.outcomes

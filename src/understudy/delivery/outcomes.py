@@ -76,6 +76,7 @@ class Outcome:
         after: As the server answered; None where there is none.
         api_version: In which it was spoken of.
         wave: In which it went.
+        step: With which batch it went, counted from the first.
         note: A word of explanation: why it is kept, whose it is, what was adopted.
         obstacle: Why it did not go, for BLOCKED.
         health: How it was when waiting for it ended; None where nobody waited.
@@ -87,6 +88,7 @@ class Outcome:
     before: objects.Object | None = None
     after: objects.Object | None = None
     wave: int = 0
+    step: int = 0
     note: str = ""
     obstacle: Obstacle | None = None
     health: health.Health | None = None

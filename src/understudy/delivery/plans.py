@@ -20,6 +20,7 @@ from understudy.delivery import (
     diffs,
     effects,
     errors,
+    estimates,
     journal as journals,
     masking,
     outcomes,
@@ -124,6 +125,7 @@ class Plan:
         journal: Every write of the rehearsal with its cause, in order; only in a plan file.
         forbidden: What whoever asked may not do of it, one sentence each; differs from one person
             to the next, so the digest leaves it out.
+        estimate: How long it will probably take, where earlier deliveries tell.
         chaos: What became of a delivery that dies, if that was asked for.
         opinions: Where the server's dry run disagrees, if it was asked.
         verified: About how many objects it was asked; None where it was not.
@@ -145,6 +147,7 @@ class Plan:
     written: Mapping[refs.Ref, objects.Object] = field(default_factory=dict, repr=False)
     journal: tuple[journals.Line, ...] = field(default=(), repr=False)
     forbidden: tuple[str, ...] = ()
+    estimate: estimates.Estimate | None = None
     chaos: chaos.Chaos | None = None
     opinions: tuple[verifying.Opinion, ...] = ()
     verified: int | None = None
@@ -204,6 +207,8 @@ class Plan:
             asked["verified"] = {"objects": self.verified, "disagreements": told}
         if self.forbidden:
             asked["forbidden"] = list(self.forbidden)
+        if self.estimate is not None:
+            asked["estimate"] = self.estimate.as_dict()
         if self.chaos is not None:
             asked["chaos"] = self.chaos.as_dict()
         return {

@@ -18,6 +18,7 @@ from understudy.delivery import (
     chaos,
     courses,
     dispatch,
+    estimates,
     guards,
     instances,
     manifests,
@@ -164,7 +165,13 @@ class Rehearsals:
         left = stage.changes()
         made = plans.build(owner, rehearsed, left, fidelity, self._ids.uid(), self._clock.now())
         scaled = await autoscaling.contested(stage.client, done.done, left)
-        made = dataclasses.replace(made, effects=(*made.effects, *scaled), chaos=died)
+        history = await revisions.History(stage.client, owner).read()
+        made = dataclasses.replace(
+            made,
+            effects=(*made.effects, *scaled),
+            estimate=estimates.of(done.done, history.records),
+            chaos=died,
+        )
         return made, done.done
 
     async def _verified(

@@ -113,11 +113,18 @@ def plan(
     if made.chaos is not None:
         yield from _chaos(made.chaos, paint)
         yield ""
+    yield from _end(made, subject, width, paint)
+    yield f"Digest: {made.digest}"
+
+
+def _end(made: plans.Plan, subject: str, width: int, paint: Paint) -> Iterator[str]:
+    """Yield how long it will take, how much it is, and what would not become ready."""
+    if made.estimate is not None:
+        yield from _sentence(f"Takes {made.estimate}", width, 0)
     yield from _sentence(summary(made, subject), width, 0)
     if unready := _unready(made):
         are = "is 1 object" if unready == 1 else f"are {unready} objects"
         yield paint(f"Among them {are} that would not become ready: see the effects", "red")
-    yield f"Digest: {made.digest}"
 
 
 def _chaos(found: chaos.Chaos, paint: Paint) -> Iterator[str]:

@@ -359,9 +359,17 @@ class History:
             )
 
     async def mark(
-        self, revision: Revision, phase: Phase, clock: clocks.Clock, message: str = ""
+        self,
+        revision: Revision,
+        phase: Phase,
+        clock: clocks.Clock,
+        message: str = "",
+        waits: Sequence[objects.Object] = (),
     ) -> None:
-        """Write what became of a revision; nothing where that is already written."""
+        """Write what became of a revision; nothing where that is already written.
+
+        `waits` is how long its objects were waited for, see `estimates`.
+        """
         record = next(
             (item for item in self.records if objects.name_of(item) == revision.name), None
         )
@@ -371,6 +379,8 @@ class History:
         if (status.get("phase"), status.get("message") or "") == (str(phase), message):
             return
         said: objects.Object = {"phase": str(phase), "message": message or None}
+        if waits:
+            said["waits"] = list(waits)
         if phase is not Phase.DELIVERING:
             said["finishedAt"] = clocks.rfc3339(clock.now().astimezone(dt.UTC))
         marked = await self.client.patch(

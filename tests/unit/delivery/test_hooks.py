@@ -5,7 +5,7 @@ import contextlib
 import pytest
 from tests.unit.delivery import conftest as c
 
-from understudy.delivery import errors, outcomes, refs, waiting
+from understudy.delivery import errors, marks, outcomes, refs, waiting
 from understudy.kube import objects
 
 OURS = "core.understudy.dev/hook"
@@ -34,7 +34,11 @@ def pod(name: str, hook: str = "", image: str = "exit-0", **notes: str) -> objec
 
 
 def told(cluster: c.Cluster, kind: str = "done") -> list[str]:
-    return [f"{news.op} {news.ref.name}" for news in cluster.told if news.type == kind]
+    return [
+        f"{news.op} {news.ref.name}"
+        for news in cluster.told
+        if news.type == kind and not news.ref.name.endswith(marks.GROUP)
+    ]
 
 
 async def test_hooks_run_before_and_after_everything_else(cluster: c.Cluster) -> None:
