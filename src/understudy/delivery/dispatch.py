@@ -195,9 +195,7 @@ class Dispatcher:
 
     # ------------------------------------------------------------------ before the first write
 
-    async def _prepare(
-        self, wanted: Sequence[targets.Target], served: protocol.Discovery
-    ) -> _Run:
+    async def _prepare(self, wanted: Sequence[targets.Target], served: protocol.Discovery) -> _Run:
         by_ref = {target.ref: target for target in wanted}
         runs = hookruns.HookRuns(self._occasion, self._revision.name)
         order = ordering.arrange(

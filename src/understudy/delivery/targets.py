@@ -122,6 +122,18 @@ def resolve(
     return list(found.values())
 
 
+def readable(target: Target, served: protocol.Discovery) -> protocol.ApiResource:
+    """Return the resource by which a target's object, if it is there, can be read now.
+
+    Its own; but where a definition in the set is to bring that version, one that is served.
+    """
+    group, kind, _, _ = target.ref
+    if served.by_kind(target.api_version, kind) is not None:
+        return target.resource
+    same = (item for item in served.resources if (item.group, item.kind) == (group, kind))
+    return next(same, target.resource)
+
+
 def _settled(obj: objects.Object, resource: protocol.ApiResource, namespace: str) -> objects.Object:
     meta = {key: value for key, value in obj["metadata"].items() if key not in _SERVERS_OWN}
     if resource.namespaced:

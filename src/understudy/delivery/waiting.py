@@ -30,8 +30,8 @@ SERVED_DELAY_MAX_S = 5.0
 """A delay that has doubled beyond this is too long: ten seconds in all."""
 
 _EXIST_IS_ENOUGH = {
-    ("", "ConfigMap"), ("", "Secret"), ("", "ServiceAccount"), ("", "ResourceQuota"),
-    ("", "LimitRange"), ("", "PersistentVolume"), ("", "PersistentVolumeClaim"), ("", "Service"),
+    ("", "ConfigMap"), ("", "Secret"), ("", "ServiceAccount"), ("", "LimitRange"),
+    ("", "PersistentVolume"), ("", "PersistentVolumeClaim"), ("", "Service"),
 }  # fmt: skip
 
 

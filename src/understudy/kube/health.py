@@ -458,6 +458,16 @@ def _disruption_budget(obj: objects.Object, _facts: Facts) -> Health:
     return CURRENT
 
 
+def _quota(obj: objects.Object, facts: Facts) -> Health:
+    # Differs: kstatus calls a quota current before anything is counted, so that what comes next
+    # is not held to it.
+    if objects.lookup(obj, ("spec", "hard")) and not objects.lookup(obj, ("status", "hard")):
+        young = _age_s(objects.metadata(obj).get("creationTimestamp"), facts.now)
+        if young < UNKNOWN_KIND_GRACE_S:
+            return _progress("NotCounted", "what is used is not counted yet")
+    return CURRENT
+
+
 def _autoscaler(obj: objects.Object, _facts: Facts) -> Health:
     for kind in ("AbleToScale", "ScalingActive"):
         if condition := _condition(obj, kind, "False"):
@@ -524,7 +534,7 @@ Rule = Callable[[objects.Object, Facts], Health]
 
 _WITHOUT_HEALTH = (
     ("", "ConfigMap"), ("", "Secret"), ("", "ServiceAccount"), ("", "Endpoints"),
-    ("", "LimitRange"), ("", "ResourceQuota"), ("", "PodTemplate"), ("", "Event"),
+    ("", "LimitRange"), ("", "PodTemplate"), ("", "Event"),
     ("batch", "CronJob"), ("networking.k8s.io", "Ingress"),
     ("networking.k8s.io", "IngressClass"), ("networking.k8s.io", "NetworkPolicy"),
     ("rbac.authorization.k8s.io", "Role"), ("rbac.authorization.k8s.io", "RoleBinding"),
@@ -553,6 +563,7 @@ _RULES: dict[tuple[str, str], Rule] = {
     ("", "Namespace"): _namespace,
     ("", "ReplicationController"): _replica_set,
     ("apiextensions.k8s.io", "CustomResourceDefinition"): _definition,
+    ("", "ResourceQuota"): _quota,
     ("policy", "PodDisruptionBudget"): _disruption_budget,
     ("autoscaling", "HorizontalPodAutoscaler"): _autoscaler,
     ("apiregistration.k8s.io", "APIService"): _api_service,
