@@ -62,6 +62,18 @@ def test_a_token_of_a_secret_lets_its_account_in(serving):
         assert answer["status"]["userInfo"]["username"] == "system:serviceaccount:default:default"
 
 
+@pytest.mark.parametrize("tls", [False, True])
+def test_every_namespace_is_given_a_root_certificate(serving, tls):
+    with serving(controllers="all", runtime="none", tls=tls) as cluster:
+        given = None
+        ends = time.monotonic() + 10
+        with client(cluster, cluster.server.token, verify=False) as admin:
+            while given is None or given.status_code == 404:
+                assert time.monotonic() < ends, "never made"
+                given = admin.get(f"{CONFIG_MAPS}/kube-root-ca.crt")
+        assert ssl.PEM_cert_to_DER_cert(given.json()["data"]["ca.crt"])
+
+
 def test_an_open_server_stays_on_loopback():
     with pytest.raises(settings.SettingsError, match=r"'0\.0\.0\.0' can be reached .* auth to"):
         servers.Server(settings.ServerSettings(host="0.0.0.0"))

@@ -16,6 +16,7 @@ import shutil
 import ssl
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from understudy.aio import clocks, ids as idents
 from understudy.kapi import kubelets, settings as config, views as view_room
@@ -38,6 +39,9 @@ from understudy.kapi.persistence import folders
 from understudy.kapi.resources import catalogue as catalogues
 from understudy.kapi.views import registries
 from understudy.kube import objects
+
+if TYPE_CHECKING:
+    from understudy.kapi.http import certificates
 
 log = logging.getLogger(__name__)
 
@@ -178,8 +182,8 @@ class Server:
 
     @property
     def root_ca(self) -> str:
-        """PEM of the CA that vouches for the server; empty without TLS."""
-        return self._ca.decode()
+        """PEM of the CA that vouches for the server; every cluster has one, with TLS or without."""
+        return self._authority().pem.decode()
 
     def sign_token(self, account: objects.Object, secret: objects.Object) -> str:
         """Return a token of a ServiceAccount that lives and dies with a Secret."""
@@ -260,16 +264,19 @@ class Server:
     def _tls(self) -> ssl.SSLContext | None:
         if not self.settings.tls:
             return None
-        from understudy.kapi.http import certificates  # noqa: PLC0415 (loads cryptography)
-
-        assert self._state_dir is not None, "the directories are prepared"
-        now = self._clock.now()
-        authority = certificates.Authority(self.settings.data_dir or self._state_dir, now)
+        authority = self._authority()
         self._ca = authority.pem
         hosts = ["localhost", "127.0.0.1", "::1", "kubernetes.default.svc"]
         if self.settings.host not in hosts:
             hosts.append(self.settings.host)
-        return authority.context(hosts, now)
+        return authority.context(hosts, self._clock.now())
+
+    def _authority(self) -> certificates.Authority:
+        from understudy.kapi.http import certificates  # noqa: PLC0415 (loads cryptography)
+
+        directory = self.settings.data_dir or self._state_dir
+        assert directory is not None, "the directories are prepared"
+        return certificates.Authority(directory, self._clock.now())
 
     def _show_metrics(self, listener: protocol.Listener) -> None:
         show = self.metrics.show
