@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from understudy.controllers import changes, clusters, garbage, reactor
-from understudy.controllers.workloads import conditions, pods
+from understudy.controllers.workloads import claims, conditions, pods
 from understudy.kapi.resources import catalogue
 from understudy.kapi.store import entries
 from understudy.kube import objects, statuses
@@ -60,7 +60,7 @@ class NamespaceDeletion:
             return None
         if not (namespace.get("spec") or {}).get("finalizers"):
             return None
-        if self._delete_first_pod(name):
+        if self._delete_first_pods(name):
             return garbage.MOMENT_S
         left = Left()
         self._delete_pods(name, namespace, left)
@@ -79,15 +79,23 @@ class NamespaceDeletion:
 
     # ------------------------------------------------------------------ content
 
-    def _delete_first_pod(self, name: str) -> bool:
-        """Delete one of several pods, so that others see it go before the rest follows."""
+    def _delete_first_pods(self, name: str) -> bool:
+        """Delete one pod of each controller that has several; say whether others are left.
+
+        So others see the first ones go before the rest follows.
+        """
         present = list(self.cluster.each("pods", name))
-        if len(present) < 2 or any(pods.is_terminating(pod) for pod in present):
+        if any(pods.is_terminating(pod) for pod in present):
             return False
-        try:
-            self.cluster.delete("pods", name, objects.name_of(present[0]), policy="Background")
-        except statuses.ApiError:
-            return False  # told by whoever deletes the rest
+        first: dict[str, objects.Object] = {}
+        for pod in present:
+            owner = claims.controller_of(pod) or {}
+            first.setdefault(str(owner.get("uid")), pod)
+        if len(first) == len(present):
+            return False
+        for pod in first.values():
+            with contextlib.suppress(statuses.ApiError):  # told by whoever deletes the rest
+                self.cluster.delete("pods", name, objects.name_of(pod), policy="Background")
         return True
 
     def _delete_pods(self, name: str, namespace: objects.Object, left: Left) -> None:
