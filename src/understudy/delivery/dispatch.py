@@ -32,6 +32,7 @@ from understudy.delivery import (
     hookruns,
     hooks,
     ignoring,
+    instances,
     manifests,
     marks,
     masking,
@@ -496,9 +497,13 @@ class Dispatcher:
     ) -> None:
         """Delete and create those refused objects for which that is the way; one by one."""
         for ref, error in list(refused.items()):
-            changed = obstacles.immutable_field(error)
             target, live = run.targets[ref], run.live.get(ref)
-            if not changed or live is None or self._policy(target) is marks.Recreate.NEVER:
+            if live is None or isinstance(error, statuses.BadRequestError):
+                continue
+            if self._policy(target) is marks.Recreate.NEVER:
+                continue
+            changed = await self._forcing_field(target, error)
+            if not changed:
                 continue
             rehearsed = self._settings.rehearsed
             if rehearsed is not None and ref not in rehearsed:
@@ -522,6 +527,20 @@ class Dispatcher:
                     note=note,
                 ),
             )
+
+    async def _forcing_field(self, target: targets.Target, error: calling.Failure) -> str:
+        """Return the field that only a new object could have otherwise; empty where none could."""
+        if field_name := obstacles.immutable_field(error):
+            return field_name
+        if not isinstance(error, statuses.InvalidError) and not obstacles.is_denied_by_policy(
+            error
+        ):
+            return ""
+        wanted = self._owner.marked(target.obj)
+        if not await instances.is_accepted_as_new(self._client, target.resource, wanted):
+            return ""
+        causes = error.causes if isinstance(error, statuses.ApiError) else []
+        return str(causes[0].get("field") or "spec") if causes else "spec"
 
     async def _recreate(
         self, run: _Run, target: targets.Target, live: objects.Object

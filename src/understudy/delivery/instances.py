@@ -1,7 +1,8 @@
-"""Objects that are there already and that a changed definition would no longer accept.
+"""Objects tried as new ones of another name, in a dry run.
 
-A server lets them stay as they are and refuses their next change; nobody hears of it before. Each
-is tried as a new object of another name, in a dry run on the stage.
+Those that are there already and that a changed definition would no longer accept: a server lets
+them stay as they are and refuses their next change, and nobody hears of it before. And those of
+which only the change is refused, by a rule that tells so in words of its own.
 """
 
 from __future__ import annotations
@@ -37,18 +38,35 @@ async def refused(
     return found
 
 
+async def is_accepted_as_new(
+    client: protocol.Client, resource: protocol.ApiResource, obj: objects.Object
+) -> bool:
+    """Whether an object of another name would be accepted: then only its change is refused."""
+    try:
+        await _create_another(client, resource, obj)
+    except statuses.ApiError:
+        return False
+    return True
+
+
 async def _tried(
     client: protocol.Client, resource: protocol.ApiResource, obj: objects.Object
 ) -> str:
     """Return why an object would be refused as a new one; empty where it would not."""
-    meta = objects.metadata(obj)
-    kept: objects.Object = {key: meta[key] for key in ("labels", "annotations") if key in meta}
-    kept["name"] = f"{objects.name_of(obj)[:_NAME_MAX]}{_SUFFIX}"
-    tried = {key: value for key, value in obj.items() if key != "status"} | {"metadata": kept}
     try:
-        await client.create(resource.name, tried, namespace=objects.namespace_of(obj), dry_run=True)
+        await _create_another(client, resource, obj)
     except statuses.InvalidError as error:
         return "; ".join(f"{cause.get('field')}: {cause.get('message')}" for cause in error.causes)
     except statuses.ApiError:
         return ""
     return ""
+
+
+async def _create_another(
+    client: protocol.Client, resource: protocol.ApiResource, obj: objects.Object
+) -> None:
+    meta = objects.metadata(obj)
+    kept: objects.Object = {key: meta[key] for key in ("labels", "annotations") if key in meta}
+    kept["name"] = f"{objects.name_of(obj)[:_NAME_MAX]}{_SUFFIX}"
+    tried = {key: value for key, value in obj.items() if key != "status"} | {"metadata": kept}
+    await client.create(resource.name, tried, namespace=objects.namespace_of(obj), dry_run=True)

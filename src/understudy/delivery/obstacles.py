@@ -8,7 +8,7 @@ from understudy.delivery import calling, diffs, marks, masking, outcomes, refs
 from understudy.kube import objects, statuses
 
 _IMMUTABLE = re.compile(
-    r"immutable|may not (be )?change|cannot (be )?change|pod updates may not|"
+    r"immutable|oldSelf|may not (be )?change|cannot (be )?change|pod updates may not|"
     r"updates to \S+ spec for fields other than|updates to .* are forbidden",
     re.IGNORECASE,
 )
@@ -16,6 +16,8 @@ _FIELD = re.compile(
     r'(?:unknown|duplicate) field "(?P<decoding>[^"]+)"|'
     r"\.(?P<apply>[^\s:]+): (?:field not declared in schema|expected )"
 )
+_DENIED = re.compile(r'^admission webhook "[^"]*" denied the request')
+_POLICY = re.compile(r"ValidatingAdmissionPolicy '[^']*' with binding '[^']*' denied request")
 LINGERS = "is being deleted and does not go away"
 _KEYED = re.compile(r"\[([^\]]*)\]")
 _SHOWN_MAX = 3
@@ -28,6 +30,8 @@ def immutable_field(error: calling.Failure) -> str:
     Webhooks and CEL rules say it in words of their own, so the words are looked at, not the kind
     of cause.
     """
+    if is_denied_by_webhook(error) or is_denied_by_policy(error):
+        return "spec" if _IMMUTABLE.search(str(error)) else ""
     if not isinstance(error, statuses.InvalidError):
         return ""
     fields = []
@@ -39,6 +43,16 @@ def immutable_field(error: calling.Failure) -> str:
     if not error.causes and _IMMUTABLE.search(error.message):
         fields.append("spec")
     return fields[0] if fields else ""
+
+
+def is_denied_by_webhook(error: calling.Failure) -> bool:
+    """Whether an admission webhook refuses an object; a rehearsal does not hear of that."""
+    return isinstance(error, statuses.ApiError) and _DENIED.search(error.message) is not None
+
+
+def is_denied_by_policy(error: calling.Failure) -> bool:
+    """Whether a ValidatingAdmissionPolicy refuses an object."""
+    return isinstance(error, statuses.ApiError) and _POLICY.search(error.message) is not None
 
 
 def from_error(
@@ -73,6 +87,8 @@ def from_error(
             f"annotate {ref.kind} with {marks.RECREATE}: on-immutable, or give --recreate, to "
             "delete and create it"
         )
+        if is_denied_by_webhook(error):
+            remedy = f"annotate {ref.kind} with {marks.RECREATE}: always, to delete and create it"
     elif ": expected string, got " in message:
         remedy = f"quote the value of {field}"
     elif isinstance(error, statuses.ForbiddenError) and "exceeded quota" in message:
