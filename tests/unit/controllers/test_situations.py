@@ -644,3 +644,58 @@ def test_a_finalizer_that_protects_comes_back(world) -> None:
     world.settle()
     found = world.view.get("persistentvolumeclaims", "data", "default")
     assert found["metadata"]["finalizers"] == ["kubernetes.io/pvc-protection"]
+
+
+def spread_out(name: str, **rule) -> objects.Object:
+    constraint = {
+        "maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "DoNotSchedule",
+        "labelSelector": {"matchLabels": {"app": "x"}}, **rule,
+    }  # fmt: skip
+    found = pod(name, topologySpreadConstraints=[constraint])
+    found["metadata"]["labels"] = {"app": "x"}
+    return found
+
+
+def nodes_of(world: World) -> dict[str, str]:
+    return {objects.name_of(one): one["spec"].get("nodeName", "") for one in world.pods()}
+
+
+def test_too_few_domains_count_as_one_that_is_empty(world) -> None:
+    for name in ("a", "b", "c"):
+        world.view.create("pods", spread_out(name, minDomains=3), "default")
+        world.settle()
+    placed = nodes_of(world)
+    assert placed["a"]
+    assert placed["b"]
+    assert placed["c"] == ""
+
+
+def test_a_tainted_node_counts_in_a_spread_unless_taints_are_honoured(world) -> None:
+    taint = {"spec": {"taints": [{"key": "k", "effect": "NoSchedule"}]}}
+    world.view.patch("nodes", "node-2", taint, patch_type=options.MERGE_PATCH)
+    for name, rule in (("a", {}), ("b", {}), ("c", {"nodeTaintsPolicy": "Honor"})):
+        world.view.create("pods", spread_out(name, **rule), "default")
+        world.settle()
+    assert nodes_of(world) == {"a": "node-1", "b": "", "c": "node-1"}
+
+
+def test_affinity_looks_into_the_namespaces_it_selects(world) -> None:
+    for name, team in (("one", "x"), ("two", "y")):
+        world.view.create("namespaces", {"metadata": {"name": name, "labels": {"team": team}}})
+    leader = pod("leader")
+    leader["metadata"]["labels"] = {"app": "leader"}
+    world.view.create("pods", leader, "one")
+    world.settle()
+    for name, team in (("found", "x"), ("lost", "y")):
+        term = {
+            "topologyKey": "kubernetes.io/hostname",
+            "labelSelector": {"matchLabels": {"app": "leader"}},
+            "namespaceSelector": {"matchLabels": {"team": team}},
+        }
+        required = {"requiredDuringSchedulingIgnoredDuringExecution": [term]}
+        wanted = pod(name, affinity={"podAffinity": required})
+        world.view.create("pods", wanted, "default")
+    world.settle()
+    placed = nodes_of(world)
+    assert placed["found"]
+    assert placed["lost"] == ""

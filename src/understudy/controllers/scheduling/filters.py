@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -170,11 +170,16 @@ class Placed:
     node: objects.Object
 
 
+Spaces = Callable[[objects.Object], Container[str]]
+"""Which namespaces a raw label selector takes."""
+
+
 def check_neighbours(
     pod: objects.Object,
     node: objects.Object,
     nodes: Iterable[objects.Object],
     placed: Iterable[Placed],
+    spaces: Spaces,
 ) -> Refusal | None:
     """Return what topology spread or pod affinity says against a node.
 
@@ -182,7 +187,7 @@ def check_neighbours(
     """
     everywhere = list(placed)
     return _check_spread(pod, node, list(nodes), everywhere) or _check_affinity(
-        pod, node, everywhere
+        pod, node, everywhere, spaces
     )
 
 
@@ -197,10 +202,10 @@ def asks_for_neighbours(pod: objects.Object) -> bool:
     )
 
 
-def may_draw(other: objects.Object, pod: objects.Object) -> bool:
+def may_draw(other: objects.Object, pod: objects.Object, spaces: Spaces) -> bool:
     """Whether a pod that came to a node may help another that wants such neighbours."""
     spread = (pod.get("spec") or {}).get("topologySpreadConstraints") or ()
-    return any(_term_takes(term, pod, other) for term in _terms(pod, "podAffinity")) or any(
+    return any(_term_takes(term, pod, other, spaces) for term in _terms(pod, "podAffinity")) or any(
         _is_like(other, pod, selectors.from_label_selector(one.get("labelSelector") or {}))
         for one in spread
     )
@@ -212,29 +217,44 @@ def _check_spread(
     nodes: list[objects.Object],
     placed: list[Placed],
 ) -> Refusal | None:
-    for constraint in (pod.get("spec") or {}).get("topologySpreadConstraints") or ():
-        if constraint.get("whenUnsatisfiable") != "DoNotSchedule":
-            continue
+    constraints = [
+        one for one in (pod.get("spec") or {}).get("topologySpreadConstraints") or ()
+        if one.get("whenUnsatisfiable") == "DoNotSchedule"
+    ]  # fmt: skip
+    keys = {str(one.get("topologyKey")) for one in constraints}
+    complete = [one for one in nodes if keys <= objects.labels_of(one).keys()]
+    for constraint in constraints:
         key = str(constraint.get("topologyKey"))
         here = objects.labels_of(node).get(key)
         if here is None:
             return Refusal((SPREAD_LABEL,))
         selector = selectors.from_label_selector(constraint.get("labelSelector") or {})
         counts = {
-            objects.labels_of(one)[key]: 0
-            for one in nodes
-            if key in objects.labels_of(one) and matching.matches_node(pod, one)
+            objects.labels_of(one)[key]: 0 for one in complete if _counts(constraint, pod, one)
         }
         for other in placed:
             place = objects.labels_of(other.node).get(key)
             if place in counts and _is_like(other.pod, pod, selector):
                 counts[place] += 1
-        itself = selector.matches(objects.labels_of(pod))
-        skew = counts.get(here, 0) + int(itself) - min(counts.values(), default=0)
+        enough = len(counts) >= int(constraint.get("minDomains") or 1)
+        least = min(counts.values(), default=0) if enough else 0
+        skew = counts.get(here, 0) + int(selector.matches(objects.labels_of(pod))) - least
         if skew > int(constraint.get("maxSkew") or 1):
             helped_by = (BY_NODES, BY_PODS, BY_NEIGHBOURS)
             return Refusal((SPREAD,), is_final=False, helped_by=helped_by)
     return None
+
+
+def _counts(constraint: objects.Object, pod: objects.Object, node: objects.Object) -> bool:
+    """Whether a node is among those over which pods are spread."""
+    by_affinity = constraint.get("nodeAffinityPolicy") or "Honor"
+    if by_affinity == "Honor" and not matching.matches_node(pod, node):
+        return False
+    if (constraint.get("nodeTaintsPolicy") or "Ignore") == "Ignore":
+        return True
+    taints = (node.get("spec") or {}).get("taints") or ()
+    tolerations = (pod.get("spec") or {}).get("tolerations") or []
+    return matching.untolerated(taints, tolerations, ("NoSchedule", "NoExecute")) is None
 
 
 def _is_like(other: objects.Object, pod: objects.Object, selector: selectors.LabelSelector) -> bool:
@@ -245,23 +265,38 @@ def _is_like(other: objects.Object, pod: objects.Object, selector: selectors.Lab
 
 
 def _check_affinity(
-    pod: objects.Object, node: objects.Object, placed: list[Placed]
+    pod: objects.Object, node: objects.Object, placed: list[Placed], spaces: Spaces
 ) -> Refusal | None:
-    for term in _terms(pod, "podAffinity"):
-        near = [one for one in placed if _term_takes(term, pod, one.pod)]
-        # The first of a group that wants to be together may go anywhere.
-        first = not near and _term_takes(term, pod, pod)
-        if not first and not any(_same_place(term, node, one.node) for one in near):
-            return Refusal((TOGETHER,), helped_by=(BY_NODES, BY_NEIGHBOURS))
+    if not _has_company(pod, node, placed, spaces):
+        return Refusal((TOGETHER,), helped_by=(BY_NODES, BY_NEIGHBOURS))
     for term in _terms(pod, "podAntiAffinity"):
-        if any(_term_takes(term, pod, one.pod) and _same_place(term, node, one.node)
+        if any(_term_takes(term, pod, one.pod, spaces) and _same_place(term, node, one.node)
                for one in placed):  # fmt: skip
             return Refusal((APART,), is_final=False, helped_by=(BY_NODES, BY_PODS))
     for one in placed:
         for term in _terms(one.pod, "podAntiAffinity"):
-            if _term_takes(term, one.pod, pod) and _same_place(term, node, one.node):
+            if _term_takes(term, one.pod, pod, spaces) and _same_place(term, node, one.node):
                 return Refusal((OTHERS_APART,), is_final=False, helped_by=(BY_NODES, BY_PODS))
     return None
+
+
+def _has_company(
+    pod: objects.Object, node: objects.Object, placed: list[Placed], spaces: Spaces
+) -> bool:
+    """Whether the pods that all affinity terms take are where the terms want them."""
+    terms = _terms(pod, "podAffinity")
+
+    def wanted(other: objects.Object) -> bool:
+        return all(_term_takes(term, pod, other, spaces) for term in terms)
+
+    near = [one for one in placed if wanted(one.pod)]
+    # The first of a group that wants to be together may go anywhere that has the labels.
+    first = not near and wanted(pod)
+    return all(
+        str(term.get("topologyKey")) in objects.labels_of(node)
+        and (first or any(_same_place(term, node, one.node) for one in near))
+        for term in terms
+    )
 
 
 def _terms(pod: objects.Object, kind: str) -> list[objects.Object]:
@@ -272,11 +307,16 @@ def _terms(pod: objects.Object, kind: str) -> list[objects.Object]:
     return terms
 
 
-def _term_takes(term: objects.Object, owner: objects.Object, other: objects.Object) -> bool:
-    names = term.get("namespaces")
-    anywhere = term.get("namespaceSelector") == {}
-    own = objects.namespace_of(owner)
-    if not anywhere and objects.namespace_of(other) not in (names or [own]):
+def _term_takes(
+    term: objects.Object, owner: objects.Object, other: objects.Object, spaces: Spaces
+) -> bool:
+    names, chosen = term.get("namespaces"), term.get("namespaceSelector")
+    if not names and chosen is None:
+        names = [objects.namespace_of(owner)]
+    place = objects.namespace_of(other)
+    # An empty selector takes every namespace.
+    outside = chosen is None or (chosen and place not in spaces(chosen))
+    if outside and place not in (names or ()):
         return False
     raw = term.get("labelSelector")
     return raw is not None and selectors.from_label_selector(raw).matches(objects.labels_of(other))

@@ -16,7 +16,7 @@ from understudy.controllers.scheduling import filters, matching, preemption, req
 from understudy.controllers.storage import binding
 from understudy.controllers.workloads import pods
 from understudy.kapi.store import entries
-from understudy.kube import identities, objects, statuses
+from understudy.kube import identities, objects, selectors, statuses
 
 NAME: Final = "default-scheduler"
 _APART: Final = b'"podAntiAffinity":'
@@ -91,7 +91,11 @@ class Scheduler:
         if (change.deleted or pods.is_over(pod)) and not was_over:
             self._wake(queue, filters.BY_PODS)
         elif not was_there or objects.labels_of(before or {}) != objects.labels_of(pod):
-            self._wake(queue, filters.BY_NEIGHBOURS, lambda stuck: filters.may_draw(pod, stuck))
+            self._wake(
+                queue,
+                filters.BY_NEIGHBOURS,
+                lambda stuck: filters.may_draw(pod, stuck, self._spaces),
+            )
 
     def _count(self, change: changes.Change) -> None:
         assert self._loads is not None, "asked before"
@@ -183,7 +187,7 @@ class Scheduler:
         refusal = filters.check(pod, node, self._load(pod, name))
         placed = self._placed(pod, nodes) if refusal is None else None
         if placed is not None:
-            refusal = filters.check_neighbours(pod, node, nodes, placed)
+            refusal = filters.check_neighbours(pod, node, nodes, placed, self._spaces)
         return refusal is None
 
     def _load(self, pod: objects.Object, node: str) -> filters.Load:
@@ -216,12 +220,18 @@ class Scheduler:
                     causes = (filters.BY_NODES, filters.BY_VOLUMES)
                     refusal = filters.Refusal((why,), helped_by=causes)
             if refusal is None and placed is not None:
-                refusal = filters.check_neighbours(pod, node, nodes, placed)
+                refusal = filters.check_neighbours(pod, node, nodes, placed, self._spaces)
             if refusal is None:
                 fitting.append(node)
             else:
                 refusals[name] = refusal
         return fitting, refusals
+
+    def _spaces(self, raw: objects.Object) -> set[str]:
+        """Return the namespaces that a label selector takes."""
+        selector = selectors.from_label_selector(raw)
+        found = self.cluster.entries("namespaces")
+        return {entry.name for entry in found if selector.matches(entry.labels)}
 
     def _placed(
         self, pod: objects.Object, nodes: list[objects.Object]
@@ -300,7 +310,7 @@ class Scheduler:
                     one for one in placed
                     if objects.name_of(one.node) != name or objects.uid_of(one.pod) in there
                 ]  # fmt: skip
-                refusal = filters.check_neighbours(pod, node, nodes, rest)
+                refusal = filters.check_neighbours(pod, node, nodes, rest, self._spaces)
             return refusal
 
         candidates: list[preemption.Candidate] = []
