@@ -102,7 +102,7 @@ async def patiently(
     delay = FIRST_DELAY_S
     attempts = SETTLING_ATTEMPTS_MAX if settling else ATTEMPTS_MAX
     for attempt in range(attempts):
-        last = attempt == attempts - 1
+        last, asked_s = attempt == attempts - 1, 0.0
         try:
             return await call()
         except client_errors.CertificateError:
@@ -113,8 +113,8 @@ async def patiently(
         except statuses.ApiError as error:
             if last or not (is_transient(error) or (settling and may_be_outdated(error))):
                 raise
-            delay = max(delay, float(error.retry_after_s or 0))
-        await clock.sleep(delay)
+            asked_s = float(error.retry_after_s or 0)
+        await clock.sleep(max(delay, asked_s))
         delay *= 2
     raise AssertionError("the last attempt returns or raises")
 

@@ -284,19 +284,25 @@ class History:
         Raises:
             NoSuchRevisionError: There is none to go back to.
         """
-        if self.records:
-            newest = self.records[-1]
-            ended = objects.lookup(newest, ("status", "phase")) == Phase.DELIVERED
-            if newest["spec"].get("rollbackOf") and not ended:
-                return await self.load(newest)
-            present = self.records[-1]["spec"]["digest"]
-            for record in reversed(self.records[:-1]):
-                delivered = objects.lookup(record, ("status", "phase")) == Phase.DELIVERED
-                if delivered and record["spec"]["digest"] != present:
-                    return await self.load(record)
+        if (record := self._way_back()) is not None:
+            return await self.load(record)
         raise errors.NoSuchRevisionError(
             f"the application {self.owner} has no earlier delivered revision to go back to"
         )
+
+    def _way_back(self) -> objects.Object | None:
+        """Return the record of the revision to go back to, None where there is none."""
+        newest = self.records[-1] if self.records else None
+        if newest is None:
+            return None
+        if newest["spec"].get("rollbackOf") and not _is_delivered(newest):
+            return newest
+        earlier = (
+            record
+            for record in reversed(self.records[:-1])
+            if _is_delivered(record) and record["spec"]["digest"] != newest["spec"]["digest"]
+        )
+        return next(earlier, None)
 
     async def make(
         self, given: Sequence[objects.Object], idents: ids.IdSource, *, rollback_of: str = ""
@@ -394,10 +400,14 @@ class History:
         self.records[self.records.index(record)] = marked
 
     async def prune(self, limit: int, in_use: set[str]) -> list[str]:
-        """Delete the oldest revisions beyond `limit`, never one in use; returns their names.
+        """Delete the oldest revisions beyond `limit`; returns their names.
+
+        Never one in use, nor the one to go back to, however many failed since.
 
         Also deletes values whose record does not exist, left by deliveries that died.
         """
+        if (way_back := self._way_back()) is not None:
+            in_use = in_use | {objects.name_of(way_back)}
         kept = [record for record in self.records if objects.name_of(record) in in_use]
         spare = [record for record in self.records if objects.name_of(record) not in in_use]
         excess = max(0, len(kept) + len(spare) - limit)
@@ -434,6 +444,10 @@ class History:
             await self.client.delete(resource, name, namespace=self.owner.namespace, uid=uid)
         except (statuses.NotFoundError, statuses.ConflictError):
             return  # Gone already, or not the one that was read.
+
+
+def _is_delivered(record: objects.Object) -> bool:
+    return bool(objects.lookup(record, ("status", "phase")) == Phase.DELIVERED)
 
 
 def _number_of(record: objects.Object) -> int:

@@ -8,9 +8,11 @@ import copy
 import pytest
 from tests.unit.delivery import conftest as c
 
+from understudy.aio import clocks
 from understudy.client import protocol, wrapping
 from understudy.delivery import (
     adoption,
+    collect,
     dispatch,
     errors,
     marks,
@@ -747,6 +749,41 @@ async def test_removal_releases_what_is_kept(still: c.Cluster) -> None:
     assert still.names("resourcetrackers.core.understudy.dev", "") == []
 
 
+async def test_a_system_namespace_is_given_back(still: c.Cluster) -> None:
+    await still.deliver(c.namespace("kube-public"), c.config("a"), **ADOPT)
+    done = await still.deliver(c.config("a"))
+    assert told(done)["kube-public"] == ("keep", "is a system namespace")
+    assert marks.PART_OF not in objects.labels_of(still.find("namespaces", "kube-public", ""))
+
+
+async def test_the_namespace_of_the_records_is_kept(still: c.Cluster) -> None:
+    owner = targets.Owner("shop", "mine")
+    await still.deliver(c.namespace("mine"), c.config("a", "mine"), c.config("b"), owner=owner)
+    done = await still.deliver(c.config("b"), owner=owner)
+    assert told(done)["mine"] == ("keep", "holds the records of this application")
+    assert told(done)["a"][0] == "delete"
+
+
+async def test_a_collector_deletes_what_only_the_old_tracker_has(installed: c.Cluster) -> None:
+    """KubeVela's GarbageCollect(old, new), by objects' identity and not by their version."""
+    first = await dispatcher(installed, 1)
+    old = await first.dispatch(c.written(c.config("a"), c.config("shared")))
+    second = await dispatcher(installed, 2)
+    new = await second.dispatch(c.written(c.config("b"), c.config("shared")))
+    clock = clocks.SystemClock()
+    collector: collect.GarbageCollector = collect.Collector(
+        installed.client,
+        c.OWNER,
+        clock=clock,
+        waiter=waiting.LiveWaiter(installed.client, clock),
+    )
+    done = await collector.collect(old, new)
+    assert {ref.name for ref in done.gone} == {"a"}
+    assert installed.names("configmaps") == ["b", "shared"]
+    assert await collector.collect(old, collect.narrowed(new, done)) is not None, "again is fine"
+    assert installed.names("configmaps") == ["b", "shared"]
+
+
 async def test_an_object_that_does_not_go_away_is_named_with_its_finalizers(
     still: c.Cluster,
 ) -> None:
@@ -785,6 +822,25 @@ async def test_history_is_limited_and_numbers_are_never_used_again(still: c.Clus
         still.view.delete("applicationrevisions.core.understudy.dev", name, "default")
     await still.deliver(c.config("a", v="new"), c.secret("s", v="new"))
     assert still.names("applicationrevisions.core.understudy.dev") == ["shop-v14"]
+
+
+async def test_history_keeps_what_can_be_gone_back_to(still: c.Cluster) -> None:
+    """Whatever was tried in vain since, the last delivered revision is there."""
+    limited = {
+        "apiVersion": "core.understudy.dev/v1alpha1",
+        "kind": "Application",
+        "metadata": {"name": "shop"},
+        "spec": {"historyLimit": 2},
+    }
+    await still.deliver(limited, c.config("a", v="good"))
+    broken = Busy(still.client, *[statuses.InternalError("database on fire")] * 99)
+    for number in range(4):
+        with pytest.raises(errors.RefusedError):
+            await still.deliver(limited, c.config("a", v=str(number)), client=broken)
+    await still.deliver(limited, c.config("a", v="new"))
+    assert still.names("applicationrevisions.core.understudy.dev") == ["shop-v1", "shop-v6"]
+    await still.deliveries().rollback(c.OWNER, "", c.options())
+    assert still.find("configmaps", "a")["data"] == {"v": "good"}
 
 
 async def test_a_revision_cannot_be_changed(still: c.Cluster) -> None:
