@@ -1,13 +1,15 @@
 """Rehearsals and deliveries of 1,000 objects. Budgets are those of docs/performance.md.
 
-    python bench/bench_delivery.py [--objects 1000] [--rounds 3] [--only rehearse,deliver,order]
+    python bench/bench_delivery.py [--objects 1000] [--rounds 3]
+                                   [--only rehearse,deliver,order,tools]
     python bench/bench_delivery.py --profile    # where the time of a rehearsal goes
 
 A quarter each are ConfigMaps, Secrets, Services and Deployments of one replica. The baselines, in
 the same run, are as many bare server-side applies: in process, and over HTTP, eight at a time.
 Rehearsals run every controller until nothing more happens and are measured in seconds of
 processor time (one thread, no waiting); deliveries go to a server without controllers, do not wait
-for health, as the measurements of other tools do, and are measured by the clock.
+for health, as the measurements of other tools do, and are measured by the clock. `tools` compares
+whole commands with kapp's and kubectl's (`tools.py`).
 """
 
 from __future__ import annotations
@@ -26,6 +28,8 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+
+import tools
 
 from understudy import assembly
 from understudy.aio import clocks
@@ -254,7 +258,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--objects", type=int, default=1_000)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", default="rehearse,deliver,order")
+    parser.add_argument("--only", default="rehearse,deliver,order,tools")
     parser.add_argument("--profile", action="store_true")
     options = parser.parse_args()
     gc.freeze()
@@ -269,6 +273,8 @@ def main() -> None:
         asyncio.run(deliver(options.objects, options.rounds))
     if "order" in only:
         order(options.objects * 5, options.rounds)
+    if "tools" in only:
+        tools.compare([manifest(n) for n in range(options.objects)], options.rounds)
 
 
 if __name__ == "__main__":
