@@ -63,7 +63,8 @@ class GarbageCollector:
         if _OWNED in encoded or (before is not None and _OWNED in before.encoded):
             owners, former = _owners(change.object), _owners(change.previous)
             if owners != former:
-                added = [one for one in owners if one not in former]
+                known = {one.get("uid") for one in former}
+                added = [one for one in owners if one.get("uid") not in known]
                 if not all(self._is_present(one, change.entry.namespace) for one in added):
                     queue.add((change.ref, *change.key))
                 elif change.type == "ADDED":

@@ -106,7 +106,9 @@ class Player:
             wanted = {"metadata": {"name": name}, "value": value}
             self.view.create("priorityclasses.scheduling.k8s.io", wanted)
         # Neither a cloud nor a provisioner was there when the scenarios were recorded.
-        self.runtime = settings.Runtime(volumes=False, load_balancers=False, ends_by_itself=False)
+        self.runtime = settings.Runtime(
+            volumes=False, load_balancers=False, ends_by_itself=False, init_containers=False
+        )
         self.writes = []
         self.reactor = registry.assemble(
             self.view, "all", self.runtime, self.clock, self.writes.append, root_ca=ROOT_CA

@@ -699,3 +699,24 @@ def test_affinity_looks_into_the_namespaces_it_selects(world) -> None:
     placed = nodes_of(world)
     assert placed["found"]
     assert placed["lost"] == ""
+
+
+def test_a_claim_for_one_pod_only_keeps_others_waiting(world) -> None:
+    alone = ["ReadWriteOncePod"]
+    spec = {
+        "capacity": {"storage": "1Gi"}, "accessModes": alone, "storageClassName": "x",
+        "hostPath": {"path": "/data"},
+    }  # fmt: skip
+    world.view.create("persistentvolumes", {"metadata": {"name": "pv"}, "spec": spec})
+    wanted = claim(storageClassName="x", accessModes=alone)
+    world.view.create("persistentvolumeclaims", wanted, "default")
+    volume = {"name": "v", "persistentVolumeClaim": {"claimName": "data"}}
+    for name in ("first", "second"):
+        world.view.create("pods", pod(name, volumes=[volume]), "default")
+        world.settle()
+    assert nodes_of(world)["first"]
+    assert nodes_of(world)["second"] == ""
+    assert "ReadWriteOncePod access mode already in-use" in world.events("FailedScheduling")[0]
+    world.view.delete("pods", "first", "default")
+    world.settle()
+    assert nodes_of(world)["second"]

@@ -13,8 +13,9 @@ _HOSTS_PER_BLOCK = 250
 class Reporter:
     """Writes pod statuses; gives each pod an address of its own."""
 
-    def __init__(self, cluster: clusters.Cluster) -> None:
+    def __init__(self, cluster: clusters.Cluster, *, init_containers: bool = True) -> None:
         self.cluster = cluster
+        self._tells_init = init_containers
         self._next_address = 0
 
     def write(
@@ -59,7 +60,7 @@ class Reporter:
             ],
         }
         initial = self._init_statuses(pod, started=started)
-        if initial:
+        if initial and self._tells_init:
             status["initContainerStatuses"] = initial
         if address:
             ip = self._address_of(pod)

@@ -206,6 +206,7 @@ class Scheduler:
     ) -> tuple[list[objects.Object], dict[str, filters.Refusal]]:
         only = matching.only_nodes(pod)
         placed = self._placed(pod, nodes)
+        held = bool(self._holders(pod, nodes, needs))
         fitting: list[objects.Object] = []
         refusals: dict[str, filters.Refusal] = {}
         for node in nodes:
@@ -214,6 +215,9 @@ class Scheduler:
             if only is not None and name not in only:
                 refusal = filters.Refusal((filters.EXCLUDED,))
             refusal = refusal or filters.check(pod, node, self._load(pod, name))
+            if refusal is None and held:
+                causes = (filters.BY_PODS, filters.BY_VOLUMES)
+                refusal = filters.Refusal((volumes.IN_USE,), is_final=False, helped_by=causes)
             if refusal is None and (needs.bound or needs.waiting):
                 why = volumes.check(self.cluster, needs, node)
                 if why:
@@ -226,6 +230,15 @@ class Scheduler:
             else:
                 refusals[name] = refusal
         return fitting, refusals
+
+    def _holders(
+        self, pod: objects.Object, nodes: list[objects.Object], needs: volumes.Needs
+    ) -> list[objects.Object]:
+        """Return the running pods that have a claim which the pod wants for itself."""
+        if not needs.alone:
+            return []
+        running = (one for node in nodes for one in self._running_on(objects.name_of(node)))
+        return volumes.in_use(needs, pod, running)
 
     def _spaces(self, raw: objects.Object) -> set[str]:
         """Return the namespaces that a label selector takes."""
@@ -299,13 +312,18 @@ class Scheduler:
         """Return where sending pods away helps, and for the other nodes why it does not."""
         budgets = list(self.cluster.each("poddisruptionbudgets.policy"))
         placed = self._placed(pod, nodes)
+        holders = self._holders(pod, nodes, volumes.needs_of(self.cluster, pod))
 
         def fits(node: objects.Object, left: Sequence[objects.Object]) -> filters.Refusal | None:
             name = objects.name_of(node)
             load = filters.load_of([*left, *self._promised_to_others(pod, name)])
             refusal = filters.check(pod, node, load)
+            there = {objects.uid_of(one) for one in left}
+            if refusal is None and any(
+                one["spec"]["nodeName"] != name or objects.uid_of(one) in there for one in holders
+            ):
+                refusal = filters.Refusal((volumes.IN_USE,))
             if refusal is None and placed is not None:
-                there = {objects.uid_of(one) for one in left}
                 rest = [
                     one for one in placed
                     if objects.name_of(one.node) != name or objects.uid_of(one.pod) in there

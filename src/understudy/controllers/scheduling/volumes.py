@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from understudy.controllers import clusters
@@ -12,6 +12,10 @@ from understudy.kube import objects
 
 NO_VOLUME = "node(s) didn't find available persistent volumes to bind"
 WRONG_PLACE = "node(s) didn't match PersistentVolume's node affinity"
+IN_USE = (
+    "node(s) unavailable due to PersistentVolumeClaim with ReadWriteOncePod access mode already "
+    "in-use by another pod"
+)
 NO_SUCH_VOLUME = "node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)"
 SELECTED_NODE = "volume.kubernetes.io/selected-node"
 
@@ -24,11 +28,13 @@ class Needs:
         refusal: Why no node at all will do, empty if nothing is in the way.
         bound: The volumes of claims that are bound already; empty where one is gone.
         waiting: Claims that are bound only when the pod's node is known.
+        alone: Names of claims that no other pod may have in use.
     """
 
     refusal: str = ""
     bound: list[objects.Object] = field(default_factory=list)
     waiting: list[objects.Object] = field(default_factory=list)
+    alone: set[str] = field(default_factory=set)
 
 
 def needs_of(cluster: clusters.Cluster, pod: objects.Object) -> Needs:
@@ -43,6 +49,8 @@ def needs_of(cluster: clusters.Cluster, pod: objects.Object) -> Needs:
         claims.append(claim)
     needs = Needs()
     for claim in claims:
+        if "ReadWriteOncePod" in (claim["spec"].get("accessModes") or ()):
+            needs.alone.add(objects.name_of(claim))
         if binding.is_bound(claim):
             found = cluster.peek("persistentvolumes", "", str(claim["spec"].get("volumeName")))
             needs.bound.append(found or {})
@@ -84,6 +92,17 @@ def _claims(pod: objects.Object) -> Iterator[tuple[objects.Object, str]]:
             yield volume, str(volume["persistentVolumeClaim"].get("claimName"))
         elif volume.get("ephemeral"):
             yield volume, f"{objects.name_of(pod)}-{volume.get('name')}"
+
+
+def in_use(
+    needs: Needs, pod: objects.Object, running: Iterable[objects.Object]
+) -> list[objects.Object]:
+    """Return the running pods that have a claim which the pod wants for itself."""
+    own = objects.namespace_of(pod)
+    return [
+        other for other in running
+        if objects.namespace_of(other) == own and needs.alone & set(claim_names(other))
+    ]  # fmt: skip
 
 
 def check(cluster: clusters.Cluster, needs: Needs, node: objects.Object) -> str:

@@ -32,7 +32,6 @@ SYNC_PERIOD_S: Final = 15.0
 PROVISIONER: Final = "volume.kubernetes.io/storage-provisioner"
 OLD_PROVISIONER: Final = "volume.beta.kubernetes.io/storage-provisioner"
 SELECTED_NODE: Final = "volume.kubernetes.io/selected-node"
-_LOST: Final = b'"phase":"Lost"'
 _MOUNTED: Final = (b'"persistentVolumeClaim":', b'"ephemeral":')
 
 
@@ -116,8 +115,9 @@ class Binder:
             return
         for entry in self._unbound():
             queue.add(("match", entry.namespace, entry.name))
+        named = f'"volumeName":"{objects.name_of(volume)}"'.encode()
         for entry in self.cluster.entries(CLAIMS):
-            if _LOST in entry.encoded:
+            if named in entry.encoded:
                 queue.add(("match", entry.namespace, entry.name))
 
     def reconcile(self, key: reactor.Key) -> reactor.Idle | None:
