@@ -81,10 +81,13 @@ def config(name: str, value: str = "1") -> str:
 def test_the_shop_from_plan_to_deletion(run: Run) -> None:
     planned = run("plan", "shop", "-f", str(SHOP / "v1"))
     assert planned.code == 2
-    assert "Plan for shop: revision shop-v1: 14 create" in planned.out
+    assert "Plan for shop: revision shop-v1: 11 create, and 3 definitions for records" in planned.out
     assert run("list").out.count("\n") == 1, "a plan writes nothing"
 
-    assert run("deliver", "shop", "-f", str(SHOP / "v1"), "--yes").code == 0
+    done = run("deliver", "shop", "-f", str(SHOP / "v1"), "--yes")
+    assert done.code == 0
+    assert "create CustomResourceDefinition applications.core.understudy.dev" in done.out
+    assert done.out.endswith("shop is delivered: revision shop-v1 (11 create)\n")
     again = run("plan", "shop", "-f", str(SHOP / "v1"))
     assert (again.code, "11 unchanged" in again.out) == (0, True)
     idle = run("deliver", "shop", "-f", str(SHOP / "v1"))

@@ -203,7 +203,7 @@ def _standing(
     )
     told = f"{len(applied)} of {len(wanted)} objects are applied"
     told += f"; not yet as wanted: {shown}" if left else ""
-    return f"{told}; run it again to go on, or go back: understudy rollback {owner.application}"
+    return f"{told}\nrun it again to go on, or go back: understudy rollback {owner.application}"
 
 
 def _occasion(
@@ -391,6 +391,8 @@ async def _install(means: Means) -> list[outcomes.Outcome]:
             op = outcomes.Op.CREATE if live is None else outcomes.Op.CHANGE
             target = collect.as_target(refs.ref_of(definition), definition, kind)
             waited.append(target)
+            uid = objects.uid_of(after)
+            means.tell(outcomes.News(type="note", op=str(op), ref=target.ref, uid=uid))
             made.append(
                 outcomes.Outcome(
                     ref=target.ref,

@@ -184,10 +184,14 @@ def counts(done: Iterable[outcomes.Outcome]) -> str:
 
 
 def summary(made: plans.Plan, subject: str = "Plan for") -> str:
-    """Return one line: how many of each."""
-    told = [f"{made.count(op)} {op}" for op in outcomes.Op if made.count(op)]
+    """Return one line: how many of each; what is installed for our records is told apart."""
+    ops = [operation.op for operation in made.operations if not operation.record]
+    records = len(made.operations) - len(ops)
+    told = [f"{ops.count(op)} {op}" for op in outcomes.Op if op in ops]
     if made.blocked:
         told.append(f"{len(made.blocked)} blocked")
+    if records:
+        told.append(f"and {outcomes.number(records, 'definition')} for records")
     what = ", ".join(told) or "nothing"
     if not made.revision:
         return f"Plan to delete {made.owner.application}: {what}"
