@@ -73,7 +73,7 @@ def wave_of(ref: refs.Ref, obj: objects.Object) -> int:
     known = _WAVES.get((ref.group, ref.kind))
     if known is not None:
         return known
-    if ref.kind.endswith("Class") and not ref.namespace:
+    if ref.kind.endswith("Class"):
         return 1
     return WORKLOADS
 
@@ -96,15 +96,17 @@ def is_custom(ref: refs.Ref) -> bool:
 def removal_wave_of(ref: refs.Ref, obj: objects.Object) -> int:
     """Return the wave of an object for deletion, which runs backwards.
 
-    Custom resources go before the workloads that may run their finalizers, a namespace after its
-    contents, a definition last of all.
+    Custom resources go before the workloads that may run their finalizers, even those that were
+    delivered before them, in waves of their own; a namespace after its contents, a definition last.
     """
     if (ref.group, ref.kind) == ("apiextensions.k8s.io", "CustomResourceDefinition"):
         return 0
     if (ref.group, ref.kind) == ("", "Namespace"):
         return 1
     wave = wave_of(ref, obj)
-    return 2 + 2 * wave + (wave == WORKLOADS and is_custom(ref))
+    if is_custom(ref) and wave <= WORKLOADS:
+        return 2 + WORKLOADS + 1 + wave
+    return 2 + wave if wave <= WORKLOADS else 2 + WORKLOADS + 1 + wave
 
 
 @dataclass(frozen=True, slots=True)

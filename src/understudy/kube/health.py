@@ -82,6 +82,10 @@ class Facts:
     waits_for_consumer: bool = False
 
 
+_WORST_FIRST = (
+    State.FAILED, State.UNKNOWN, State.NOT_FOUND, State.TERMINATING, State.IN_PROGRESS,
+    State.SUSPENDED, State.CURRENT,
+)  # fmt: skip
 CURRENT = Health(State.CURRENT)
 NOT_FOUND = Health(State.NOT_FOUND, "NotFound", "does not exist")
 
@@ -122,7 +126,13 @@ def assess(obj: objects.Object, facts: Facts) -> Health:
         return _progress(*_words(condition, "Reconciling"))
     if condition := _condition(obj, "Stalled", "True"):
         return Health(State.FAILED, *_words(condition, "Stalled"))
-    return rule(obj, facts) if rule is not None else _custom(obj, facts)
+    if rule is None:
+        return _custom(obj, facts)
+    verdict = rule(obj, facts)
+    if verdict == CURRENT and rule in _OBSERVED and observed is None:
+        # Differs: kstatus calls a workload without a status current if it wants no replicas.
+        return _progress("NotObserved", f"the {gvk.kind} is not observed yet")
+    return verdict
 
 
 def _ending(count: int) -> str:
@@ -135,15 +145,8 @@ def is_always_current(group: str, kind: str) -> bool:
 
 
 def combine(verdicts: list[Health]) -> Health:
-    """Return the verdict for a set: any Failed, then Unknown, then anything unsettled, counts."""
-    for state in (State.FAILED, State.UNKNOWN, State.NOT_FOUND, State.TERMINATING):
-        for verdict in verdicts:
-            if verdict.state is state:
-                return verdict
-    for verdict in verdicts:
-        if not verdict.is_settled:
-            return verdict
-    return CURRENT
+    """Return the verdict for a set: its worst member's; Current where it is empty."""
+    return min(verdicts, key=lambda verdict: _WORST_FIRST.index(verdict.state), default=CURRENT)
 
 
 # ---------------------------------------------------------------------- conditions
@@ -201,6 +204,13 @@ def _deployment(obj: objects.Object, facts: Facts) -> Health:
         return Health(State.FAILED, reason, failure.message if failure else message)
     if failure:
         return failure
+    if (
+        progressing
+        and progressing.get("status") == "False"
+        and _past(progressing, REPLICA_FAILURE_WINDOW_S, facts.now)
+    ):
+        # Differs: kstatus waits for ever where not even a ReplicaSet can be made.
+        return Health(State.FAILED, *_words(progressing, "NotProgressing"))
     if objects.lookup(obj, ("spec", "paused")):
         # Differs: kstatus reports InProgress for ever; nobody will resume it but its owner.
         return Health(State.SUSPENDED, "Paused", "the rollout is paused")
@@ -269,9 +279,8 @@ def _stateful_set(obj: objects.Object, _facts: Facts) -> Health:
     if objects.lookup(obj, ("spec", "updateStrategy", "type")) == "OnDelete":
         # Differs: kstatus calls OnDelete current at once, even with no replica ready.
         old = max(0, wanted - updated) if updated or not _same_revision(obj) else 0
-        return Health(
-            State.CURRENT, "", f"{old} pods keep the old revision until deleted" if old else ""
-        )
+        keep = "1 pod keeps" if old == 1 else f"{old} pods keep"
+        return Health(State.CURRENT, "", f"{keep} the old revision until deleted" if old else "")
     partition = _number(obj, "spec", "updateStrategy", "rollingUpdate", "partition")
     if partition:
         due = max(0, wanted - partition)
@@ -347,7 +356,7 @@ def _pod(obj: objects.Object, facts: Facts) -> Health:
     if phase == "Succeeded":
         return CURRENT
     if phase == "Failed":
-        if any(owner.get("kind") == "Job" for owner in owners):
+        if any(owner.get("kind") in {"Job", "CronJob"} for owner in owners):
             return Health(State.CURRENT, "PodFailed", "failed; its Job decides what that means")
         # Differs: kstatus calls a failed pod current.
         message = objects.lookup(obj, ("status", "message")) or _exit_words(obj) or "the pod failed"
@@ -445,7 +454,9 @@ def _definition(obj: objects.Object, _facts: Facts) -> Health:
     if names:
         return Health(State.FAILED, *_words(names, "NamesNotAccepted"))
     if _condition(obj, "Established", "True"):
-        return CURRENT
+        if _condition(obj, "NamesAccepted", "True"):
+            return CURRENT
+        return _progress("NamesNotAccepted", "the definition's names are not accepted yet")
     refused = _condition(obj, "Established", "False")
     if refused and refused.get("reason") != "Installing":
         return Health(State.FAILED, *_words(refused, "NotEstablished"))
@@ -549,6 +560,9 @@ _WITHOUT_HEALTH = (
     ("admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding"),
 )  # fmt: skip
 """Kinds that are what they are for as soon as they exist."""
+
+_OBSERVED = {_deployment, _replica_set, _stateful_set}
+"""Rules for kinds whose controllers say which generation they have seen."""
 
 _RULES: dict[tuple[str, str], Rule] = {
     ("apps", "Deployment"): _deployment,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from understudy.delivery import errors, marks, ordering, refs
+from understudy.delivery import errors, marks, ordering, references, refs
 from understudy.kube import objects
 
 Items = dict[refs.Ref, objects.Object]
@@ -48,6 +48,108 @@ def test_kinds_go_in_waves() -> None:
         ["Ingress/i"],
         ["ValidatingWebhookConfiguration/w"],
     ]
+
+
+@pytest.mark.parametrize(
+    ("wave", "kinds"),
+    [
+        (0, "Namespace apiextensions.k8s.io/CustomResourceDefinition"),
+        (1, "scheduling.k8s.io/PriorityClass node.k8s.io/RuntimeClass storage.k8s.io/StorageClass "
+            "networking.k8s.io/IngressClass gateway.networking.k8s.io/GatewayClass "
+            "snapshot.storage.k8s.io/VolumeSnapshotClass x.io/WidgetClass "
+            "rbac.authorization.k8s.io/ClusterRole rbac.authorization.k8s.io/Role"),
+        (2, "ResourceQuota LimitRange networking.k8s.io/NetworkPolicy ServiceAccount "
+            "rbac.authorization.k8s.io/ClusterRoleBinding rbac.authorization.k8s.io/RoleBinding"),
+        (3, "ConfigMap Secret PersistentVolume PersistentVolumeClaim"),
+        (4, "Service"),
+        (5, "apps/DaemonSet apps/Deployment apps/StatefulSet apps/ReplicaSet Pod batch/Job "
+            "batch/CronJob serving.knative.dev/Service x.io/Widget"),
+        (6, "autoscaling/HorizontalPodAutoscaler policy/PodDisruptionBudget "
+            "networking.k8s.io/Ingress gateway.networking.k8s.io/HTTPRoute "
+            "serving.knative.dev/DomainMapping apiregistration.k8s.io/APIService"),
+        (7, "admissionregistration.k8s.io/ValidatingAdmissionPolicy "
+            "admissionregistration.k8s.io/ValidatingAdmissionPolicyBinding "
+            "admissionregistration.k8s.io/MutatingWebhookConfiguration "
+            "admissionregistration.k8s.io/ValidatingWebhookConfiguration"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("space", ["", "n"])
+def test_the_wave_of_each_kind(wave: int, kinds: str, space: str) -> None:
+    """By group and kind, whatever version, scope or neighbours."""
+    for text in kinds.split():
+        group, _, kind = text.rpartition("/")
+        ((ref, value),) = obj(kind, "x", space, group).items()
+        assert ordering.wave_of(ref, value) == wave, text
+        ((ref, value),) = obj(kind, "x", space, group, annotations={marks.WAVE: "9"}).items()
+        assert ordering.wave_of(ref, value) == 9, text
+
+
+def edges_of(items: Items) -> set[tuple[str, str, bool]]:
+    """Return who goes before whom, and whether that is required."""
+    return {
+        (edge.before.kind, edge.after.kind, edge.required)
+        for edge in references.Known(items).edges()
+    }
+
+
+RBAC = "rbac.authorization.k8s.io"
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later", "required"),
+    [
+        (obj("Namespace", "n", ""), obj("ConfigMap", "c"), True),
+        (obj("CustomResourceDefinition", "widgets.x.io", "", "apiextensions.k8s.io",
+             spec={"group": "x.io", "names": {"kind": "Widget"}}),
+         obj("Widget", "w", group="x.io"), True),
+        (obj("Secret", "s"), obj("Pod", "p", spec={
+            "containers": [{"name": "a", "env": [{"name": "V", "valueFrom": {
+                "secretKeyRef": {"name": "s", "key": "k"}}}]}]}), False),
+        (obj("ConfigMap", "c"), obj("Deployment", "d", group="apps", spec=pods(
+            volumes=[{"name": "v", "projected": {"sources": [{"configMap": {"name": "c"}}]}}])),
+         False),
+        (obj("PersistentVolumeClaim", "c"), obj("StatefulSet", "d", group="apps", spec=pods(
+            volumes=[{"name": "v", "persistentVolumeClaim": {"claimName": "c"}}])), False),
+        (obj("ServiceAccount", "a"), obj("Service", "k", group="serving.knative.dev",
+                                         spec=pods(serviceAccountName="a")), False),
+        (obj("PriorityClass", "high", "", "scheduling.k8s.io"),
+         obj("Deployment", "d", group="apps", spec=pods(priorityClassName="high")), False),
+        (obj("RuntimeClass", "r", "", "node.k8s.io"),
+         obj("Deployment", "d", group="apps", spec=pods(runtimeClassName="r")), False),
+        (obj("StorageClass", "fast", "", "storage.k8s.io"), obj("StatefulSet", "d", group="apps",
+            spec={**pods(), "volumeClaimTemplates": [{"spec": {"storageClassName": "fast"}}]}),
+         False),
+        (obj("PersistentVolume", "v", ""), obj("PersistentVolumeClaim", "c",
+                                               spec={"volumeName": "v"}), False),
+        (obj("IngressClass", "c", "", "networking.k8s.io"), obj("Ingress", "i",
+            group="networking.k8s.io", spec={"ingressClassName": "c"}), False),
+        (obj("Service", "s"), obj("Ingress", "i", group="networking.k8s.io", spec={
+            "defaultBackend": {"service": {"name": "s"}}}), False),
+        (obj("Role", "r", group=RBAC), obj("RoleBinding", "b", group=RBAC,
+            roleRef={"kind": "Role", "name": "r"}), False),
+        (obj("ServiceAccount", "a"), obj("ClusterRoleBinding", "b", "", RBAC,
+            subjects=[{"kind": "ServiceAccount", "name": "a", "namespace": "n"}]), False),
+        (obj("Deployment", "d", group="apps"), obj("HorizontalPodAutoscaler", "h",
+            group="autoscaling", spec={"scaleTargetRef": {
+                "apiVersion": "apps/v1", "kind": "Deployment", "name": "d"}}), False),
+    ],
+    ids=lambda value: next(iter(value)).kind if isinstance(value, dict) else None,
+)  # fmt: skip
+def test_what_refers_to_what(earlier: Items, later: Items, required: bool) -> None:
+    items = later | earlier
+    ((before, _),) = earlier.items()
+    ((after, _),) = later.items()
+    assert (before.kind, after.kind, required) in edges_of(items)
+    order = [ref for batch in ordering.arrange(items).batches for ref in batch.items]
+    assert order.index(before) < order.index(after)
+
+
+def test_an_owner_goes_before_what_it_owns() -> None:
+    items = obj("ConfigMap", "a") | obj("ConfigMap", "b")
+    items[refs.Ref("", "ConfigMap", "n", "a")]["metadata"]["ownerReferences"] = [
+        {"apiVersion": "v1", "kind": "ConfigMap", "name": "b"}
+    ]
+    assert names(ordering.arrange(items)) == [["ConfigMap/b"], ["ConfigMap/a"]]
 
 
 def test_independent_objects_of_a_wave_go_together() -> None:
@@ -134,6 +236,42 @@ def test_deletion_runs_custom_resources_first_and_definitions_last() -> None:
     assert [ref.kind for batch in order.reversed() for ref in batch.items] == [
         "Thing", "Deployment", "ConfigMap", "Namespace", "CustomResourceDefinition",
     ]  # fmt: skip
+
+
+def test_deletion_mirrors_delivery() -> None:
+    items = (
+        obj("ConfigMap", "c") | obj("Service", "s") | obj("Deployment", "d", group="apps")
+        | obj("Ingress", "i", group="networking.k8s.io") | obj("ServiceAccount", "sa")
+        | obj("StorageClass", "sc", "", "storage.k8s.io")
+        | obj("ValidatingWebhookConfiguration", "w", "", "admissionregistration.k8s.io")
+    )  # fmt: skip
+    order = ordering.arrange(items, rule=ordering.removal_wave_of)
+    backwards = [ref for batch in order.reversed() for ref in batch.items]
+    forwards = [ref for batch in ordering.arrange(items).batches for ref in batch.items]
+    assert backwards == list(reversed(forwards))
+
+
+@pytest.mark.parametrize(
+    "early",
+    [
+        obj("GatewayClass", "early", "", "gateway.networking.k8s.io"),
+        obj("Thing", "early", group="x.io", annotations={marks.WAVE: "2"}),
+    ],
+    ids=["class", "wave"],
+)
+def test_custom_resources_go_before_workloads_though_delivered_before_them(early: Items) -> None:
+    items = early | obj("Deployment", "operator", group="apps") | obj("Thing", "t", group="x.io")
+    order = ordering.arrange(items, rule=ordering.removal_wave_of)
+    assert [ref.name for batch in order.reversed() for ref in batch.items] == [
+        "t", "early", "operator",
+    ]  # fmt: skip
+
+
+def test_who_depends_on_a_custom_resource_goes_before_it() -> None:
+    items = obj("Deployment", "d", group="apps", annotations={marks.DEPENDS_ON: "x.io/Thing/t"})
+    items |= obj("Thing", "t", group="x.io")
+    order = ordering.arrange(items, rule=ordering.removal_wave_of)
+    assert [ref.name for batch in order.reversed() for ref in batch.items] == ["d", "t"]
 
 
 def test_dependents_are_found_through_any_number_of_steps() -> None:

@@ -86,6 +86,57 @@ def test_a_deployment(status: objects.Object, expected: tuple[str, str]) -> None
     assert verdict(deployment(**status)) == expected
 
 
+@pytest.mark.parametrize("kind", ["Deployment", "StatefulSet", "ReplicaSet", "DaemonSet"])
+def test_a_workload_that_nobody_has_looked_at_is_not_ready(kind: str) -> None:
+    for status in ({}, {"replicas": 0}):
+        found = verdict(obj(kind, "apps/v1", spec={"replicas": 0}, status=status))
+        assert found[0] == "InProgress"
+
+
+def test_a_deployment_that_cannot_go_on_has_failed_after_a_while() -> None:
+    def refused(age: float) -> tuple[str, str]:
+        stuck = condition("Progressing", "False", "ReplicaSetCreateError", "no", age)
+        return verdict(deployment(updatedReplicas=0, conditions=[stuck]))
+
+    assert refused(1) == ("InProgress", "LessUpdated")
+    assert refused(60) == ("Failed", "ReplicaSetCreateError")
+
+
+def test_a_quota_is_ready_when_it_counts() -> None:
+    spec, young = {"hard": {"pods": "1"}}, {"creationTimestamp": ago(1)}
+    assert verdict(obj("ResourceQuota", meta=young, spec=spec)) == ("InProgress", "NotCounted")
+    assert verdict(obj("ResourceQuota", spec=spec)) == ("Current", "")
+    counted = obj("ResourceQuota", meta=young, spec=spec, status={"hard": {"pods": "1"}})
+    assert verdict(counted) == ("Current", "")
+
+
+@pytest.mark.parametrize("kind", ["AbleToScale", "ScalingActive"])
+def test_what_ails_an_autoscaler_is_a_note(kind: str) -> None:
+    scaler = obj("HorizontalPodAutoscaler", "autoscaling/v2",
+                 status={"conditions": [condition(kind, "False", "Why", "because")]})  # fmt: skip
+    found = health.assess(scaler, FACTS)
+    assert (str(found.state), found.reason, found.message) == ("Current", "Why", "because")
+    assert verdict(obj("HorizontalPodAutoscaler", "autoscaling/v2")) == ("Current", "")
+
+
+@pytest.mark.parametrize(
+    "reason", ["ErrImagePull", "ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError"]
+)
+def test_a_pod_without_its_image_or_configuration_is_given_a_minute(reason: str) -> None:
+    assert verdict(pod("Pending", 59, **waiting(reason))) == ("InProgress", reason)
+    assert verdict(pod("Pending", 61, **waiting(reason))) == ("Failed", reason)
+
+
+def test_pods_of_an_on_delete_set_that_are_old_are_told_of() -> None:
+    spec = {"replicas": 2, "updateStrategy": {"type": "OnDelete"}}
+    status = {
+        "observedGeneration": 2, "replicas": 2, "readyReplicas": 2, "updatedReplicas": 1,
+        "currentRevision": "a", "updateRevision": "b",
+    }  # fmt: skip
+    found = health.assess(obj("StatefulSet", "apps/v1", spec=spec, status=status), FACTS)
+    assert str(found) == "Current: 1 pod keeps the old revision until deleted"
+
+
 def test_the_quotas_words_are_the_message() -> None:
     refused = condition("ReplicaFailure", "True", "FailedCreate", "exceeded quota: q", 60)
     found = health.assess(deployment(conditions=[refused]), FACTS)
@@ -201,8 +252,22 @@ def test_a_namespace_that_is_being_deleted_names_what_is_left_in_it() -> None:
             "CustomResourceDefinition",
             "apiextensions.k8s.io/v1",
             {},
-            {"conditions": [condition("Established", "True")]},
+            {"conditions": [condition("NamesAccepted", "True"), condition("Established", "True")]},
             ("Current", ""),
+        ),
+        (
+            "CustomResourceDefinition",
+            "apiextensions.k8s.io/v1",
+            {},
+            {"conditions": [condition("Established", "True")]},
+            ("InProgress", "NamesNotAccepted"),
+        ),
+        (
+            "CustomResourceDefinition",
+            "apiextensions.k8s.io/v1",
+            {},
+            {"conditions": [condition("Established", "False", "NotAccepted")]},
+            ("Failed", "NotAccepted"),
         ),
         (
             "CustomResourceDefinition",
@@ -304,6 +369,52 @@ def test_a_knative_service(value: objects.Object, expected: tuple[str, str]) -> 
     assert verdict(value) == expected
 
 
+@pytest.mark.parametrize(
+    "reason", ["RevisionNameTaken", "NotOwned", "ContainerMissing", "ProgressDeadlineExceeded"]
+)
+def test_what_no_waiting_cures_fails_a_knative_service_at_once(reason: str) -> None:
+    assert verdict(kservice(condition("Ready", "False", reason))) == ("Failed", reason)
+    going = {"deletionTimestamp": ago(1)}
+    gone = kservice(condition("Ready", "False", reason))
+    gone["metadata"] |= going
+    assert verdict(gone)[0] == "Terminating"
+
+
+def test_a_knative_service_scaled_to_zero_has_not_failed() -> None:
+    idle = condition("Active", "False", "NoTraffic") | {"severity": "Info"}
+    assert verdict(kservice(condition("Ready", "True"), idle)) == ("Current", "")
+    revision = obj("Revision", "serving.knative.dev/v1", status={
+        "observedGeneration": 2, "conditions": [condition("Ready", "True"), idle]})  # fmt: skip
+    assert verdict(revision) == ("Current", "")
+
+
+def test_a_revision_that_took_too_long_has_failed() -> None:
+    late = condition("ResourcesAvailable", "False", "ProgressDeadlineExceeded", "too slow")
+    revision = obj("Revision", "serving.knative.dev/v1", status={
+        "observedGeneration": 2,
+        "conditions": [condition("Ready", "Unknown"), late]})  # fmt: skip
+    assert verdict(revision) == ("Failed", "ProgressDeadlineExceeded")
+
+
+@pytest.mark.parametrize(
+    ("configurations", "routes", "told"),
+    [("Unknown", "Unknown", "of configurations"), ("True", "Unknown", "of routes"),
+     ("True", "True", "of the whole")],
+)  # fmt: skip
+def test_the_first_part_that_is_not_ready_explains_a_knative_service(
+    configurations: str, routes: str, told: str
+) -> None:
+    found = health.assess(
+        kservice(
+            condition("Ready", "Unknown", "", "of the whole"),
+            condition("RoutesReady", routes, "", "of routes"),
+            condition("ConfigurationsReady", configurations, "", "of configurations"),
+        ),
+        FACTS,
+    )
+    assert (str(found.state), found.message) == ("InProgress", told)
+
+
 def test_the_failing_part_of_a_knative_service_is_told() -> None:
     found = health.assess(
         kservice(
@@ -333,8 +444,13 @@ def test_a_young_custom_resource_without_status_is_given_a_moment() -> None:
 
 
 def test_a_set_is_as_healthy_as_its_worst_member() -> None:
-    failed = health.Health(health.State.FAILED)
-    moving = health.Health(health.State.IN_PROGRESS)
-    assert health.combine([health.CURRENT, moving, failed]) is failed
-    assert health.combine([health.CURRENT, moving]) is moving
+    state = health.State
+    order = (
+        state.CURRENT, state.SUSPENDED, state.IN_PROGRESS, state.TERMINATING, state.NOT_FOUND,
+        state.UNKNOWN, state.FAILED,
+    )  # fmt: skip
+    members = [health.Health(one) for one in order]
+    for number, worst in enumerate(members):
+        assert health.combine(members[: number + 1]) is worst
+        assert health.combine(list(reversed(members[: number + 1]))) is worst
     assert health.combine([]) is health.CURRENT
