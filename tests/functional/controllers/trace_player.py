@@ -106,9 +106,7 @@ class Player:
             wanted = {"metadata": {"name": name}, "value": value}
             self.view.create("priorityclasses.scheduling.k8s.io", wanted)
         # Neither a cloud nor a provisioner was there when the scenarios were recorded.
-        self.runtime = settings.Runtime(
-            volumes=False, load_balancers=False, ends_by_itself=False, init_containers=False
-        )
+        self.runtime = settings.Runtime(volumes=False, load_balancers=False, ends_by_itself=False)
         self.writes = []
         self.reactor = registry.assemble(
             self.view, "all", self.runtime, self.clock, self.writes.append, root_ca=ROOT_CA
@@ -119,7 +117,7 @@ class Player:
             if isinstance(controller, quotas.QuotaUsage):
                 controller.resync_s = QUOTA_SYNC_S
         kubelet = self._controller(simulated.SimulatedKubelet)
-        kubelet.reporter = ForgetfulReporter(kubelet.cluster)
+        kubelet.reporter = ForgetfulReporter(kubelet.cluster, init_containers=False)
         self.seen: list[tuple[float, logs.Event]] = []
         self.marks: list[tuple[int, objects.Object]] = []
         self.namespace = scenario["name"]

@@ -38,9 +38,6 @@ class Runtime:
     """A pod whose image names no behaviour, and that need not run for ever, ends with success; off,
     it runs on, as with the recorded control plane's kubelet."""
 
-    init_containers: bool = True
-    """Tell how init containers fare; the recorded control plane's kubelet does not."""
-
     start_delay_s: float = 0.25
     """From binding to containers being created, and again to their start."""
 

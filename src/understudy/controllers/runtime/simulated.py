@@ -185,7 +185,7 @@ class SimulatedKubelet:
     def __init__(self, shared: clusters.Shared, chosen: settings.Runtime) -> None:
         self.cluster = clusters.Cluster(shared, "kubelet", clusters.KUBELET)
         self.recorder = recorders.Recorder(self.cluster, "kubelet")
-        self.reporter = reports.Reporter(self.cluster, init_containers=chosen.init_containers)
+        self.reporter = reports.Reporter(self.cluster)
         self.chosen = chosen
         self._due: dict[str, tuple[str, float]] = {}
         self._hindered: dict[reactor.Key, None] = {}
