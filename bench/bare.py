@@ -16,17 +16,17 @@ import uvloop
 
 from understudy.aio import clocks
 from understudy.kapi import settings
-from understudy.kapi.http import protocol, responses
+from understudy.kapi.http import exchanges, listeners, responses
 
 
-class Watching(protocol.Stream):
+class Watching(exchanges.Stream):
     """A stream that only takes what is emitted."""
 
-    def __init__(self, sinks: set[protocol.Sink]) -> None:
+    def __init__(self, sinks: set[exchanges.Sink]) -> None:
         self.sinks = sinks
-        self.sink: protocol.Sink | None = None
+        self.sink: exchanges.Sink | None = None
 
-    def opened(self, sink: protocol.Sink) -> None:
+    def opened(self, sink: exchanges.Sink) -> None:
         self.sink = sink
         self.sinks.add(sink)
 
@@ -41,12 +41,12 @@ async def main() -> None:
     body, listed = given["object"].encode(), given["item"].encode()
     large = b'{"items":[' + b",".join([listed] * given["items"]) + b"]}"
     kept: dict[str, bytes] = {}
-    sinks: set[protocol.Sink] = set()
+    sinks: set[exchanges.Sink] = set()
 
-    def handle(request: protocol.Request) -> protocol.Answer:
+    def handle(request: exchanges.Request) -> exchanges.Answer:
         if request.method == "POST":
             if request.target == b"/emit":
-                frame = protocol.frame(request.body)
+                frame = exchanges.frame(request.body)
                 for sink in sinks:
                     sink.send_framed(frame)
                 return responses.Response(200, b"{}")
@@ -60,7 +60,7 @@ async def main() -> None:
             return Watching(sinks)
         return responses.Response(200, body)
 
-    listener = protocol.Listener(handle, settings.HttpLimits(), clocks.SystemClock())
+    listener = listeners.Listener(handle, settings.HttpLimits(), clocks.SystemClock())
     server = await asyncio.get_running_loop().create_server(
         listener.connect, "127.0.0.1", 0, backlog=2048
     )

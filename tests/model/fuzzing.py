@@ -18,7 +18,7 @@ import yaml
 from hypothesis import strategies as st
 
 from understudy.kapi import server as servers, settings
-from understudy.kapi.http import protocol, responses
+from understudy.kapi.http import exchanges, responses
 
 CASES = Path(__file__).parents[1] / "conformance" / "golden" / "cases"
 NAMESPACE = "fuzz"
@@ -158,11 +158,11 @@ class World:
         sent = {b"content-type": content_type.encode("latin-1", "replace"), **dict(headers)}
         known = {each.name: state_of(each) for each in self.server.views.all()}
         began = time.thread_time()
-        answer = self.server.api(protocol.Request(method, raw, sent, body))
+        answer = self.server.api(exchanges.Request(method, raw, sent, body))
         if asyncio.iscoroutine(answer):
             answer = asyncio.run(answer)
         asked = f"{method} {raw!r} {content_type} {body[:2000]!r}"
-        if isinstance(answer, protocol.Stream):
+        if isinstance(answer, exchanges.Stream):
             status, shown = asyncio.run(self._read(answer))
         else:
             assert type(answer) is responses.Response, asked
@@ -173,7 +173,7 @@ class World:
             check_error(status, answer.content_type, shown, asked)
             self._check_unchanged(known, method, asked)
         elif answer.content_type.startswith("application/json"):
-            for line in shown.split(b"\n") if isinstance(answer, protocol.Stream) else [shown]:
+            for line in shown.split(b"\n") if isinstance(answer, exchanges.Stream) else [shown]:
                 if line:
                     strictly(line, asked)
         return status, shown

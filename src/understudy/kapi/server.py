@@ -22,19 +22,20 @@ from understudy.aio import clocks, ids as idents
 from understudy.kapi import kubelets, settings as config, views as view_room
 from understudy.kapi.admission import chains
 from understudy.kapi.bootstrap import populating
-from understudy.kapi.http import (
+from understudy.kapi.http import (  # fmt: skip
     auth,
     calling,
     escalation,
+    exchanges,
     health,
     kubeconfigs,
+    listeners,
     metrics,
-    protocol,
     rbac,
     routes,
     tokens,
     views_api,
-)  # fmt: skip
+)
 from understudy.kapi.persistence import folders
 from understudy.kapi.resources import catalogue as catalogues
 from understudy.kapi.views import registries
@@ -103,13 +104,13 @@ class Server:
         self._state_dir: Path | None = None
         self._own_state_dir = False
         self._server: asyncio.Server | None = None
-        self._listener: protocol.Listener | None = None
+        self._listener: listeners.Listener | None = None
         self._port = 0
         self._ca: bytes = b""
         key = self.settings.data_dir / "service-account.key" if self.settings.data_dir else None
         self._issuer = tokens.TokenIssuer(self.settings.service_account_issuer, key)
         self.api = self._api()
-        self.handler: protocol.Handler = self.api
+        self.handler: exchanges.Handler = self.api
 
     def _api(self) -> routes.Api:
         settings = self.settings
@@ -214,7 +215,7 @@ class Server:
             OSError: The address cannot be bound.
         """
         self._prepare_directories()
-        listener = protocol.Listener(self.handler, self.settings.limits, self._clock)
+        listener = listeners.Listener(self.handler, self.settings.limits, self._clock)
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
             listener.connect,
@@ -278,7 +279,7 @@ class Server:
         assert directory is not None, "the directories are prepared"
         return certificates.Authority(directory, self._clock.now())
 
-    def _show_metrics(self, listener: protocol.Listener) -> None:
+    def _show_metrics(self, listener: listeners.Listener) -> None:
         show = self.metrics.show
         show(
             "apiserver_longrunning_requests",

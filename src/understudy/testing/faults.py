@@ -21,12 +21,12 @@ from typing import cast
 
 import orjson
 
-from understudy.kapi.http import protocol, responses
+from understudy.kapi.http import exchanges, protocol, responses
 from understudy.kube import statuses
 from understudy.testing import recording
 
-Answer = protocol.Answer | Awaitable[protocol.Answer]
-Action = Callable[[protocol.Request, protocol.Handler], Answer]
+Answer = exchanges.Answer | Awaitable[exchanges.Answer]
+Action = Callable[[exchanges.Request, exchanges.Handler], Answer]
 
 
 class Fault:
@@ -87,10 +87,10 @@ class Fault:
     def delay(self, seconds: float) -> Fault:
         """Answer as ever, later."""
 
-        async def late(request: protocol.Request, handler: protocol.Handler) -> protocol.Answer:
+        async def late(request: exchanges.Request, handler: exchanges.Handler) -> exchanges.Answer:
             await asyncio.sleep(seconds)
             answer = handler(request)
-            if isinstance(answer, (responses.Response, protocol.Stream)):
+            if isinstance(answer, (responses.Response, exchanges.Stream)):
                 return answer
             return await answer
 
@@ -98,18 +98,20 @@ class Fault:
 
     def drop(self) -> Fault:
         """Cut the connection and do nothing."""
-        return self._do(lambda _request, _handler: protocol.HangUp())
+        return self._do(lambda _request, _handler: exchanges.HangUp())
 
     def drop_after_commit(self) -> Fault:
         """Do what was asked, then cut the connection: the client cannot know."""
 
-        async def commit(request: protocol.Request, handler: protocol.Handler) -> protocol.Answer:
+        async def commit(
+            request: exchanges.Request, handler: exchanges.Handler
+        ) -> exchanges.Answer:
             answer = handler(request)
-            if not isinstance(answer, (responses.Response, protocol.Stream)):
+            if not isinstance(answer, (responses.Response, exchanges.Stream)):
                 answer = await answer
-            if isinstance(answer, protocol.Stream):
+            if isinstance(answer, exchanges.Stream):
                 answer.closed()
-            return protocol.HangUp()
+            return exchanges.HangUp()
 
         return self._do(commit)
 
@@ -137,9 +139,9 @@ class Fault:
         return self._do(lambda _request, _handler: answer)
 
     def _watch(self, tampered: _Tampered) -> Fault:
-        def tamper(request: protocol.Request, handler: protocol.Handler) -> Answer:
+        def tamper(request: exchanges.Request, handler: exchanges.Handler) -> Answer:
             answer = handler(request)
-            if isinstance(answer, protocol.Stream) and not isinstance(answer, protocol.Tunnel):
+            if isinstance(answer, exchanges.Stream) and not isinstance(answer, exchanges.Tunnel):
                 return _Tampering(answer, tampered)
             return answer
 
@@ -208,20 +210,20 @@ _EXPIRED = (
 )
 
 
-class _Tampering(protocol.Stream):
+class _Tampering(exchanges.Stream):
     """A watch whose events pass through a fault on their way out."""
 
     __slots__ = ("_inner", "_sent", "_sink", "_tampered", "content_type", "headers", "status")
 
-    def __init__(self, inner: protocol.Stream, tampered: _Tampered) -> None:
+    def __init__(self, inner: exchanges.Stream, tampered: _Tampered) -> None:
         self._inner = inner
         self._tampered = tampered
-        self._sink: protocol.Sink | None = None
+        self._sink: exchanges.Sink | None = None
         self._sent = 0
         self.status, self.content_type = inner.status, inner.content_type
         self.headers = inner.headers
 
-    def opened(self, sink: protocol.Sink) -> None:
+    def opened(self, sink: exchanges.Sink) -> None:
         self._sink = sink
         self._inner.opened(self)
         self._end_if_due()
@@ -233,7 +235,7 @@ class _Tampering(protocol.Stream):
     def send(self, data: bytes) -> None:
         """Take a piece of the inner stream."""
         if data:
-            self.send_framed(protocol.frame(data))
+            self.send_framed(exchanges.frame(data))
 
     def send_framed(self, chunk: bytes) -> None:
         """Take a framed piece of the inner stream: one event."""

@@ -12,7 +12,7 @@ import fnmatch
 from collections import deque
 from dataclasses import dataclass
 
-from understudy.kapi.http import protocol, requests
+from understudy.kapi.http import exchanges, requests
 
 RECORDED_MAX = 100_000
 """Requests kept; the oldest go first."""
@@ -50,7 +50,7 @@ class Recorded:
         return f"{self.verb} {resource or self.path} {place} -> {self.status}".replace("  ", " ")
 
 
-def described(request: protocol.Request, base_view: str, user: str, status: int) -> Recorded:
+def described(request: exchanges.Request, base_view: str, user: str, status: int) -> Recorded:
     """Return what a request was about."""
     raw, _, query = request.target.partition(b"?")
     parsed = requests.parse_query(query)

@@ -17,7 +17,7 @@ import yaml
 from understudy.aio import clocks, ids as idents
 from understudy.client import protocol as clients, views as view_clients
 from understudy.kapi import server as servers, settings, views
-from understudy.kapi.http import kubeconfigs, protocol, responses
+from understudy.kapi.http import exchanges, kubeconfigs, responses
 from understudy.kapi.views import view as view_room
 from understudy.kube import objects, statuses
 from understudy.testing import faults, recording
@@ -133,23 +133,23 @@ class TestServer:
         if live is not None:
             await live.stop()
 
-    def _handle(self, request: protocol.Request) -> protocol.Answer | Awaitable[protocol.Answer]:
+    def _handle(self, request: exchanges.Request) -> exchanges.Answer | Awaitable[exchanges.Answer]:
         api = self._server.api
         user = api.user_name(request)
         asked = recording.described(request, self._server.base.name, user, 0)
         action = self.faults.action_for(asked)
         answer = api(request) if action is None else action(request, api)
-        if isinstance(answer, (responses.Response, protocol.Stream)):
+        if isinstance(answer, (responses.Response, exchanges.Stream)):
             return self._recorded(asked, answer)
         return self._answer_later(asked, answer)
 
     async def _answer_later(
-        self, asked: recording.Recorded, answer: Awaitable[protocol.Answer]
-    ) -> protocol.Answer:
+        self, asked: recording.Recorded, answer: Awaitable[exchanges.Answer]
+    ) -> exchanges.Answer:
         return self._recorded(asked, await answer)
 
-    def _recorded(self, asked: recording.Recorded, answer: protocol.Answer) -> protocol.Answer:
-        status = 0 if isinstance(answer, protocol.HangUp) else answer.status
+    def _recorded(self, asked: recording.Recorded, answer: exchanges.Answer) -> exchanges.Answer:
+        status = 0 if isinstance(answer, exchanges.HangUp) else answer.status
         self.requests.append(dataclasses.replace(asked, status=status))
         return answer
 
@@ -217,7 +217,7 @@ class TestServer:
         if self._server.token:
             headers[b"authorization"] = b"Bearer " + self._server.token.encode()
         place = f"/{view}/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token"
-        request = protocol.Request("POST", place.encode(), headers, b"{}", "")
+        request = exchanges.Request("POST", place.encode(), headers, b"{}", "")
         answer = self.call(self._server.api, request)
         assert isinstance(answer, responses.Response), "tokens are answered at once"
         found = orjson.loads(answer.body)

@@ -27,7 +27,7 @@ from understudy.client import connections, errors as client_errors, wrapping
 from understudy.delivery import adoption, deliveries, errors, leases, marks, revisions, waiting
 from understudy.kapi import server as servers, settings as server_settings, views
 from understudy.kapi.bootstrap import populating
-from understudy.kapi.http import protocol, responses
+from understudy.kapi.http import exchanges, responses
 from understudy.kube import objects, statuses
 
 SETTINGS = ("view", "following", "stage", "http-lost", "http-unsent")
@@ -236,7 +236,9 @@ class Cable:
         self.cut = asyncio.Event()
         self._mended = asyncio.Event()
 
-    def __call__(self, request: protocol.Request) -> protocol.Answer | Awaitable[protocol.Answer]:
+    def __call__(
+        self, request: exchanges.Request
+    ) -> exchanges.Answer | Awaitable[exchanges.Answer]:
         if self.was_cut and self.lasting and self.at:
             return self._lost()
         if not is_write(request):
@@ -251,12 +253,12 @@ class Cable:
             assert isinstance(answer, responses.Response), "no webhook is asked here"
         return self._lost()
 
-    def _lost(self) -> protocol.Answer | Awaitable[protocol.Answer]:
-        return self._lost_later() if self.silent else protocol.HangUp()
+    def _lost(self) -> exchanges.Answer | Awaitable[exchanges.Answer]:
+        return self._lost_later() if self.silent else exchanges.HangUp()
 
-    async def _lost_later(self) -> protocol.Answer:
+    async def _lost_later(self) -> exchanges.Answer:
         await self._mended.wait()
-        return protocol.HangUp()
+        return exchanges.HangUp()
 
     def mend(self) -> None:
         """Carry everything again."""
@@ -264,7 +266,7 @@ class Cable:
         self._mended.set()
 
 
-def is_write(request: protocol.Request) -> bool:
+def is_write(request: exchanges.Request) -> bool:
     """Whether a request changes something: reviews and dry runs do not."""
     target = request.target
     return (

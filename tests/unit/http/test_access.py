@@ -6,7 +6,7 @@ import pytest
 
 from understudy.kapi import views
 from understudy.kapi.bootstrap import populating
-from understudy.kapi.http import auth, protocol, rbac, reviews, tokens
+from understudy.kapi.http import auth, exchanges, rbac, reviews, tokens
 from understudy.kapi.resources import strategies
 from understudy.kapi.views import options as opts
 from understudy.kube import statuses
@@ -90,7 +90,7 @@ def test_tokens_outlive_a_restart_where_the_key_is_kept(tmp_path):
 
 def request(**headers):
     named = {name.replace("_", "-").encode(): value for name, value in headers.items()}
-    return protocol.Request("GET", b"/api", named)
+    return exchanges.Request("GET", b"/api", named)
 
 
 @pytest.fixture

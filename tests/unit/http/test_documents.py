@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from understudy.kapi import server, settings
-from understudy.kapi.http import protocol
+from understudy.kapi.http import exchanges
 
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 
@@ -20,7 +20,7 @@ def get(api, path, accept="application/json", method="GET", **headers):
     sent = {name.replace("_", "-").encode(): text.encode() for name, text in headers.items()}
     sent[b"accept"] = accept.encode()
     sent[b"host"] = b"api.test:8001"
-    return api(protocol.Request(method, path.encode(), sent))
+    return api(exchanges.Request(method, path.encode(), sent))
 
 
 def header(answer, name):

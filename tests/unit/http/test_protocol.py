@@ -13,7 +13,7 @@ import pytest
 
 from understudy.aio import clocks
 from understudy.kapi import settings
-from understudy.kapi.http import certificates, protocol, responses
+from understudy.kapi.http import certificates, exchanges, listeners, responses
 
 LIMITS = settings.HttpLimits()
 
@@ -27,7 +27,7 @@ class Served:
         self.tls = tls
 
     async def __aenter__(self):
-        self.listener = protocol.Listener(self.handler, self.limits, clocks.SystemClock())
+        self.listener = listeners.Listener(self.handler, self.limits, clocks.SystemClock())
         loop = asyncio.get_running_loop()
         self.server = await loop.create_server(self.listener.connect, "127.0.0.1", 0, ssl=self.tls)
         self.listener.start()
@@ -224,7 +224,7 @@ async def test_an_answer_that_waits_keeps_later_requests_in_order():
         assert (await read_answer(reader))[2] == b"GET /fast "
 
 
-class Ticker(protocol.Stream):
+class Ticker(exchanges.Stream):
     """A stream the test writes to."""
 
     def __init__(self):
@@ -297,7 +297,7 @@ async def test_a_slow_reader_is_ended_and_delays_nobody():
         await reader.readuntil(b"\r\n\r\n")
         # The slow side's reader stops at its own limit: nothing more is taken from the socket.
         slow_reader._transport.pause_reading()
-        chunk = protocol.frame(b"x" * 100_000)
+        chunk = exchanges.frame(b"x" * 100_000)
         for _ in range(200):
             if not slow.ended.is_set():
                 slow.sink.send_framed(chunk)

@@ -15,7 +15,15 @@ from wsproto import connection as frames, events
 
 from understudy.aio import clocks
 from understudy.kapi import settings, views
-from understudy.kapi.http import commands, forwards, protocol, requests, spdy, subresources
+from understudy.kapi.http import (
+    commands,
+    exchanges,
+    forwards,
+    listeners,
+    requests,
+    spdy,
+    subresources,
+)
 
 LIMITS = settings.HttpLimits(tunnel_linger_s=0.1)
 POD = {
@@ -100,7 +108,7 @@ class Served:
         self.view.create("pods", POD, "default")
         self.pods = subresources.Pods(self.limits)
         self.pods.runtime = self.runtime
-        self.listener = protocol.Listener(self.answer, self.limits, clocks.SystemClock())
+        self.listener = listeners.Listener(self.answer, self.limits, clocks.SystemClock())
         loop = asyncio.get_running_loop()
         self.server = await loop.create_server(self.listener.connect, "127.0.0.1", 0)
         self.listener.start()
@@ -315,7 +323,7 @@ async def test_as_many_tunnels_as_allowed():
     limits = dataclasses.replace(LIMITS, tunnels_max=1)
     async with Served(limits) as served:
         socket = await Socket.open(served, RUN + "cat", "v4.channel.k8s.io")
-        request = protocol.Request("GET", b"/api/v1/namespaces/default/pods/p/log", {})
+        request = exchanges.Request("GET", b"/api/v1/namespaces/default/pods/p/log", {})
         with pytest.raises(statuses.TooManyRequestsError):
             served.answer(request)
         await socket.close()

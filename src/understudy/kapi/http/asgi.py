@@ -14,7 +14,7 @@ from urllib import parse
 
 from understudy.aio import tasks
 from understudy.kapi import settings
-from understudy.kapi.http import protocol, responses
+from understudy.kapi.http import exchanges, responses
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ class Application:
 
     __slots__ = ("_handler", "_limits")
 
-    def __init__(self, handler: protocol.Handler, limits: settings.HttpLimits) -> None:
+    def __init__(self, handler: exchanges.Handler, limits: settings.HttpLimits) -> None:
         self._handler = handler
         self._limits = limits
 
@@ -42,13 +42,13 @@ class Application:
             raise ValueError(f"this application does not speak {scope['type']}")
         body = await self._body(receive)
         if body is None:
-            await _respond(send, protocol.too_large(self._limits.body_bytes_max))
+            await _respond(send, responses.too_large(self._limits.body_bytes_max))
             return
         request = _request(scope, body)
         answer = self._handler(request)
-        if not isinstance(answer, (responses.Response, protocol.Stream)):
+        if not isinstance(answer, (responses.Response, exchanges.Stream)):
             answer = await answer
-        if isinstance(answer, protocol.Stream):
+        if isinstance(answer, exchanges.Stream):
             await self._stream(answer, receive, send)
         else:
             await _respond(send, self._compressed(request, answer), bodiless=_is_head(request))
@@ -71,14 +71,14 @@ class Application:
         return b"".join(pieces)
 
     def _compressed(
-        self, request: protocol.Request, response: responses.Response
+        self, request: exchanges.Request, response: responses.Response
     ) -> responses.Response:
         wanted = b"gzip" in request.headers.get(b"accept-encoding", b"")
         if wanted and response.compressible and len(response.body) >= self._limits.gzip_bytes_min:
             return responses.compress(response)
         return response
 
-    async def _stream(self, stream: protocol.Stream, receive: Receive, send: Send) -> None:
+    async def _stream(self, stream: exchanges.Stream, receive: Receive, send: Send) -> None:
         await _start(send, stream.status, _headers(stream.content_type, stream.headers))
         sink = _Sink(self._limits.write_high_water_bytes)
         gone = asyncio.Event()
@@ -177,7 +177,7 @@ async def _live(receive: Receive, send: Send) -> None:
         await send({"type": f"lifespan.{moment}.complete"})
 
 
-def _request(scope: Message, body: bytes) -> protocol.Request:
+def _request(scope: Message, body: bytes) -> exchanges.Request:
     headers: dict[bytes, bytes] = {}
     for sent, value in cast("Pairs", scope["headers"]):
         name = sent.lower()
@@ -185,7 +185,7 @@ def _request(scope: Message, body: bytes) -> protocol.Request:
     raw = scope.get("raw_path") or parse.quote(str(scope["path"])).encode()
     query = cast("bytes", scope.get("query_string") or b"")
     client = cast("Sequence[object] | None", scope.get("client"))
-    return protocol.Request(
+    return exchanges.Request(
         str(scope["method"]),
         cast("bytes", raw) + (b"?" + query if query else b""),
         headers,
@@ -194,7 +194,7 @@ def _request(scope: Message, body: bytes) -> protocol.Request:
     )
 
 
-def _is_head(request: protocol.Request) -> bool:
+def _is_head(request: exchanges.Request) -> bool:
     return request.method == "HEAD"
 
 

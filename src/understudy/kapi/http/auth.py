@@ -19,7 +19,7 @@ from typing import Protocol
 
 from understudy.kapi import settings
 from understudy.kapi.admission import bindings
-from understudy.kapi.http import protocol, tokens
+from understudy.kapi.http import exchanges, tokens
 from understudy.kapi.resources import strategies
 from understudy.kapi.views import view as views
 from understudy.kube import objects, statuses
@@ -102,7 +102,7 @@ class Authenticator:
         self._now = now
         self.issuer = issuer
 
-    def authenticate(self, request: protocol.Request, view: views.View) -> strategies.UserInfo:
+    def authenticate(self, request: exchanges.Request, view: views.View) -> strategies.UserInfo:
         """Return the sender.
 
         Raises:
@@ -193,7 +193,7 @@ def bearer_token(header: bytes) -> bytes | None:
     return token if scheme.lower() == b"bearer" and token else None
 
 
-def user_of_certificate(certificate: protocol.PeerCertificate) -> strategies.UserInfo | None:
+def user_of_certificate(certificate: exchanges.PeerCertificate) -> strategies.UserInfo | None:
     """Return the user of a verified client certificate: CN is the name, O are the groups."""
     names: dict[str, list[str]] = {}
     subject = certificate.get("subject")
@@ -213,7 +213,7 @@ _IMPERSONATION = frozenset({b"impersonate-user", b"impersonate-group", b"imperso
 _EXTRA = b"impersonate-extra-"
 
 
-def is_impersonating(request: protocol.Request) -> bool:
+def is_impersonating(request: exchanges.Request) -> bool:
     """Say whether the request asks to be taken as somebody else's."""
     # One search in all names together: nearly no request does.
     if b"impersonate-" not in b"\n".join(request.headers):
@@ -222,7 +222,7 @@ def is_impersonating(request: protocol.Request) -> bool:
 
 
 def impersonate(
-    request: protocol.Request, view: views.View, user: strategies.UserInfo, authorizer: Authorizer
+    request: exchanges.Request, view: views.View, user: strategies.UserInfo, authorizer: Authorizer
 ) -> strategies.UserInfo:
     """Return whom the request is to be taken for, if its sender may.
 

@@ -12,9 +12,9 @@ from understudy.kapi.discovery import (
     openapi_v3,
 )
 from understudy.kapi.http import (
+    exchanges,
     health,
     negotiation,
-    protocol,
     rendering,
     requests,
     responses,
@@ -66,7 +66,7 @@ class Documents:
 
     def answer(
         self,
-        request: protocol.Request,
+        request: exchanges.Request,
         path: requests.Path,
         query: requests.Query,
         view: views.View,
@@ -93,7 +93,7 @@ class Documents:
         return _shown(request, query, found, routed=bool(path.version))
 
     def _document(
-        self, request: protocol.Request, path: requests.Path, text: str, view: views.View
+        self, request: exchanges.Request, path: requests.Path, text: str, view: views.View
     ) -> documents.Document | objects.Object | None:
         """Return what is at a path; for OpenAPI only that there is something."""
         catalogue = view.catalogue
@@ -155,7 +155,7 @@ def _resource_list(
 
 
 def _aggregated(
-    request: protocol.Request,
+    request: exchanges.Request,
     query: requests.Query,
     view: views.View,
     legacy: documents.Document,
@@ -183,7 +183,7 @@ def _aggregated(
 
 
 def _cached(
-    request: protocol.Request,
+    request: exchanges.Request,
     document: documents.Document,
     content_type: str,
     headers: tuple[responses.Header, ...] = (),
@@ -201,7 +201,7 @@ def _cached(
 
 
 def _openapi(
-    request: protocol.Request, path: requests.Path, query: requests.Query, view: views.View
+    request: exchanges.Request, path: requests.Path, query: requests.Query, view: views.View
 ) -> responses.Response:
     text = path.text.rstrip("/")
     if text == "/openapi/v2":
@@ -224,7 +224,7 @@ def _openapi(
     return _cached(request, found, responses.JSON, forever)
 
 
-def _takes_protobuf(request: protocol.Request) -> bool:
+def _takes_protobuf(request: exchanges.Request) -> bool:
     """Tell whether the first acceptable form of `/openapi/v2` is protobuf."""
     for clause in negotiation.parse_accept(request.header(b"accept")):
         if clause.type == "application" and clause.subtype in openapi_v2_protobuf.ACCEPTED:
@@ -234,7 +234,7 @@ def _takes_protobuf(request: protocol.Request) -> bool:
     return False
 
 
-def _takes_json(request: protocol.Request) -> bool:
+def _takes_json(request: exchanges.Request) -> bool:
     accept = request.header(b"accept")
     return not accept or any(
         (clause.type, clause.subtype) in {("*", "*"), ("application", "*"), ("application", "json")}
@@ -243,7 +243,7 @@ def _takes_json(request: protocol.Request) -> bool:
 
 
 def _shown(
-    request: protocol.Request,
+    request: exchanges.Request,
     query: requests.Query,
     found: documents.Document | objects.Object,
     *,

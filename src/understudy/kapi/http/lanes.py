@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, Protocol
 
 from understudy.kapi import settings
-from understudy.kapi.http import protocol, responses
+from understudy.kapi.http import exchanges, responses
 
 PIECE_BYTES: Final = 32 * 1024
 """Largest piece written at once, so that lanes take turns."""
@@ -133,7 +133,7 @@ class Wire(Protocol):
         ...
 
 
-class Lanes(protocol.Tunnel):
+class Lanes(exchanges.Tunnel):
     """A tunnel with lanes in it, and the coroutine that talks through them.
 
     Attributes:
@@ -166,7 +166,7 @@ class Lanes(protocol.Tunnel):
         self._serve = serve
         self._bytes_max = limits.tunnel_buffer_bytes_max
         self._on_closed = on_closed
-        self._pipe: protocol.Pipe | None = None
+        self._pipe: exchanges.Pipe | None = None
         self._task: asyncio.Task[None] | None = None
         self._waiting_bytes = 0
         self._full = False
@@ -185,9 +185,9 @@ class Lanes(protocol.Tunnel):
         lane.forget()
         self.all.pop(lane.number, None)
 
-    # -- protocol.Tunnel
+    # -- exchanges.Tunnel
 
-    def begun(self, pipe: protocol.Pipe) -> None:
+    def begun(self, pipe: exchanges.Pipe) -> None:
         """Begin to talk."""
         self._pipe = pipe
         self._task = pipe.run(self._name, self._talk())

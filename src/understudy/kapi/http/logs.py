@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Callable
 from typing import Final
 
 from understudy.kapi import kubelets
-from understudy.kapi.http import protocol, requests
+from understudy.kapi.http import exchanges, requests
 from understudy.kube import statuses, times
 
 TEXT: Final = "text/plain"
@@ -88,7 +88,7 @@ def _ago(now: dt.datetime, seconds: int) -> dt.datetime:
         return dt.datetime.min.replace(tzinfo=dt.UTC)
 
 
-class PieceStream(protocol.Stream):
+class PieceStream(exchanges.Stream):
     """Pieces on their way to one client, as fast as it reads."""
 
     __slots__ = ("_on_closed", "_pieces", "_room", "_task", "content_type")
@@ -106,11 +106,11 @@ class PieceStream(protocol.Stream):
         self._room = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
-    def opened(self, sink: protocol.Sink) -> None:
+    def opened(self, sink: exchanges.Sink) -> None:
         """Begin to copy."""
         self._task = sink.run("pieces", self._copy(sink))
 
-    async def _copy(self, sink: protocol.Sink) -> None:
+    async def _copy(self, sink: exchanges.Sink) -> None:
         try:
             async with contextlib.aclosing(self._pieces) as pieces:
                 async for piece in pieces:
@@ -120,7 +120,7 @@ class PieceStream(protocol.Stream):
             if self._task is not None:
                 sink.finish()
 
-    async def _wait_for_room(self, sink: protocol.Sink) -> None:
+    async def _wait_for_room(self, sink: exchanges.Sink) -> None:
         while sink.is_full():
             if sink.is_blocked():
                 self._room.clear()

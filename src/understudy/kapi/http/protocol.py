@@ -1,9 +1,8 @@
 """HTTP/1.1 on an asyncio Protocol: bytes in, requests to one synchronous handler, bytes out.
 
-A `Listener` owns what connections share; a `Connection` parses with httptools, calls the handler
-for each complete request in order, and writes head and body as one buffer. Requests that arrive
-behind an unfinished answer wait in a bounded queue. Time is coarse: one sweep a second refreshes
-the Date header and ends connections whose peer is silent or does not read.
+A `Connection` parses with httptools, calls the handler for each complete request in order, and
+writes head and body as one buffer. Requests that arrive behind an unfinished answer wait in a
+bounded queue. What connections share is their `listeners.Listener`'s.
 """
 
 from __future__ import annotations
@@ -12,261 +11,21 @@ import asyncio
 import logging
 import ssl
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import NoReturn, Protocol, cast
+from collections.abc import Awaitable, Coroutine
+from typing import TYPE_CHECKING, NoReturn, cast
 
 import httptools
 
-from understudy.aio import clocks, tasks
-from understudy.kapi import settings
-from understudy.kapi.http import responses
+from understudy.kapi.http import exchanges, responses
+
+if TYPE_CHECKING:
+    from understudy.kapi.http import listeners
 
 log = logging.getLogger(__name__)
 
 _NEVER = float("inf")
 _FLUSH_BYTES = 64 * 1024
 """Answers of one read are gathered up to this size before they are written."""
-_CUTTING_S = 0.02
-"""From cutting connections to their sockets being closed."""
-
-
-class Request:
-    """One parsed request.
-
-    Attributes:
-        target: Path and query as sent.
-        headers: Lower-case names; the values of a repeated header are joined by a newline, which
-            cannot occur in a value.
-        peer: Address of the client, e.g. `127.0.0.1`.
-        certificate: Verified client certificate as `ssl.SSLObject.getpeercert` gives it, or None.
-        keep_alive: The client wants the connection to stay open.
-        chunked: The client understands chunked framing (HTTP/1.1).
-        upgradable: The client asks for another protocol (header Upgrade) on a connection that can
-            change to one: a `Tunnel` may be the answer.
-    """
-
-    __slots__ = (
-        "body",
-        "certificate",
-        "chunked",
-        "headers",
-        "keep_alive",
-        "method",
-        "peer",
-        "target",
-        "upgradable",
-    )
-
-    def __init__(
-        self,
-        method: str,
-        target: bytes,
-        headers: dict[bytes, bytes],
-        body: bytes = b"",
-        peer: str = "",
-        certificate: PeerCertificate | None = None,
-        *,
-        keep_alive: bool = True,
-        chunked: bool = True,
-        upgradable: bool = False,
-    ) -> None:
-        self.method = method
-        self.target = target
-        self.headers = headers
-        self.body = body
-        self.peer = peer
-        self.certificate = certificate
-        self.keep_alive = keep_alive
-        self.chunked = chunked
-        self.upgradable = upgradable
-
-    def header(self, name: bytes) -> str:
-        """Return a header's value, empty where it was not sent."""
-        value = self.headers.get(name)
-        return value.decode("latin-1") if value is not None else ""
-
-
-PeerCertificate = dict[str, object]
-
-
-class Sink(Protocol):
-    """Where a stream writes to."""
-
-    def send(self, data: bytes) -> None:
-        """Add a piece of the body; it goes out at the end of this turn of the loop."""
-        ...
-
-    def send_framed(self, chunk: bytes) -> None:
-        """Add a piece that is already in chunked framing (`frame`), shared with others."""
-        ...
-
-    def is_full(self) -> bool:
-        """Say whether enough waits to be written: better go on later."""
-        ...
-
-    def is_blocked(self) -> bool:
-        """Say whether the peer reads too slowly; `Stream.resumed` tells when it goes on."""
-        ...
-
-    def finish(self) -> None:
-        """End the body; the connection may be used for further requests."""
-        ...
-
-    def run(self, name: str, body: Coroutine[None, None, None]) -> asyncio.Task[None]:
-        """Run what produces the stream as a task, which ends with the server at the latest."""
-        ...
-
-
-class Pipe(Sink, Protocol):
-    """Where a tunnel reads from and writes to; `finish` ends the connection."""
-
-    def write(self, data: bytes) -> None:
-        """Write bytes as they are."""
-        ...
-
-    def pause_reading(self) -> None:
-        """Take no more bytes from the peer for now."""
-        ...
-
-    def resume_reading(self) -> None:
-        """Take bytes again."""
-        ...
-
-
-class Stream:
-    """An answer written bit by bit; subclasses produce it.
-
-    The connection calls `opened` once the head is out and `closed` exactly once: after `finish`,
-    or when the peer has gone or was too slow.
-
-    Attributes:
-        is_patient: It stops while the peer does not read, however long: people page through logs.
-    """
-
-    __slots__ = ()
-    is_patient = False
-    status = 200
-    content_type = responses.JSON
-    headers: tuple[responses.Header, ...] = ()
-
-    def opened(self, sink: Sink) -> None:
-        """Start to write."""
-        raise NotImplementedError
-
-    def resumed(self) -> None:
-        """Go on: the peer, which read too slowly, has caught up."""
-
-    def closed(self) -> None:
-        """Let go of everything; `sink` may no longer be used."""
-
-
-class Tunnel(Stream):
-    """What speaks another protocol on a connection once it is upgraded; subclasses speak it."""
-
-    __slots__ = ()
-    status = 101
-    content_type = ""
-
-    def begun(self, pipe: Pipe) -> None:
-        """Start to speak: the peer has been told that the protocol changes."""
-        raise NotImplementedError
-
-    def received(self, data: bytes) -> None:
-        """Take what the peer says."""
-        raise NotImplementedError
-
-    def idled(self) -> None:
-        """Do something that shows whether the peer is there: it has been silent for a while."""
-
-
-class HangUp(Stream):
-    """No answer at all: the connection is cut, as by a failing network. For fault injection."""
-
-    __slots__ = ()
-
-    def opened(self, sink: Sink) -> None:
-        """Never called: nothing is written."""
-
-
-Answer = responses.Response | Stream
-Handler = Callable[[Request], Answer | Awaitable[Answer]]
-
-
-def frame(data: bytes) -> bytes:
-    """Put data into chunked framing: size, data."""
-    return b"%x\r\n%b\r\n" % (len(data), data)
-
-
-class Listener:
-    """What the connections of one server share. `start` begins the sweep, `close` ends all."""
-
-    def __init__(self, handler: Handler, limits: settings.HttpLimits, clock: clocks.Clock) -> None:
-        self.handler = handler
-        self.limits = limits
-        self.heads = responses.HeadWriter()
-        self.connections: set[Connection] = set()
-        self.now_s = 0.0
-        self.requests = 0
-        self.refused_connections = 0
-        self.slow_watches = 0
-        self._clock = clock
-        self._dirty: list[Connection] = []
-        self._tasks = tasks.TaskSet(self._failed)
-        self._sweeping: asyncio.TimerHandle | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self.heads.tick(clock.now())
-
-    def start(self) -> None:
-        """Begin the sweep; must run inside the loop that serves."""
-        self._loop = asyncio.get_running_loop()
-        self._sweep()
-
-    def connect(self) -> Connection:
-        """Make the protocol of one new connection (an asyncio protocol factory)."""
-        return Connection(self)
-
-    async def close(self, grace_s: float = 1.0) -> None:
-        """End streams, let answers under way drain for `grace_s`, then cut what is left."""
-        if self._sweeping is not None:
-            self._sweeping.cancel()
-        await self._tasks.stop()
-        for connection in list(self.connections):
-            connection.shut_down()
-        waited_s = 0.0
-        while self.connections and waited_s < grace_s:
-            await self._clock.sleep(0.01)
-            waited_s += 0.01
-        if self.connections:
-            for connection in list(self.connections):
-                connection.abort()
-            # The loop closes their sockets in its next turns; over TLS it takes several.
-            await self._clock.sleep(_CUTTING_S)
-
-    def run(self, name: str, body: Coroutine[None, None, None]) -> asyncio.Task[None]:
-        """Run an answer that has to wait as a task of the listener."""
-        return self._tasks.start(name, body)
-
-    def write_later(self, connection: Connection) -> None:
-        """Write the connection's gathered frames at the end of this turn of the loop."""
-        if not self._dirty and self._loop is not None:
-            self._loop.call_soon(self._write_dirty)
-        self._dirty.append(connection)
-
-    def _write_dirty(self) -> None:
-        dirty, self._dirty = self._dirty, []
-        for connection in dirty:
-            connection.write_frames()
-
-    def _sweep(self) -> None:
-        assert self._loop is not None, "start() has run"
-        self.now_s = self._loop.time()
-        self.heads.tick(self._clock.now())
-        for connection in [c for c in self.connections if c.deadline_s < self.now_s]:
-            connection.expire()
-        self._sweeping = self._loop.call_later(1.0, self._sweep)
-
-    def _failed(self, name: str, failure: BaseException) -> None:
-        log.error("%s failed", name, exc_info=failure)
 
 
 class Connection(asyncio.Protocol):
@@ -279,19 +38,19 @@ class Connection(asyncio.Protocol):
         "_queue", "_refusal", "_stream", "_target", "_transport", "_tunnel", "deadline_s",
     )  # fmt: skip
 
-    def __init__(self, listener: Listener) -> None:
+    def __init__(self, listener: listeners.Listener) -> None:
         self._listener = listener
         self._limits = listener.limits
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport | None = None
         self._peer = ""
-        self._certificate: PeerCertificate | None = None
-        self._queue: deque[Request] = deque()
+        self._certificate: exchanges.PeerCertificate | None = None
+        self._queue: deque[exchanges.Request] = deque()
         self._busy = False
         self._paused = False
         self._closing = False
-        self._stream: Stream | None = None
-        self._tunnel: Tunnel | None = None
+        self._stream: exchanges.Stream | None = None
+        self._tunnel: exchanges.Tunnel | None = None
         self._held: bytearray | None = None
         self._chunked = True
         self._keep_alive = True
@@ -324,7 +83,7 @@ class Connection(asyncio.Protocol):
         self._peer = str(address[0]) if isinstance(address, tuple) and address else ""
         tls = transport.get_extra_info("ssl_object")
         if isinstance(tls, (ssl.SSLObject, ssl.SSLSocket)):
-            self._certificate = cast("PeerCertificate | None", tls.getpeercert() or None)
+            self._certificate = cast("exchanges.PeerCertificate | None", tls.getpeercert() or None)
         self.deadline_s = self._listener.now_s + self._limits.request_timeout_s
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -435,7 +194,7 @@ class Connection(asyncio.Protocol):
         """Refuse a body that says it is too large, and answer `Expect: 100-continue`."""
         length = self._headers.get(b"content-length")
         if length is not None and length.isdigit() and int(length) > self._limits.body_bytes_max:
-            self._refusal = too_large(self._limits.body_bytes_max)
+            self._refusal = responses.too_large(self._limits.body_bytes_max)
             raise _RefusedError
         if self._headers.get(b"expect", b"").lower() == b"100-continue":
             self._put(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -446,7 +205,7 @@ class Connection(asyncio.Protocol):
         self._body.append(body)
         self._body_bytes += len(body)
         if self._body_bytes > self._limits.body_bytes_max:
-            self._refusal = too_large(self._limits.body_bytes_max)
+            self._refusal = responses.too_large(self._limits.body_bytes_max)
             raise _RefusedError
 
     def on_message_complete(self) -> None:
@@ -455,7 +214,7 @@ class Connection(asyncio.Protocol):
         if self._closing:
             return
         parts = self._body
-        request = Request(
+        request = exchanges.Request(
             self._parser.get_method().decode("latin-1"),
             self._target,
             self._headers,
@@ -494,7 +253,7 @@ class Connection(asyncio.Protocol):
 
     # -- answering
 
-    def _serve(self, request: Request) -> None:
+    def _serve(self, request: exchanges.Request) -> None:
         self._keep_alive = request.keep_alive
         self._chunked = request.chunked
         self._listener.requests += 1
@@ -503,41 +262,43 @@ class Connection(asyncio.Protocol):
         except Exception:
             # The top of a request: whatever failed, the peer gets an answer.
             log.exception("request failed: %s %r", request.method, request.target)
-            answer = failure()
+            answer = responses.failure()
         if type(answer) is responses.Response:
             self._answer(request, answer)
-        elif isinstance(answer, Stream):
+        elif isinstance(answer, exchanges.Stream):
             self._begin_stream(answer)
         else:
             self._busy = True
             self.deadline_s = _NEVER
             self._listener.run(
                 f"answer {request.method} {request.target.decode('latin-1')}",
-                self._answer_later(request, cast("Awaitable[Answer]", answer)),
+                self._answer_later(request, cast("Awaitable[exchanges.Answer]", answer)),
             )
 
-    async def _answer_later(self, request: Request, waiting: Awaitable[Answer]) -> None:
+    async def _answer_later(
+        self, request: exchanges.Request, waiting: Awaitable[exchanges.Answer]
+    ) -> None:
         try:
             answer = await waiting
         except Exception:
             log.exception("request failed: %s %r", request.method, request.target)
-            answer = failure()
+            answer = responses.failure()
         if self._closing:
-            if isinstance(answer, Tunnel):
+            if isinstance(answer, exchanges.Tunnel):
                 # It has begun something already: its own coroutine puts an end to that.
                 answer.begun(self)
-            if isinstance(answer, Stream):
+            if isinstance(answer, exchanges.Stream):
                 answer.closed()
             return
         self._busy = False
-        if isinstance(answer, Stream):
+        if isinstance(answer, exchanges.Stream):
             self._begin_stream(answer)
         else:
             self._answer(request, answer)
         self._serve_queue()
         self._flush()
 
-    def _answer(self, request: Request, response: responses.Response) -> None:
+    def _answer(self, request: exchanges.Request, response: responses.Response) -> None:
         if (
             len(response.body) >= self._limits.gzip_bytes_min
             and response.compressible
@@ -621,14 +382,14 @@ class Connection(asyncio.Protocol):
 
     # -- streams
 
-    def _begin_stream(self, stream: Stream) -> None:
-        if isinstance(stream, HangUp):
+    def _begin_stream(self, stream: exchanges.Stream) -> None:
+        if isinstance(stream, exchanges.HangUp):
             self.abort()
             return
         self._busy = True
         self._stream = stream
         self.deadline_s = _NEVER
-        if isinstance(stream, Tunnel):
+        if isinstance(stream, exchanges.Tunnel):
             self._begin_tunnel(stream)
             return
         if not self._chunked:
@@ -642,7 +403,7 @@ class Connection(asyncio.Protocol):
         self._flush()
         stream.opened(self)
 
-    def _begin_tunnel(self, tunnel: Tunnel) -> None:
+    def _begin_tunnel(self, tunnel: exchanges.Tunnel) -> None:
         self._keep_alive = False
         self._tunnel = tunnel
         self._put(self._listener.heads.switching_head(tunnel.headers))
@@ -675,7 +436,7 @@ class Connection(asyncio.Protocol):
     def send(self, data: bytes) -> None:
         """Add a piece of the stream's body."""
         if data:
-            self.send_framed(frame(data))
+            self.send_framed(exchanges.frame(data))
 
     def send_framed(self, chunk: bytes) -> None:
         """Add a framed piece, shared with other connections; a slow peer's stream ends here."""
@@ -782,37 +543,3 @@ class Connection(asyncio.Protocol):
 
 class _RefusedError(Exception):
     """Raised inside a parser callback; `Connection._refusal` says why."""
-
-
-def too_large(limit_bytes: int) -> responses.Response:
-    """Answer a body over the limit, in Kubernetes' words."""
-    return responses.json_response(
-        {
-            "kind": "Status",
-            "apiVersion": "v1",
-            "metadata": {},
-            "status": "Failure",
-            "message": f"Request entity too large: limit is {limit_bytes}",
-            "reason": "RequestEntityTooLarge",
-            "code": 413,
-        },
-        413,
-    )
-
-
-def failure() -> responses.Response:
-    """Answer a request whose handling failed unexpectedly; the log has the reason."""
-    return responses.json_response(
-        {
-            "kind": "Status",
-            "apiVersion": "v1",
-            "metadata": {},
-            "status": "Failure",
-            "message": "Internal error occurred: the request could not be handled; "
-            "the server's log says why",
-            "reason": "InternalError",
-            "details": {"causes": [{"message": "unexpected failure"}]},
-            "code": 500,
-        },
-        500,
-    )

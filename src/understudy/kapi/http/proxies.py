@@ -15,7 +15,7 @@ from urllib import parse
 
 import httptools
 
-from understudy.kapi.http import logs, protocol, responses
+from understudy.kapi.http import exchanges, logs, responses
 from understudy.kapi.views import view as views
 from understudy.kube import objects, selectors, statuses
 
@@ -104,12 +104,12 @@ def _is_ready(pod: objects.Object) -> bool:
 
 
 async def forward(
-    request: protocol.Request,
+    request: exchanges.Request,
     pod: objects.Object,
     port: int,
     dial: Dial,
     on_closed: Callable[[], None],
-) -> protocol.Answer:
+) -> exchanges.Answer:
     """Send a request to a pod's port and return what it answers.
 
     Raises:
@@ -145,7 +145,7 @@ def _unreachable(error: Exception) -> statuses.ServiceUnavailableError:
     return statuses.ServiceUnavailableError(f"error trying to reach service: {why}")
 
 
-def target(request: protocol.Request) -> bytes:
+def target(request: exchanges.Request) -> bytes:
     """Return the path and query that the port is asked for: what stands behind `/proxy`."""
     path, mark, query = request.target.partition(b"?")
     found = re.search(rb"/(?:pods|services)/[^/]+/proxy(/.*)?$", path)
@@ -153,7 +153,7 @@ def target(request: protocol.Request) -> bytes:
     return behind + mark + query
 
 
-def _sent(request: protocol.Request, host: str) -> bytes:
+def _sent(request: exchanges.Request, host: str) -> bytes:
     lines = [b"%b %b HTTP/1.1" % (request.method.encode(), target(request)),
              b"host: " + host.encode(), b"connection: close"]  # fmt: skip
     for name, value in request.headers.items():

@@ -159,3 +159,37 @@ def warning(text: str) -> Header:
     quoted = text.replace("\\", "\\\\").replace('"', '\\"')
     quoted = "".join(max(char, " ") for char in quoted)
     return ("Warning", f'299 - "{quoted}"')
+
+
+def too_large(limit_bytes: int) -> Response:
+    """Answer a body over the limit, in Kubernetes' words."""
+    return json_response(
+        {
+            "kind": "Status",
+            "apiVersion": "v1",
+            "metadata": {},
+            "status": "Failure",
+            "message": f"Request entity too large: limit is {limit_bytes}",
+            "reason": "RequestEntityTooLarge",
+            "code": 413,
+        },
+        413,
+    )
+
+
+def failure() -> Response:
+    """Answer a request whose handling failed unexpectedly; the log has the reason."""
+    return json_response(
+        {
+            "kind": "Status",
+            "apiVersion": "v1",
+            "metadata": {},
+            "status": "Failure",
+            "message": "Internal error occurred: the request could not be handled; "
+            "the server's log says why",
+            "reason": "InternalError",
+            "details": {"causes": [{"message": "unexpected failure"}]},
+            "code": 500,
+        },
+        500,
+    )

@@ -13,16 +13,16 @@ from typing import Protocol
 
 from understudy.aio import tasks
 from understudy.kapi import settings
-from understudy.kapi.http import (
+from understudy.kapi.http import (  # fmt: skip
     auth,
     bodies,
     documents,
+    exchanges,
     health,
     metrics,
     negotiation,
     parameters,
     pasts,
-    protocol,
     rendering,
     requests,
     responses,
@@ -31,7 +31,7 @@ from understudy.kapi.http import (
     subresources,
     tables,
     views_api,
-)  # fmt: skip
+)
 from understudy.kapi.resources import calls, catalogue, strategies
 from understudy.kapi.store import entries as stored
 from understudy.kapi.views import results, subresources as view_subresources, view as views
@@ -69,7 +69,7 @@ class Call:
 
     def __init__(
         self,
-        request: protocol.Request,
+        request: exchanges.Request,
         path: requests.Path,
         query: requests.Query,
         view: views.View,
@@ -120,7 +120,7 @@ class Call:
 
 
 def wants_indent(
-    choice: negotiation.Choice, query: requests.Query, request: protocol.Request
+    choice: negotiation.Choice, query: requests.Query, request: exchanges.Request
 ) -> bool:
     """Say whether JSON is indented for this request."""
     agent = request.headers.get(b"user-agent", b"")
@@ -161,7 +161,7 @@ class Api:
         self._sandboxes = sandboxes
         self._health = health_checks
         self._metrics = counters
-        self._verbs: dict[str, Callable[[Call], protocol.Answer]] = {
+        self._verbs: dict[str, Callable[[Call], exchanges.Answer]] = {
             "get": self._get,
             "list": self._list,
             "watch": self._watch,
@@ -173,8 +173,8 @@ class Api:
         }
 
     def __call__(
-        self, request: protocol.Request
-    ) -> protocol.Answer | Coroutine[None, None, protocol.Answer]:
+        self, request: exchanges.Request
+    ) -> exchanges.Answer | Coroutine[None, None, exchanges.Answer]:
         """Answer a request, later if webhooks have to be called; refusals are answers too."""
         path, query = self._targets.parse(request.target)
         try:
@@ -188,7 +188,7 @@ class Api:
         except statuses.ApiError as error:
             return self._refuse(error, request, query)
 
-    def user_name(self, request: protocol.Request) -> str:
+    def user_name(self, request: exchanges.Request) -> str:
         """Return whom a request is taken for, empty where nobody known may be."""
         path, _ = self._targets.parse(request.target)
         view = self._registry.view(path.view) or self._registry.view("")
@@ -198,19 +198,19 @@ class Api:
         except statuses.ApiError:
             return ""
 
-    def _user(self, request: protocol.Request, view: views.View) -> strategies.UserInfo:
+    def _user(self, request: exchanges.Request, view: views.View) -> strategies.UserInfo:
         user = self._authenticator.authenticate(request, view)
         if auth.is_impersonating(request):
             user = auth.impersonate(request, view, user, self._authorizer)
         return user
 
     def _refuse(
-        self, error: statuses.ApiError, request: protocol.Request, query: requests.Query
+        self, error: statuses.ApiError, request: exchanges.Request, query: requests.Query
     ) -> responses.Response:
         choice = negotiation.for_errors(request.header(b"accept"))
         return rendering.error(error, choice, indent=wants_indent(choice, query, request))
 
-    def _unknown_view(self, request: protocol.Request, path: requests.Path) -> responses.Response:
+    def _unknown_view(self, request: exchanges.Request, path: requests.Path) -> responses.Response:
         """Refuse a path whose first part names no view; who may not ask learns nothing else."""
         base = self._registry.view("")
         assert base is not None, "a server has a base view"
@@ -233,12 +233,12 @@ class Api:
 
     def _elsewhere(
         self,
-        request: protocol.Request,
+        request: exchanges.Request,
         path: requests.Path,
         query: requests.Query,
         view: views.View,
         user: strategies.UserInfo,
-    ) -> protocol.Answer:
+    ) -> exchanges.Answer:
         if not self._open_to_all:
             self._authorize(
                 view, auth.Attributes(user, request.method.lower(), path=path.text or "/")
@@ -259,12 +259,12 @@ class Api:
 
     def _on_resource(
         self,
-        request: protocol.Request,
+        request: exchanges.Request,
         path: requests.Path,
         query: requests.Query,
         view: views.View,
         user: strategies.UserInfo,
-    ) -> protocol.Answer | Coroutine[None, None, protocol.Answer]:
+    ) -> exchanges.Answer | Coroutine[None, None, exchanges.Answer]:
         verb = requests.verb_of(request.method, path, query)
         if not self._open_to_all:
             self._authorize(view, _attributes(user, verb or request.method.lower(), path, query))
@@ -291,12 +291,12 @@ class Api:
         self._metrics.count(verb, path.group, path.version, path.resource, answer.status)
         return answer
 
-    def _counted(self, call: Call, answer: protocol.Answer) -> protocol.Answer:
+    def _counted(self, call: Call, answer: exchanges.Answer) -> exchanges.Answer:
         path = call.path
         self._metrics.count(call.verb, path.group, path.version, path.resource, answer.status)
         return answer
 
-    def _answer(self, call: Call) -> protocol.Answer:
+    def _answer(self, call: Call) -> exchanges.Answer:
         """Answer a request about a resource.
 
         Raises:
@@ -312,7 +312,7 @@ class Api:
         except statuses.ApiError as error:
             return self._refusal(call, error)
 
-    def _connect(self, call: Call) -> protocol.Answer | Coroutine[None, None, protocol.Answer]:
+    def _connect(self, call: Call) -> exchanges.Answer | Coroutine[None, None, exchanges.Answer]:
         """Answer a request on what a runtime serves: logs, commands, ports."""
         path, view = call.path, call.view
         try:
@@ -329,13 +329,13 @@ class Api:
             )
         except statuses.ApiError as error:
             return self._counted(call, self._refusal(call, error))
-        if isinstance(answer, (responses.Response, protocol.Stream)):
+        if isinstance(answer, (responses.Response, exchanges.Stream)):
             return self._counted(call, answer)
         return self._connect_later(call, answer)
 
     async def _connect_later(
-        self, call: Call, connecting: Awaitable[protocol.Answer]
-    ) -> protocol.Answer:
+        self, call: Call, connecting: Awaitable[exchanges.Answer]
+    ) -> exchanges.Answer:
         try:
             answer = await connecting
         except statuses.ApiError as error:
@@ -347,7 +347,7 @@ class Api:
         indent = wants_indent(choice, call.query, call.request)
         return rendering.error(error, choice, indent=indent, headers=call.warnings)
 
-    async def _answer_later(self, call: Call, wanted: Sequence[calls.Call]) -> protocol.Answer:
+    async def _answer_later(self, call: Call, wanted: Sequence[calls.Call]) -> exchanges.Answer:
         """Answer once webhooks were called."""
         attempt = call.attempt
         assert attempt is not None, "only attempts wait"
@@ -381,7 +381,7 @@ class Api:
 
     # -- reads
 
-    def _get(self, call: Call) -> protocol.Answer:
+    def _get(self, call: Call) -> exchanges.Answer:
         resource, path = call.resource, call.path
         entry = call.view.get_entry(
             resource, path.name, call.namespace, call.query.get("resourceVersion")
@@ -396,7 +396,7 @@ class Api:
             entry.body(resource, b"\n"), call.choice, indent=call.indent, headers=call.warnings
         )
 
-    def _list(self, call: Call) -> protocol.Answer:
+    def _list(self, call: Call) -> exchanges.Answer:
         options = parameters.list_options(call.query, watch=False)
         page = self._page(call, options)
         metadata = rendering.list_metadata(page.revision, page.continue_token, page.remaining)
@@ -418,7 +418,7 @@ class Api:
 
     def _list_answer(
         self, call: Call, page: results.Page, metadata: objects.Object, warnings: Iterable[str] = ()
-    ) -> protocol.Answer:
+    ) -> exchanges.Answer:
         call.view.convert(call.resource, page.entries, call.attempt)
         headers = [*call.warnings, *(responses.warning(text) for text in warnings)]
         if call.choice.form:
@@ -434,7 +434,7 @@ class Api:
         body = rendering.list_body(call.resource, page.entries, metadata)
         return rendering.json_bytes(body, call.choice, indent=call.indent, headers=headers)
 
-    def _watch(self, call: Call) -> protocol.Answer:
+    def _watch(self, call: Call) -> exchanges.Answer:
         options = parameters.list_options(call.query, watch=True)
         include = parameters.include_object(call.query) if call.choice.form == "Table" else ""
         if self.open_watches >= self._limits.watches_max:
@@ -499,7 +499,7 @@ class Api:
 
     # -- writes
 
-    def _create(self, call: Call) -> protocol.Answer:
+    def _create(self, call: Call) -> exchanges.Answer:
         resource, path = call.resource, call.path
         kind = resource.kind
         if path.subresource:
@@ -550,7 +550,7 @@ class Api:
             ),
         )
 
-    def _update(self, call: Call) -> protocol.Answer:
+    def _update(self, call: Call) -> exchanges.Answer:
         resource, path = call.resource, call.path
         kind = "Scale" if path.subresource == "scale" else resource.kind
         obj, duplicates = self._body(call, kind)
@@ -575,7 +575,7 @@ class Api:
             ),
         )
 
-    def _patch(self, call: Call) -> protocol.Answer:
+    def _patch(self, call: Call) -> exchanges.Answer:
         resource, path = call.resource, call.path
         patch_type = call.content_type.partition(";")[0].strip()
         if patch_type not in negotiation.patch_types(custom=resource.custom):
@@ -606,7 +606,7 @@ class Api:
         written.warnings += complaints
         return self._written(call, written)
 
-    def _delete(self, call: Call) -> protocol.Answer:
+    def _delete(self, call: Call) -> exchanges.Answer:
         asked = bodies.parse_delete_options(
             call.request.body, call.content_type, depth_max=self._limits.json_depth_max
         )
@@ -619,7 +619,7 @@ class Api:
             status = 202 if still_there else 200
         return self._written(call, written, status)
 
-    def _delete_collection(self, call: Call) -> protocol.Answer:
+    def _delete_collection(self, call: Call) -> exchanges.Answer:
         selected = parameters.list_options(call.query, watch=False)
         asked = bodies.parse_delete_options(
             call.request.body, call.content_type, depth_max=self._limits.json_depth_max
@@ -655,7 +655,7 @@ class Api:
             raws.mark(call.request.body, obj, patterns)
         return obj, duplicates
 
-    def _written(self, call: Call, written: results.Written, status: int = 200) -> protocol.Answer:
+    def _written(self, call: Call, written: results.Written, status: int = 200) -> exchanges.Answer:
         call.done = written, status
         if written.entry is not None:
             call.view.convert(call.resource, [written.entry], call.attempt)
@@ -676,7 +676,7 @@ class Api:
         obj: objects.Object,
         status: int = 200,
         headers: list[responses.Header] | None = None,
-    ) -> protocol.Answer:
+    ) -> exchanges.Answer:
         shown: objects.Json = obj
         if call.choice.form:
             shown = tables.of_object(

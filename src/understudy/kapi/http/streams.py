@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 
 import orjson
 
-from understudy.kapi.http import negotiation, protocol, responses, tables
+from understudy.kapi.http import exchanges, negotiation, responses, tables
 from understudy.kapi.resources import catalogue
 from understudy.kapi.resources.printers import registry
 from understudy.kapi.store import entries, logs
@@ -80,14 +80,14 @@ class Form:
         if self.choice.form == "Table" and self._first:
             # Only a stream's first Table has columns: that frame is this stream's own.
             self._first = False
-            return protocol.frame(self._line(item.type, self._table(item.entry, columns=True)))
+            return exchanges.frame(self._line(item.type, self._table(item.entry, columns=True)))
         event = item.event
         if event is None:
-            return protocol.frame(self._line(item.type, self._body(item.entry)))
+            return exchanges.frame(self._line(item.type, self._body(item.entry)))
         key = (item.type, self.key)
         frame = event.frames.get(key)
         if frame is None:
-            frame = protocol.frame(self._line(item.type, self._body(item.entry)))
+            frame = exchanges.frame(self._line(item.type, self._body(item.entry)))
             self._frames.keep(event, key, frame)
         return frame
 
@@ -104,11 +104,11 @@ class Form:
             shown = tables.partial(empty, self.choice.form_version)
         else:
             shown = empty
-        return protocol.frame(self._line("BOOKMARK", orjson.dumps(shown)))
+        return exchanges.frame(self._line("BOOKMARK", orjson.dumps(shown)))
 
     def error(self, error: statuses.ApiError) -> bytes:
         """Return a framed ERROR event."""
-        return protocol.frame(self._line("ERROR", orjson.dumps(error.status())))
+        return exchanges.frame(self._line("ERROR", orjson.dumps(error.status())))
 
     @staticmethod
     def _line(type: str, body: bytes) -> bytes:
@@ -152,7 +152,7 @@ Convert = Callable[[Sequence[entries.Entry], Then], None]
 """Has a webhook convert entries and calls back: with what went wrong, or None."""
 
 
-class WatchStream(protocol.Stream):
+class WatchStream(exchanges.Stream):
     """One watch on its way to one client."""
 
     __slots__ = (
@@ -196,13 +196,13 @@ class WatchStream(protocol.Stream):
         self._on_closed = on_closed
         self._start: deque[watches.Item] = deque(watch.start.items)
         self._start_bookmark = watch.start.bookmark and bookmark_every_s is not None
-        self._sink: protocol.Sink | None = None
+        self._sink: exchanges.Sink | None = None
         self._scheduled = False
         self._timers: list[asyncio.TimerHandle] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self.headers = headers
 
-    def opened(self, sink: protocol.Sink) -> None:
+    def opened(self, sink: exchanges.Sink) -> None:
         """Send the start state, then follow."""
         self._sink = sink
         self._loop = asyncio.get_running_loop()
@@ -258,7 +258,7 @@ class WatchStream(protocol.Stream):
             sink.finish()
         return True
 
-    def _send(self, sink: protocol.Sink, items: deque[watches.Item]) -> None:
+    def _send(self, sink: exchanges.Sink, items: deque[watches.Item]) -> None:
         frame = self._form.frame
         while items:
             if sink.is_full():

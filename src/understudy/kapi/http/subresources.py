@@ -12,18 +12,18 @@ from collections.abc import Awaitable, Coroutine
 from typing import Final
 
 from understudy.kapi import kubelets, settings
-from understudy.kapi.http import (
+from understudy.kapi.http import (  # fmt: skip
     commands,
+    exchanges,
     forwards,
     lanes,
     logs,
-    protocol,
     proxies,
     requests,
     responses,
     upgrades,
     wires,
-)  # fmt: skip
+)
 from understudy.kapi.views import view as views
 from understudy.kube import objects, statuses
 
@@ -32,7 +32,7 @@ CREATING: Final = frozenset({"exec", "attach", "portforward"})
 """Those that need the right to create, by whatever method they are asked for."""
 _RETRY_S: Final = 5
 
-Connecting = protocol.Answer | Coroutine[None, None, protocol.Answer]
+Connecting = exchanges.Answer | Coroutine[None, None, exchanges.Answer]
 
 
 class Pods:
@@ -49,7 +49,7 @@ class Pods:
         resource_name: str,
         path: requests.Path,
         query: requests.Query,
-        request: protocol.Request,
+        request: exchanges.Request,
         *,
         is_base: bool,
     ) -> Connecting:
@@ -83,7 +83,7 @@ class Pods:
         pod: objects.Object,
         query: requests.Query,
         runtime: kubelets.PodRuntime | None,
-    ) -> protocol.Answer:
+    ) -> exchanges.Answer:
         options = logs.options(query, objects.name_of(pod), view.now())
         container = _container(pod, query)
         if not objects.lookup(pod, ("spec", "nodeName")):
@@ -103,7 +103,7 @@ class Pods:
         pod: objects.Object,
         subresource: str,
         query: requests.Query,
-        request: protocol.Request,
+        request: exchanges.Request,
         runtime: kubelets.PodRuntime | None,
     ) -> Connecting:
         container = _container(pod, query)
@@ -133,7 +133,7 @@ class Pods:
         upgrade: upgrades.Upgrade,
         *,
         attached: bool,
-    ) -> protocol.Answer:
+    ) -> exchanges.Answer:
         session: kubelets.Session | statuses.ApiError
         try:
             session = await starting
@@ -153,9 +153,9 @@ class Pods:
         self,
         pod: objects.Object,
         query: requests.Query,
-        request: protocol.Request,
+        request: exchanges.Request,
         runtime: kubelets.PodRuntime | None,
-    ) -> protocol.Answer:
+    ) -> exchanges.Answer:
         if runtime is None or not objects.lookup(pod, ("spec", "nodeName")):
             raise _unreachable(pod, "portforward")
         streams_max = self._limits.tunnel_streams_max
@@ -179,7 +179,7 @@ class Pods:
         resource_name: str,
         found: objects.Object,
         port: str,
-        request: protocol.Request,
+        request: exchanges.Request,
         runtime: kubelets.PodRuntime | None,
     ) -> Connecting:
         if runtime is None or resource_name not in ("pods", "services"):

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from understudy.kapi.http import protocol, responses
+from understudy.kapi.http import exchanges, responses
 from understudy.kube import statuses
 
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -37,7 +37,7 @@ class Upgrade:
     headers: tuple[responses.Header, ...]
 
 
-def agree(request: protocol.Request, *, websocket: Sequence[str], spdy: Sequence[str]) -> Upgrade:
+def agree(request: exchanges.Request, *, websocket: Sequence[str], spdy: Sequence[str]) -> Upgrade:
     """Choose how to go on: of the protocols that are offered here, the first the client names.
 
     Raises:
@@ -58,7 +58,7 @@ def agree(request: protocol.Request, *, websocket: Sequence[str], spdy: Sequence
     )
 
 
-def _websocket(request: protocol.Request, offered: Sequence[str]) -> Upgrade:
+def _websocket(request: exchanges.Request, offered: Sequence[str]) -> Upgrade:
     if request.method != "GET":
         raise statuses.BadRequestError(f"a WebSocket is opened by GET, not {request.method}")
     if request.header(b"sec-websocket-version") != "13":
@@ -79,7 +79,7 @@ def _websocket(request: protocol.Request, offered: Sequence[str]) -> Upgrade:
     return Upgrade("websocket", chosen, tuple(headers))
 
 
-def _listed(request: protocol.Request, name: bytes) -> list[str]:
+def _listed(request: exchanges.Request, name: bytes) -> list[str]:
     """Return the members of a header that may be given several times."""
     given = request.header(name).replace("\n", ",").split(",")
     return [one.strip() for one in given if one.strip()]

@@ -18,7 +18,7 @@ from urllib.parse import parse_qs
 
 import orjson
 
-from understudy.kapi.http import protocol, responses
+from understudy.kapi.http import exchanges, responses
 from understudy.kapi.views import registries, sandboxes, view as views
 from understudy.kube import objects, statuses
 
@@ -41,7 +41,7 @@ class ViewsApi:
         self._url_of = url_of
         self._kubeconfig_of = kubeconfig_of
 
-    def answer(self, request: protocol.Request, path: str) -> responses.Response:
+    def answer(self, request: exchanges.Request, path: str) -> responses.Response:
         """Answer a request on `/views` or below.
 
         Raises:
@@ -97,7 +97,7 @@ class ViewsApi:
         view = self._registry.create(name, of=parent, follow=follow)
         return responses.json_response(self._show(view), 201)
 
-    def _act(self, action: str, name: str, request: protocol.Request) -> responses.Response:
+    def _act(self, action: str, name: str, request: exchanges.Request) -> responses.Response:
         view = self._registry.get(name)
         query = parse_qs(request.target.partition(b"?")[2].decode("latin-1"))
         if action == "diff" and "from" in query:
