@@ -13,7 +13,7 @@ from typing import Protocol
 
 from understudy.aio import tasks
 from understudy.kapi import settings
-from understudy.kapi.http import (  # fmt: skip
+from understudy.kapi.http import (
     auth,
     bodies,
     documents,
