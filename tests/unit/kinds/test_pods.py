@@ -220,10 +220,3 @@ def test_old_annotations_and_hostnames_are_warned_about(bench):
         "spec.nodeSelector[beta.kubernetes.io/os]: deprecated since v1.14; use "
         '"kubernetes.io/os" instead'
     )
-
-
-def test_a_pod_keeps_its_quality_of_service(bench):
-    bench.create("pods", pod())
-    asking = {"spec": {"containers": [{"name": "c", "resources": {"requests": {"cpu": "1"}}}]}}
-    found = bench.patch_refused("pods", asking)
-    assert 'metadata: Invalid value: "BestEffort": Pod QoS is immutable' in found

@@ -57,6 +57,19 @@ def test_a_selector_never_changes(bench, ref):
     assert cause.endswith("field is immutable")
 
 
+@pytest.mark.parametrize(
+    ("ref", "first"),
+    [("deployments.apps", "spec.template"), ("replicasets.apps", "spec.template"),
+     ("daemonsets.apps", "spec.selector")],
+)  # fmt: skip
+def test_what_is_wrong_with_a_changed_selector_is_told_in_order(bench, ref, first):
+    bench.create(ref, workload())
+    change = {"spec": {"selector": {"matchLabels": {"app": "b"}}}}
+    causes = bench.patch_refused(ref, change)
+    assert len(causes) == 2
+    assert causes[0].startswith(first)
+
+
 def test_a_generation_counts_changes_of_the_spec_only(bench):
     bench.create("deployments.apps", workload())
     assert bench.patch("deployments.apps", {"metadata": {"labels": {"x": "y"}}})["metadata"]["generation"] == 1  # fmt: skip

@@ -114,7 +114,7 @@ def test_an_event_owns_nothing():
 def test_an_update_cannot_move_an_object():
     old = _object(uid="1", resourceVersion="5", creationTimestamp="2020-01-01T00:00:00Z")
     new = _object(uid="2", creationTimestamp="2020-01-01T00:00:00Z")
-    found = names.validate_metadata_update(new, old, namespaced=True)
+    found = names.validate_metadata_update(new, old, True, names.MetadataChecks())
     assert [str(one) for one in found] == [
         'metadata.resourceVersion: Invalid value: "": must be specified for an update',
         'metadata.uid: Invalid value: "2": field is immutable',
@@ -126,7 +126,7 @@ def test_a_deleted_object_gets_no_new_finalizers():
     new = _object(
         uid="1", resourceVersion="5", deletionTimestamp="x", finalizers=["a.b/c", "d.e/f"]
     )
-    found = names.validate_metadata_update(new, old, namespaced=True)
+    found = names.validate_metadata_update(new, old, True, names.MetadataChecks())
     assert [one.message for one in found] == [
         "Forbidden: no new finalizers can be added if the object is being deleted, found new"
         ' finalizers []string{"d.e/f"}'

@@ -124,6 +124,7 @@ class Strategy:
             ReplicationController).
         orphan_warning: Warning on such a deletion; empty for none.
         creates_on_update: A PUT to a name that does not exist creates it.
+        metadata_checks: How often and how strictly the kind looks at metadata.
         raw_fields: Where values are compared as they were written (RawExtension); `*` is any item.
         selectable: Field selector keys besides metadata.name and metadata.namespace.
         selectable_refusal: What a kind that has such keys says of any other.
@@ -137,6 +138,7 @@ class Strategy:
     orphans_by_default: ClassVar[bool] = False
     orphan_warning: ClassVar[str] = ""
     creates_on_update: ClassVar[bool] = False
+    metadata_checks: ClassVar[names.MetadataChecks] = names.MetadataChecks(changes=1)
     raw_fields: ClassVar[tuple[tuple[str, ...], ...]] = ()
     selectable: ClassVar[tuple[str, ...]] = ()
     selectable_refusal: ClassVar[str] = "field label not supported: {}"

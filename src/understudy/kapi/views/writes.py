@@ -110,7 +110,10 @@ def _create(
     if strategy.has_generation:
         meta["generation"] = 1
     causes = names.validate_metadata(
-        obj, namespaced=resource.namespaced, name_check=strategy.validate_name
+        obj,
+        namespaced=resource.namespaced,
+        name_check=strategy.validate_name,
+        checks=strategy.metadata_checks,
     )
     causes += strategy.validate_create(obj, context)
     if causes:
@@ -190,8 +193,13 @@ def patch(
             "application/apply-patch+yaml, application/apply-patch+cbor"
         )
     obj = patches.apply(patch_type, _live(view, resource, entry, body), body, resource.schema)
-    check_type(resource, obj)
+    if patch_type == opts.STRATEGIC_MERGE_PATCH:
+        # It changes typed objects, which are what they are.
+        obj["apiVersion"], obj["kind"] = resource.api_version, resource.kind
+    if resource.custom:
+        check_type(resource, obj)
     try:
+        check_type(resource, obj)
         complaints = patches.complaints(patch_type, body)
         warnings = _decode_changed(view, resource, entry.key, obj, options, complaints)
     except statuses.BadRequestError as error:
@@ -356,8 +364,10 @@ def replace(
     _keep_owners(meta, owned)
     if strategy.has_generation and strategy.advances_generation(obj, old, subresource):
         meta["generation"] = int(old_meta.get("generation") or 0) + 1
-    # Kubernetes checks the metadata twice: for every kind, and as part of the kind's own checks.
-    causes = names.validate_metadata_update(obj, old, namespaced=resource.namespaced) * 2
+    checks = strategy.metadata_checks
+    if subresource:
+        checks = checks._replace(whole=0, changes=min(1, checks.whole + checks.changes))
+    causes = names.validate_metadata_update(obj, old, resource.namespaced, checks)
     causes += strategy.validate_update(obj, old, context)
     if causes:
         refusal = statuses.invalid(resource.storage.group, resource.kind, name, causes)
@@ -622,6 +632,9 @@ def _check_preconditions(
                 "Invalid value: 0: must be specified for an update",
             )
             raise statuses.invalid(resource.group, resource.plural, name, [cause])
+    elif not said.isdecimal():
+        text = f"strconv.ParseUint: parsing {causes.quoted(said)}: invalid syntax"
+        raise statuses.InternalError(text, reason="")
     elif said != str(entry.revision):
         raise statuses.conflict(resource.group_resource, name, MODIFIED)
     uid = meta.get("uid")

@@ -40,6 +40,7 @@ def _default_selectors(holder: objects.Object) -> None:
 class WebhookConfiguration(rules.Kind):
     """A ValidatingWebhookConfiguration or (`mutating`) a MutatingWebhookConfiguration."""
 
+    metadata_checks: ClassVar[names.MetadataChecks] = names.MetadataChecks(1, 0)
     has_generation: ClassVar[bool] = True
     unconditional_update: ClassVar[bool] = False
     mutating: ClassVar[bool] = False
@@ -244,6 +245,7 @@ def _default_match(match: objects.Object | None) -> None:
 class AdmissionPolicy(rules.Kind):
     """A ValidatingAdmissionPolicy; its expressions must compile."""
 
+    metadata_checks: ClassVar[names.MetadataChecks] = names.MetadataChecks(1, 0)
     status_is_separate: ClassVar[bool] = True
     resets_metadata: ClassVar[bool] = True
     has_generation: ClassVar[bool] = True
@@ -341,6 +343,7 @@ def _mutable_operations(match: objects.Object | None, field: str) -> list[status
 class AdmissionPolicyBinding(rules.Kind):
     """A ValidatingAdmissionPolicyBinding or (`mutating`) a MutatingAdmissionPolicyBinding."""
 
+    metadata_checks: ClassVar[names.MetadataChecks] = names.MetadataChecks(1, 0)
     has_generation: ClassVar[bool] = True
     unconditional_update: ClassVar[bool] = False
     mutating: ClassVar[bool] = False

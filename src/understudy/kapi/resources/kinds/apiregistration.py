@@ -23,6 +23,7 @@ _LOCAL: objects.Object = {
 class ApiService(rules.Kind):
     """An APIService."""
 
+    metadata_checks: ClassVar[names.MetadataChecks] = names.MetadataChecks(1, 1)
     status_is_separate: ClassVar[bool] = True
     resets_metadata: ClassVar[bool] = True
     unconditional_update: ClassVar[bool] = False

@@ -36,6 +36,7 @@ _MESSAGE = "`selector` does not match template `labels`"
 class Job(rules.Kind):
     """A Job."""
 
+    metadata_checks: ClassVar[names.MetadataChecks] = names.MetadataChecks(1, 1, True)
     status_is_separate: ClassVar[bool] = True
     pods: ClassVar[tuple[str, ...]] = ("spec", "template", "spec")
     has_generation: ClassVar[bool] = True

@@ -32,6 +32,7 @@ _OWN = ("username", "uid", "groups", "extra")
 class CertificateSigningRequest(rules.Kind):
     """A CertificateSigningRequest: its spec never changes, its conditions only grow."""
 
+    metadata_checks: ClassVar[names.MetadataChecks] = names.MetadataChecks(1, 1, True)
     status_is_separate: ClassVar[bool] = True
     selectable: ClassVar[tuple[str, ...]] = ("spec.signerName",)
 

@@ -50,6 +50,8 @@ def _frozen(obj: objects.Object, old: objects.Object, keys: tuple[str, ...]) -> 
 class ConfigMap(rules.Kind):
     """A ConfigMap."""
 
+    metadata_checks: ClassVar[names.MetadataChecks] = names.MetadataChecks(1, 1, True)
+
     def validate_create(
         self, obj: objects.Object, context: strategies.WriteContext
     ) -> list[statuses.Cause]:
@@ -81,6 +83,7 @@ class ConfigMap(rules.Kind):
 class Secret(rules.Kind):
     """A Secret; `stringData` is taken into `data` and forgotten."""
 
+    metadata_checks: ClassVar[names.MetadataChecks] = names.MetadataChecks(1, 1, True)
     selectable: ClassVar[tuple[str, ...]] = ("type",)
 
     def default(self, obj: objects.Object) -> None:
@@ -223,6 +226,7 @@ def _char(char: str) -> str:
 class ServiceAccount(rules.Kind):
     """A ServiceAccount."""
 
+    metadata_checks: ClassVar[names.MetadataChecks] = names.MetadataChecks(1, 1, True)
     returns_object_on_delete: ClassVar[bool] = True
 
     def prepare_create(self, obj: objects.Object, context: strategies.WriteContext) -> None:

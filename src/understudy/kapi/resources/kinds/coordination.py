@@ -21,6 +21,7 @@ _SEMVER = re.compile(
 class Lease(rules.Kind):
     """A Lease."""
 
+    metadata_checks: ClassVar[names.MetadataChecks] = names.MetadataChecks(0, 1)
     unconditional_update: ClassVar[bool] = False
     creates_on_update: ClassVar[bool] = True
 

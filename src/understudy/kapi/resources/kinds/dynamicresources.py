@@ -47,6 +47,7 @@ def default_devices(devices: objects.Object | None) -> None:
 class ResourceClaim(rules.Kind):
     """A ResourceClaim: its spec never changes."""
 
+    metadata_checks: ClassVar[names.MetadataChecks] = names.MetadataChecks(1, 1, True)
     raw_fields: ClassVar[tuple[tuple[str, ...], ...]] = (("spec", "devices", *_PARAMETERS),)
     returns_object_on_delete: ClassVar[bool] = True
     status_is_separate: ClassVar[bool] = True
@@ -75,6 +76,7 @@ class ResourceClaim(rules.Kind):
 class ResourceClaimTemplate(rules.Kind):
     """A ResourceClaimTemplate: it never changes."""
 
+    metadata_checks: ClassVar[names.MetadataChecks] = names.MetadataChecks(1, 1, True)
     raw_fields: ClassVar[tuple[tuple[str, ...], ...]] = (("spec", "spec", "devices", *_PARAMETERS),)
     returns_object_on_delete: ClassVar[bool] = True
 
@@ -103,6 +105,7 @@ class ResourceClaimTemplate(rules.Kind):
 class DeviceClass(rules.Kind):
     """A DeviceClass."""
 
+    metadata_checks: ClassVar[names.MetadataChecks] = names.MetadataChecks(1, 1, True)
     raw_fields: ClassVar[tuple[tuple[str, ...], ...]] = (("spec", *_PARAMETERS),)
     returns_object_on_delete: ClassVar[bool] = True
     has_generation: ClassVar[bool] = True

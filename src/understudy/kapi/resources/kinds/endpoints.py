@@ -23,6 +23,8 @@ _DEPRECATED = "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 End
 class Endpoints(rules.Kind):
     """The deprecated Endpoints of a service."""
 
+    metadata_checks: ClassVar[names.MetadataChecks] = names.MetadataChecks(1, 1, True)
+
     def default(self, obj: objects.Object) -> None:
         for subset in obj.get("subsets") or ():
             for port in subset.get("ports") or ():
@@ -97,6 +99,7 @@ def _port(port: objects.Object, field: str, *, named: bool) -> Causes:
 class EndpointSlice(rules.Listing):
     """A slice of the endpoints of a service."""
 
+    metadata_checks: ClassVar[names.MetadataChecks] = names.MetadataChecks(1, 0, True)
     lists: ClassVar[tuple[tuple[str, ...], ...]] = (("endpoints",), ("ports",))
     has_generation: ClassVar[bool] = True
 

@@ -37,6 +37,7 @@ _STRUCTS = {
 class Event(rules.PathNamed):
     """An Event of the core group."""
 
+    metadata_checks: ClassVar[names.MetadataChecks] = names.MetadataChecks()
     creates_on_update: ClassVar[bool] = True
     reference: ClassVar[str] = "involvedObject"
     reporter: ClassVar[str] = "reportingComponent"
@@ -125,6 +126,7 @@ class Event(rules.PathNamed):
 class EventsEvent(Event):
     """The same Event in its own group, which asks for more."""
 
+    metadata_checks: ClassVar[names.MetadataChecks] = names.MetadataChecks(0, 1, True)
     is_new_api: ClassVar[bool] = True
     reporter: ClassVar[str] = "reportingController"
     selectable: ClassVar[tuple[str, ...]] = (

@@ -42,6 +42,7 @@ def _conditions(status: objects.Object) -> Causes:
 class FlowSchema(rules.Kind):
     """A FlowSchema."""
 
+    metadata_checks: ClassVar[names.MetadataChecks] = names.MetadataChecks(1, 0, True)
     status_is_separate: ClassVar[bool] = True
     resets_metadata: ClassVar[bool] = True
     has_generation: ClassVar[bool] = True
@@ -206,6 +207,7 @@ def _subject(subject: objects.Object, field: str) -> Causes:
 class PriorityLevelConfiguration(rules.Kind):
     """A PriorityLevelConfiguration."""
 
+    metadata_checks: ClassVar[names.MetadataChecks] = names.MetadataChecks(1, 0, True)
     status_is_separate: ClassVar[bool] = True
     resets_metadata: ClassVar[bool] = True
     has_generation: ClassVar[bool] = True

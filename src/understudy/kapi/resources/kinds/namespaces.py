@@ -20,6 +20,7 @@ _STANDARD_FINALIZERS = frozenset({"kubernetes", "orphan", "foregroundDeletion"})
 class Namespace(rules.LabelNamed):
     """A Namespace."""
 
+    metadata_checks: ClassVar[names.MetadataChecks] = names.MetadataChecks(1, 1, True)
     status_is_separate: ClassVar[bool] = True
     selectable: ClassVar[tuple[str, ...]] = ("status.phase", "name")
 

@@ -28,6 +28,7 @@ _POLICY_TYPES = ("Ingress", "Egress")
 class Ingress(rules.Kind):
     """An Ingress."""
 
+    metadata_checks: ClassVar[names.MetadataChecks] = names.MetadataChecks(1, 1, True)
     status_is_separate: ClassVar[bool] = True
     has_generation: ClassVar[bool] = True
 
@@ -224,6 +225,7 @@ def _ingress_status(status: objects.Object, old: objects.Object) -> Causes:
 class IngressClass(rules.Kind):
     """An IngressClass."""
 
+    metadata_checks: ClassVar[names.MetadataChecks] = names.MetadataChecks(1, 1, True)
     has_generation: ClassVar[bool] = True
 
     def default(self, obj: objects.Object) -> None:
@@ -409,6 +411,8 @@ def _ip_block(block: objects.Object, field: str, known: frozenset[str]) -> Cause
 
 class IPAddress(rules.Kind):
     """An IPAddress, whose name is the address."""
+
+    metadata_checks: ClassVar[names.MetadataChecks] = names.MetadataChecks(1, 1, True)
 
     def validate_name(self, name: str) -> list[str]:
         return addresses.canonical_ip(name)

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from understudy.kapi.resources import strategies
 from understudy.kapi.resources.kinds import requirements, rules, scheduling
-from understudy.kube import addresses, causes, objects, statuses
+from understudy.kube import addresses, causes, names, objects, statuses
 
 Causes = list[statuses.Cause]
 
@@ -14,6 +14,7 @@ Causes = list[statuses.Cause]
 class Node(rules.Kind):
     """A Node."""
 
+    metadata_checks: ClassVar[names.MetadataChecks] = names.MetadataChecks(1, 1, True)
     status_is_separate: ClassVar[bool] = True
     selectable: ClassVar[tuple[str, ...]] = ("spec.unschedulable",)
 

@@ -54,6 +54,7 @@ _RESIZE_STATES = (
 class PersistentVolume(rules.Kind):
     """A PersistentVolume."""
 
+    metadata_checks: ClassVar[names.MetadataChecks] = names.MetadataChecks(2, 0, True)
     status_is_separate: ClassVar[bool] = True
     returns_object_on_delete: ClassVar[bool] = True
 
@@ -273,6 +274,7 @@ def _volume_class(spec: objects.Object, field: str, inline: bool) -> Causes:
 class PersistentVolumeClaim(rules.Kind):
     """A PersistentVolumeClaim."""
 
+    metadata_checks: ClassVar[names.MetadataChecks] = names.MetadataChecks(1, 1, True)
     status_is_separate: ClassVar[bool] = True
     returns_object_on_delete: ClassVar[bool] = True
 

@@ -38,6 +38,7 @@ _RAW_WRITES = frozenset({"binding", "eviction"})
 class Pod(rules.Kind):
     """A pod."""
 
+    metadata_checks: ClassVar[names.MetadataChecks] = names.MetadataChecks(1, 1, True)
     status_is_separate: ClassVar[bool] = True
     has_generation: ClassVar[bool] = True
     graceful: ClassVar[bool] = True
@@ -297,10 +298,6 @@ def _validate_spec_change(pod: objects.Object, old_pod: objects.Object) -> Cause
         if gate.get("name") not in known:
             text = f"only deletion is allowed, but found new scheduling gate '{gate.get('name')}'"
             out.append(causes.forbidden(f"spec.schedulingGates[{index}].name", text))
-    was = (old_pod.get("status") or {}).get("qosClass") or podresources.quality_of_service(old)
-    if podresources.quality_of_service(spec) != was:
-        shown = (pod.get("status") or {}).get("qosClass") or ""
-        out.append(causes.invalid("metadata", shown, "Pod QoS is immutable"))
     return out + _validate_rest(spec, old)
 
 

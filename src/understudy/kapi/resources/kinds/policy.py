@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from understudy.kapi.resources import strategies
 from understudy.kapi.resources.kinds import conditions, intstrs, rules
-from understudy.kube import causes, objects, selectors, statuses
+from understudy.kube import causes, names, objects, selectors, statuses
 
 _EVICTION = ("AlwaysAllow", "IfHealthyBudget")
 _COUNTS = ("disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods")
@@ -15,6 +15,7 @@ _COUNTS = ("disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPo
 class PodDisruptionBudget(rules.Kind):
     """A PodDisruptionBudget."""
 
+    metadata_checks: ClassVar[names.MetadataChecks] = names.MetadataChecks()
     status_is_separate: ClassVar[bool] = True
     has_generation: ClassVar[bool] = True
     unconditional_update: ClassVar[bool] = False

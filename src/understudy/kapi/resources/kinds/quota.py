@@ -155,6 +155,7 @@ _LIMIT_KEYS = ("max", "min", "default", "defaultRequest", "maxLimitRequestRatio"
 class LimitRange(rules.Listing):
     """A LimitRange."""
 
+    metadata_checks: ClassVar[names.MetadataChecks] = names.MetadataChecks(1, 0, True)
     lists: ClassVar[tuple[tuple[str, ...], ...]] = (("spec", "limits"),)
 
     def default(self, obj: objects.Object) -> None:

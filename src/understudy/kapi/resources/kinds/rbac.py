@@ -17,6 +17,7 @@ _SUBJECTS = ("ServiceAccount", "User", "Group")
 class Role(rules.PathNamed, rules.Listing):
     """A Role."""
 
+    metadata_checks: ClassVar[names.MetadataChecks] = names.MetadataChecks(1, 1, True)
     lists: ClassVar[tuple[tuple[str, ...], ...]] = (("rules",),)
     is_namespaced: ClassVar[bool] = True
 
@@ -90,6 +91,7 @@ class ClusterRole(Role):
 class RoleBinding(rules.PathNamed):
     """A RoleBinding."""
 
+    metadata_checks: ClassVar[names.MetadataChecks] = names.MetadataChecks(1, 1, True)
     is_namespaced: ClassVar[bool] = True
     roles: ClassVar[tuple[str, ...]] = ("Role", "ClusterRole")
 

@@ -29,6 +29,7 @@ class Kind(strategies.Strategy):
     """
 
     resets_metadata: ClassVar[bool] = False
+    metadata_checks: ClassVar[names.MetadataChecks] = names.MetadataChecks(0, 1, True)
     kept_on_status: ClassVar[tuple[str, ...]] = ("spec",)
     pods: ClassVar[tuple[str, ...]] = ()
 

@@ -12,6 +12,7 @@ from understudy.kube import causes, names, objects, statuses
 class RuntimeClass(rules.Kind):
     """A RuntimeClass."""
 
+    metadata_checks: ClassVar[names.MetadataChecks] = names.MetadataChecks(1, 1)
     unconditional_update: ClassVar[bool] = False
 
     def default(self, obj: objects.Object) -> None:

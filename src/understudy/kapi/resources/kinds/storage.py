@@ -58,6 +58,7 @@ def _fixed(obj: objects.Object, old: objects.Object, *keys: str) -> Causes:
 class StorageClass(rules.Kind):
     """A StorageClass."""
 
+    metadata_checks: ClassVar[names.MetadataChecks] = names.MetadataChecks(1, 1, True)
     returns_object_on_delete: ClassVar[bool] = True
 
     def default(self, obj: objects.Object) -> None:
@@ -127,6 +128,7 @@ def _topologies(terms: list[objects.Object]) -> Causes:
 class VolumeAttributesClass(rules.Kind):
     """A VolumeAttributesClass."""
 
+    metadata_checks: ClassVar[names.MetadataChecks] = names.MetadataChecks(1, 1, True)
     returns_object_on_delete: ClassVar[bool] = True
 
     def validate_create(
@@ -247,6 +249,7 @@ def _driver(spec: objects.Object) -> Causes:
 class CSINode(rules.Listing):
     """A CSINode, which a node's kubelet writes."""
 
+    metadata_checks: ClassVar[names.MetadataChecks] = names.MetadataChecks(1, 0, True)
     lists: ClassVar[tuple[tuple[str, ...], ...]] = (("spec", "drivers"),)
     unconditional_update: ClassVar[bool] = False
     returns_object_on_delete: ClassVar[bool] = True
@@ -312,6 +315,7 @@ def _shown(driver: objects.Object) -> objects.Object:
 class CSIStorageCapacity(rules.Kind):
     """A CSIStorageCapacity."""
 
+    metadata_checks: ClassVar[names.MetadataChecks] = names.MetadataChecks(1, 1, True)
     unconditional_update: ClassVar[bool] = False
 
     def validate_create(
@@ -350,6 +354,7 @@ class CSIStorageCapacity(rules.Kind):
 class VolumeAttachment(rules.Kind):
     """A VolumeAttachment."""
 
+    metadata_checks: ClassVar[names.MetadataChecks] = names.MetadataChecks(1, 0, True)
     status_is_separate: ClassVar[bool] = True
     resets_metadata: ClassVar[bool] = True
     unconditional_update: ClassVar[bool] = False

@@ -192,7 +192,7 @@ class Deployment(Workload):
             selectors.shown(old["spec"].get("selector")),
             "spec.selector",
         )
-        return changed + self._validate(obj["spec"])
+        return self._validate(obj["spec"]) + changed
 
     def _validate(self, spec: objects.Object) -> Causes:
         out = _numbers(spec, "replicas") + _selector(spec, "deployment")
@@ -605,7 +605,7 @@ class DaemonSet(Workload):
             selectors.shown(old["spec"].get("selector")),
             "spec.selector",
         )
-        return self._validate(obj["spec"]) + changed
+        return changed + self._validate(obj["spec"])
 
     def _validate(self, spec: objects.Object) -> Causes:
         selector = spec.get("selector")
@@ -661,6 +661,7 @@ def _daemon_strategy(strategy: objects.Object) -> Causes:
 class ControllerRevision(rules.Kind):
     """A ControllerRevision: data that never changes."""
 
+    metadata_checks: ClassVar[names.MetadataChecks] = names.MetadataChecks(1, 1, True)
     raw_fields: ClassVar[tuple[tuple[str, ...], ...]] = (("data",),)
 
     def validate_create(
