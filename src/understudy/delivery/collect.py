@@ -8,6 +8,7 @@ runs in the reverse order of delivery and waits for each batch to be gone.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -62,6 +63,7 @@ class Collector:
     Attributes:
         applied_now: uids of objects applied in this run, which are never deleted whatever
             identity an old entry gives them (an object seen under another group is the same).
+        foreground: Objects that go after what they own, because a plan lists that.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class Collector:
         releases_kept: bool = False,
     ) -> None:
         self.applied_now: Collection[str] = ()
+        self.foreground: Collection[refs.Ref] = ()
         self._client = client
         self._owner = owner
         self._clock = clock
@@ -285,7 +288,11 @@ class Collector:
         )
 
         async def remove(ref: refs.Ref) -> None:
-            await delete(self._client, ref, resolved[ref], doomed[ref], self._clock)
+            policy = "Foreground" if ref in self.foreground else "Background"
+            await delete(
+                self._client, ref, resolved[ref], doomed[ref], self._clock,
+                policy=policy, owner=self._owner,
+            )  # fmt: skip
 
         asked: list[refs.Ref] = []
         for ref, answer in await calling.each(batch.items, self._parallel, remove):
@@ -295,7 +302,9 @@ class Collector:
             )
             if isinstance(answer, calling.Failed):
                 if isinstance(answer.error, statuses.ConflictError):
-                    note = "somebody made it anew meanwhile"
+                    note = str(answer.error)
+                    if not note.startswith(_LOST):
+                        note = "somebody made it anew meanwhile"
                     outcome = _abandoned(outcome, note)
                     result.gone.add(ref)
                 elif isinstance(answer.error, statuses.NotFoundError):
@@ -367,24 +376,58 @@ async def delete(
     clock: clocks.Clock,
     *,
     policy: str = "Background",
+    owner: targets.Owner | None = None,
 ) -> None:
     """Ask for the deletion of exactly this object.
 
-    `policy` Foreground lets it go after what it owns.
+    `policy` Foreground lets it go after what it owns. With `owner`, it is deleted as it was seen,
+    its label included: if it has changed since, it is looked at again.
 
     Raises:
-        ConflictError: It is another object of that name now. NotFoundError: It is gone.
+        ConflictError: It is another object of that name now, or somebody else's. NotFoundError: It
+            is gone.
     """
-    await calling.patiently(
-        lambda: client.delete(
+
+    async def ask(version: str) -> None:
+        await client.delete(
             resource.name,
             ref.name,
             namespace=ref.namespace,
             propagation_policy=policy,
             uid=objects.uid_of(live),
-        ),
-        clock,
+            resource_version=version,
+        )
+
+    for _ in range(_LOOKS_MAX if owner is not None else 0):
+        version = str(objects.metadata(live).get("resourceVersion") or "")
+        try:
+            return await calling.patiently(functools.partial(ask, version), clock)
+        except statuses.ConflictError:
+            live = await _looked_at_again(client, ref, resource, live, clock)
+            if owner is not None and not owner.owns(live):
+                raise statuses.ConflictError(f"{_LOST}: {guards.whose(live)}") from None
+    return await calling.patiently(functools.partial(ask, ""), clock)
+
+
+_LOST = "no longer carries our label"
+_LOOKS_MAX = 3
+"""An object that changes as often meanwhile is deleted as whatever of ours it then is."""
+
+
+async def _looked_at_again(
+    client: protocol.Client,
+    ref: refs.Ref,
+    resource: protocol.ApiResource,
+    live: objects.Object,
+    clock: clocks.Clock,
+) -> objects.Object:
+    """Return an object as it is now, after a conflict; raises that if it is another object."""
+    now = await calling.patiently(
+        lambda: client.get(resource.name, ref.name, namespace=ref.namespace), clock
     )
+    if objects.uid_of(now) != objects.uid_of(live):
+        raise statuses.ConflictError(f"{ref} was made anew")
+    return now
 
 
 def narrowed(tracker: trackers.Tracker, collected: Collected) -> trackers.Tracker:

@@ -184,7 +184,6 @@ async def _run(
         course.complaints += dispatcher.complaints
     # The revision last: until it says so, the next run goes on with this one.
     await records.mark(revision.name, "Delivered", "", len(tracker.entries))
-    await history.mark(revision, revisions.Phase.DELIVERED, means.clock)
     waits = dispatcher.waits.as_list()
     await history.mark(revision, revisions.Phase.DELIVERED, means.clock, waits=waits)
     in_use = {entry.revision for entry in tracker.entries.values()} | {revision.name}
@@ -481,6 +480,7 @@ async def _collect_all(
         thorough=means.settings.thorough,
         releases_kept=True,
     )
+    collector.foreground = means.settings.cascading
     leaving = dataclasses.replace(tracker, revision="")
     collected = await collector.collect(tracker, leaving)
     # A hook that ran is told as that alone: that it goes with the rest goes without saying.

@@ -338,7 +338,9 @@ class Deliveries:
         saved: plans.SavedPlan | None = None,
     ) -> courses.Means:
         """Return the means of a delivery for real, bound to what was rehearsed."""
-        settings = dataclasses.replace(options.dispatch, rehearsed=plan.recreations)
+        settings = dataclasses.replace(
+            options.dispatch, rehearsed=plan.recreations, cascading=plan.cascading
+        )
         waiter = waiting.LiveWaiter(
             self.client, self._clock, options.wait, for_health=options.dispatch.wait
         )

@@ -59,6 +59,7 @@ class DispatchSettings:
         recreate: Objects may be deleted and created where a field cannot be changed.
         rehearsed: Objects whose re-creation a rehearsal has shown to succeed; None in a
             rehearsal, where everything may be tried.
+        cascading: Objects with which others go, as a rehearsal has shown: they go after those.
         parallel: Requests at once; 1 in a rehearsal, so that the same input gives the same result.
         thorough: Go on after refusals with what does not depend on them.
         wait: Wait for health between waves and at the end (prerequisites are always waited for).
@@ -71,6 +72,7 @@ class DispatchSettings:
     force_conflicts: bool = False
     recreate: bool = False
     rehearsed: frozenset[refs.Ref] | None = frozenset()
+    cascading: frozenset[refs.Ref] = frozenset()
     parallel: int = 8
     thorough: bool = False
     wait: bool = True
@@ -635,6 +637,7 @@ class Dispatcher:
             for outcome in self.outcomes
             if outcome.after is not None and outcome.op is not outcomes.Op.BLOCKED
         }
+        collector.foreground = self._settings.cascading
         collected = await collector.collect(previous, run.tracker)
         self.outcomes += collected.outcomes
         run.tracker = collect.narrowed(run.tracker, collected)

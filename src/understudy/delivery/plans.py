@@ -125,6 +125,7 @@ class Plan:
         journal: Every write of the rehearsal with its cause, in order; only in a plan file.
         forbidden: What whoever asked may not do of it, one sentence each; differs from one person
             to the next, so the digest leaves it out.
+        cascading: Objects that go, and others with them.
         estimate: How long it will probably take, where earlier deliveries tell.
         chaos: What became of a delivery that dies, if that was asked for.
         opinions: Where the server's dry run disagrees, if it was asked.
@@ -147,6 +148,7 @@ class Plan:
     written: Mapping[refs.Ref, objects.Object] = field(default_factory=dict, repr=False)
     journal: tuple[journals.Line, ...] = field(default=(), repr=False)
     forbidden: tuple[str, ...] = ()
+    cascading: frozenset[refs.Ref] = frozenset()
     estimate: estimates.Estimate | None = None
     chaos: chaos.Chaos | None = None
     opinions: tuple[verifying.Opinion, ...] = ()
@@ -372,9 +374,27 @@ def build(
         content=revisions.digest_of(list(rehearsed.wanted.values()), salt),
         wanted=rehearsed.wanted,
         written=written,
+        cascading=_cascading(rehearsed.done, changes),
         journal=tuple(rehearsed.journal),
         states={o.ref: (o.before, o.after) for o in rehearsed.done if o.op.is_change},
         mask=rehearsed.mask,
+    )
+
+
+def _cascading(
+    done: Sequence[outcomes.Outcome], changes: Sequence[stages.Change]
+) -> frozenset[refs.Ref]:
+    """Return what was deleted and took with it what it owned."""
+    lost = {
+        owner.get("uid")
+        for change in changes
+        if change.is_gone and change.before is not None
+        for owner in objects.metadata(change.before).get("ownerReferences") or ()
+    }
+    return frozenset(
+        outcome.ref
+        for outcome in done
+        if outcome.op is outcomes.Op.DELETE and objects.uid_of(outcome.before or {}) in lost
     )
 
 

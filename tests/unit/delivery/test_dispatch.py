@@ -720,6 +720,58 @@ async def test_another_applications_tracker_is_refused(installed: c.Cluster) -> 
 # ---------------------------------------------------------------------- collection
 
 
+class Meddling(wrapping.WrappedClient):
+    """A client beside which somebody patches what is about to be deleted, once."""
+
+    def __init__(self, cluster: c.Cluster, patch: objects.Object) -> None:
+        super().__init__(cluster.client)
+        self._cluster, self._patch = cluster, patch
+        self.policies: dict[str, str] = {}
+
+    async def delete(self, resource: str, name: str, **given: str) -> objects.Object:
+        self.policies[name] = given.get("propagation_policy", "")
+        patch, self._patch = self._patch, {}
+        if patch and name == "b":
+            self._cluster.view.patch(resource, name, patch, "default")
+        return await super().delete(resource, name, **given)
+
+    async def write(self, write: wrapping.Write, send: wrapping.Send) -> objects.Object:
+        return await send()
+
+
+async def test_a_label_that_goes_between_look_and_delete_keeps_the_object(
+    still: c.Cluster,
+) -> None:
+    await still.deliver(c.config("a"), c.config("b"))
+    taken = {"metadata": {"labels": {marks.PART_OF: "applyset-other-v1"}}}
+    done = await still.deliver(c.config("a"), client=Meddling(still, taken))
+    assert told(done)["b"] == (
+        "abandon",
+        "no longer carries our label: it belongs to the application default/shop",
+    )
+    assert still.names("configmaps") == ["a", "b"]
+
+
+async def test_another_change_between_look_and_delete_does_not(still: c.Cluster) -> None:
+    await still.deliver(c.config("a"), c.config("b"))
+    done = await still.deliver(c.config("a"), client=Meddling(still, {"data": {"x": "1"}}))
+    assert told(done)["b"][0] == "delete"
+    assert still.names("configmaps") == ["a"]
+
+
+async def test_what_owns_others_goes_after_them(cluster: c.Cluster) -> None:
+    """Where the plan lists what goes with it; else nobody would notice, and nobody waits."""
+    await cluster.deliver(c.deployment("web"), c.config("a"), c.config("stays"))
+    meddling = Meddling(cluster, {})
+    await cluster.deliver(c.config("stays"), client=meddling)
+    assert meddling.policies == {"web": "Foreground", "a": "Background"}
+    assert cluster.names("pods") == []
+    await cluster.deliver(c.deployment("web"), c.config("a"))
+    meddling = Meddling(cluster, {})
+    await cluster.deliveries(meddling).remove(c.OWNER, c.options())
+    assert (meddling.policies["web"], meddling.policies["a"]) == ("Foreground", "Background")
+
+
 async def test_data_is_kept_unless_it_may_go(cluster: c.Cluster) -> None:
     claim = {
         "apiVersion": "v1",
