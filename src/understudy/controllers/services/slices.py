@@ -7,12 +7,13 @@ Source: k8s.io/endpointslice.
 
 from __future__ import annotations
 
+import contextlib
 from typing import Final
 
 from understudy.controllers import changes, clusters, reactor
 from understudy.controllers.services import backends, ports
 from understudy.controllers.workloads import pods
-from understudy.kube import objects
+from understudy.kube import objects, statuses
 
 REF: Final = "endpointslices.discovery.k8s.io"
 SERVICE_NAME: Final = "kubernetes.io/service-name"
@@ -20,6 +21,10 @@ MANAGED_BY: Final = "endpointslice.kubernetes.io/managed-by"
 CONTROLLER: Final = "endpointslice-controller.k8s.io"
 ENDPOINTS_MAX: Final = 100
 ZONE: Final = "topology.kubernetes.io/zone"
+REPAIRED_S: Final = 1.0
+"""When a slice that somebody else changed is looked at."""
+GONE: Final = -1
+"""The revision of a slice that this controller deleted."""
 CLOSE: Final = frozenset({"PreferClose", "PreferSameZone", "PreferSameNode"})
 """Values of trafficDistribution that ask for hints."""
 
@@ -38,14 +43,22 @@ class Slices:
     def __init__(self, shared: clusters.Shared) -> None:
         self.cluster = clusters.Cluster(shared, "endpointslice-controller")
         self._triggers = backends.Triggers()
+        self._written: dict[reactor.Key, int] = {}
 
     def observe(self, change: changes.Change, queue: reactor.Queue) -> None:
         if change.ref == "pods":
             backends.observe_pod(self.cluster, change, queue)
         elif change.ref == "services":
             queue.add(change.key)
-        elif change.entry.labels.get(MANAGED_BY) == CONTROLLER:
-            queue.add((change.entry.namespace, change.entry.labels.get(SERVICE_NAME, "")))
+        elif change.entry.labels.get(MANAGED_BY) == CONTROLLER and not self._is_own(change):
+            key = (change.entry.namespace, change.entry.labels.get(SERVICE_NAME, ""))
+            queue.add_after(key, REPAIRED_S)
+
+    def _is_own(self, change: changes.Change) -> bool:
+        """Whether a slice's change is what this controller wrote last."""
+        if change.deleted:
+            return self._written.pop(change.key, 0) == GONE
+        return change.entry.revision <= self._written.get(change.key, 0)
 
     def reconcile(self, key: reactor.Key) -> float | None:
         namespace, name = key
@@ -71,7 +84,7 @@ class Slices:
             self._reconcile_family(service, found, present, family, trigger)
         for one in slices:
             if one.get("addressType") not in families:
-                self.cluster.delete(REF, namespace, objects.name_of(one))
+                self._delete(one)
         return None
 
     def _reconcile_family(
@@ -105,14 +118,18 @@ class Slices:
         # Emptied slices are used again for the last of the new ones.
         reusable = spare[foreign:]
         reused = fresh[max(0, len(fresh) - len(reusable)) :]
-        for key, endpoints in fresh[: len(fresh) - len(reused)]:
-            self._put(service, None, family, (key, endpoints), trigger)
+        if not objects.metadata(service).get("deletionTimestamp"):
+            for key, endpoints in fresh[: len(fresh) - len(reused)]:
+                self._put(_new(service, family), key, endpoints, trigger)
         for one in changed:
-            self._put(service, one, family, (_ports_of(one), one.get("endpoints") or []), trigger)
-        for one, content in zip(reusable, reversed(reused), strict=False):
-            self._put(service, one, family, content, trigger)
+            one["metadata"]["labels"] = labels
+            self._put(one, _ports_of(one), one.get("endpoints") or [], trigger)
+        for old, (key, endpoints) in zip(reusable, reversed(reused), strict=False):
+            one = _new(service, family)
+            one["metadata"]["name"] = objects.name_of(old)
+            self._put(one, key, endpoints, trigger)
         for one in (*spare[:foreign], *reusable[len(reused) :]):
-            self.cluster.delete(REF, objects.namespace_of(one), objects.name_of(one))
+            self._delete(one)
 
     def _wanted(
         self, service: objects.Object, found: list[objects.Object], family: str
@@ -150,36 +167,43 @@ class Slices:
         return endpoint | ({"hints": hints} if hints else {})
 
     def _put(
-        self,
-        service: objects.Object,
-        present: objects.Object | None,
-        family: str,
-        content: tuple[Ports, list[objects.Object]],
-        trigger: str,
+        self, one: objects.Object, key: Ports, endpoints: list[objects.Object], trigger: str
     ) -> None:
-        name = objects.name_of(service)
-        one: objects.Object = present or {
-            "apiVersion": "discovery.k8s.io/v1",
-            "kind": "EndpointSlice",
-            "metadata": {
-                "generateName": f"{name}-",
-                "namespace": objects.namespace_of(service),
-                "ownerReferences": [clusters.owner_reference(service)],
-            },
-            "addressType": family,
-        }
-        one["metadata"]["labels"] = _labels(service)
         annotations = backends.annotated(objects.annotations_of(one), trigger)
         one["metadata"]["annotations"] = annotations
         if not annotations:
             del one["metadata"]["annotations"]
-        key, endpoints = content
         one["endpoints"] = endpoints or None
         one["ports"] = [ports.in_slice(port) for port in key] or None
-        if present is None:
-            self.cluster.create(REF, one, quiet=True)
-        else:
+        if objects.name_of(one):
             self.cluster.update(REF, one, quiet=True)
+            place = clusters.key_of(one)
+        else:
+            place = clusters.key_of(self.cluster.create(REF, one))
+        entry = self.cluster.entry(REF, *place)
+        self._written[place] = entry.revision if entry is not None else 0
+
+    def _delete(self, one: objects.Object) -> None:
+        place = clusters.key_of(one)
+        self._written[place] = GONE
+        with contextlib.suppress(statuses.NotFoundError):
+            self.cluster.delete(REF, *place)
+
+
+def _new(service: objects.Object, family: str) -> objects.Object:
+    """Return a slice of a service, without a name and empty."""
+    meta: objects.Object = {
+        "generateName": f"{objects.name_of(service)}-",
+        "namespace": objects.namespace_of(service),
+        "ownerReferences": [clusters.owner_reference(service)],
+        "labels": _labels(service),
+    }
+    return {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": meta,
+        "addressType": family,
+    }
 
 
 def _labels(service: objects.Object) -> dict[str, str]:

@@ -162,9 +162,9 @@ class DisruptionBudgets:
         if left_s > 0:
             return reactor.Idle(left_s)
         cleared = conditions.make(TARGETED, "False", "", "", self.cluster.stamp())
+        seen = {"observedGeneration": pod["metadata"].get("generation", 1), "lastProbeTime": None}
         listed = [
-            {**cleared, "lastProbeTime": None} if one is target else one
-            for one in pod["status"]["conditions"]
+            {**cleared, **seen} if one is target else one for one in pod["status"]["conditions"]
         ]
         pod["status"]["conditions"] = listed
         self.cluster.update_status("pods", pod)
