@@ -93,6 +93,17 @@ class Means:
         """For records, which nobody else writes."""
         return calling.SureClient(self.client, self.clock)
 
+    async def acquire(self, lock: leases.Lock) -> None:
+        """Take the lock; tell whom it was taken from, if anybody held it.
+
+        Raises:
+            LockHeldError: Somebody else holds it.
+        """
+        await lock.acquire(force=self.force_unlock)
+        if lock.taken_from:
+            text = f"took the lock over from {lock.taken_from}"
+            self.tell(outcomes.News(type="phase", message=text))
+
     def fenced(self) -> Means:
         """Return means that write only while the lock is held, which must have been taken."""
         if self.lock is None:
@@ -128,7 +139,7 @@ async def deliver(
         if missing is not None:
             course.done += await _make_namespace(means, application, missing, tracker)
         if means.lock is not None:
-            await means.lock.acquire(force=means.force_unlock)
+            await means.acquire(means.lock)
             stack.push_async_callback(means.lock.release)
         means = means.fenced()
         store = trackers.TrackerStore(means.recorder)
@@ -434,7 +445,7 @@ async def remove(owner: targets.Owner, means: Means) -> Course:
         raise errors.NoSuchRevisionError(f"there is no application {owner}")
     if means.lock is not None:
         with contextlib.suppress(statuses.NotFoundError):  # The namespace may be gone already.
-            await means.lock.acquire(force=means.force_unlock)
+            await means.acquire(means.lock)
             means = means.fenced()
     try:
         store = trackers.TrackerStore(means.recorder)

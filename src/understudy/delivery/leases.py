@@ -48,6 +48,7 @@ class Lock:
 
     Attributes:
         was_taken_over: The holder before did not release it.
+        taken_from: That holder.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Lock:
         settings: LeaseSettings | None = None,
     ) -> None:
         self.was_taken_over = False
+        self.taken_from = ""
         self._client = client
         self._sure = calling.SureClient(client, clock)
         self._owner = owner
@@ -115,6 +117,7 @@ class Lock:
                 "--force-unlock if that process is dead"
             )
         self.was_taken_over = True
+        self.taken_from = str(holder)
 
     def _seconds_left(self, spec: objects.Object) -> float:
         try:

@@ -15,6 +15,7 @@ from understudy.delivery import (
     collect,
     dispatch,
     errors,
+    leases,
     marks,
     outcomes,
     render,
@@ -1019,6 +1020,22 @@ async def test_what_goes_slowly_is_told_when_it_is_gone(cluster: c.Cluster) -> N
         "ongoing: ConfigMap default/a: waiting on finalizers: example.com/slow",
         "ok: ConfigMap default/a: is gone",
     ]
+
+
+@pytest.mark.parametrize("way", ["deliver", "remove"])
+async def test_whose_lock_was_taken_by_force_is_told(still: c.Cluster, way: str) -> None:
+    await still.deliver(c.config("a"))
+    lock = leases.Lock(still.client, c.OWNER, "ann@build-7 pid 9", clock=clocks.SystemClock())
+    await lock.acquire()
+    with pytest.raises(errors.LockHeldError, match="being delivered by ann@build-7 pid 9"):
+        await still.deliver(c.config("b"))
+    if way == "deliver":
+        await still.deliver(c.config("b"), force_unlock=True)
+    else:
+        await still.remove(force_unlock=True)
+    told = [news.message for news in still.told if news.type == "phase"]
+    assert "took the lock over from ann@build-7 pid 9" in told
+    await lock.release()
 
 
 # ---------------------------------------------------------------------- jobs
