@@ -8,11 +8,12 @@ CustomResourceDefinition in the same set will define are known, because it comes
 from __future__ import annotations
 
 import base64
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from understudy.client import protocol
-from understudy.delivery import errors, hooks, manifests, marks, masking, names, refs
+from understudy.delivery import errors, hooks, manifests, marks, masking, names, refs, stamping
 from understudy.kube import identities, names as kube_names, objects
 
 CRD = ("apiextensions.k8s.io", "CustomResourceDefinition")
@@ -109,7 +110,11 @@ def resolve(
             complaints.append(f"{source}: {target.ref} is already defined in {twin.source}")
             continue
         marked = objects.labels_of(obj).get(marks.PART_OF)
-        told = (*hooks.complaints_about(obj), *masking.complaints_about(obj))
+        told = (
+            *hooks.complaints_about(obj),
+            *masking.complaints_about(obj),
+            *stamping.complaints_about(obj),
+        )
         complaints += (f"{source}: {text}" for text in told)
         if marked is not None and marked != owner.part_of:
             complaints.append(
@@ -119,6 +124,9 @@ def resolve(
         found[target.ref] = target
     if complaints:
         raise errors.ManifestError(complaints)
+    wanted = {ref: target.obj for ref, target in found.items()}
+    for ref, obj in stamping.stamped(wanted):
+        found[ref] = dataclasses.replace(found[ref], obj=obj)
     return list(found.values())
 
 

@@ -15,7 +15,18 @@ from tests.unit.delivery import conftest as c
 from understudy import assembly
 from understudy.aio import clocks
 from understudy.client import protocol, wrapping
-from understudy.delivery import errors, leases, marks, outcomes, plans, refs, targets, trackers
+from understudy.controllers.knative import installing
+from understudy.delivery import (
+    errors,
+    leases,
+    marks,
+    outcomes,
+    plans,
+    refs,
+    stamping,
+    targets,
+    trackers,
+)
 from understudy.kapi.views import options as view_options
 from understudy.kube import health, objects, statuses
 
@@ -526,6 +537,77 @@ def test_14_a_knative_service_is_judged_by_generation_and_window() -> None:
     assert judged(2, "True", "", 0) == "Current"
 
 
+class Controller:
+    """Writes the status of a Knative Service, as Knative would."""
+
+    def __init__(self, cluster: c.Cluster) -> None:
+        self.view = cluster.view
+
+    def says(self, ready: str, reason: str = "", *, behind: int = 0, age_s: float = 0.0) -> None:
+        live = self.view.get("services.serving.knative.dev", "web", "default")
+        since = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=age_s)
+        live["status"] = {
+            "observedGeneration": live["metadata"]["generation"] - behind,
+            "conditions": [
+                {"type": "Ready", "status": ready, "reason": reason, "message": f"it is {reason}",
+                 "lastTransitionTime": clocks.rfc3339(since)}
+            ],
+        }  # fmt: skip
+        self.view.update("services.serving.knative.dev", live, "default", subresource="status")
+
+
+def knative_service(image: str) -> objects.Object:
+    return {
+        "apiVersion": "serving.knative.dev/v1",
+        "kind": "Service",
+        "metadata": {"name": "web", "namespace": "default"},
+        "spec": {"template": {"spec": {"containers": [{"image": image}]}}},
+    }
+
+
+async def test_14_a_delivery_waits_for_a_knative_service_as_long_as_there_is_hope(
+    still: c.Cluster,
+) -> None:
+    installing.install(still.view)
+    async with c.soon(20), asyncio.TaskGroup() as group:
+        first = group.create_task(still.deliver(knative_service("web:1")))
+        knative = Controller(still)
+
+        async def still_waits(words: str) -> None:
+            """Wait until this was told; nothing has ended by then."""
+            while words not in [news.message for news in still.told]:
+                await asyncio.sleep(0.005)
+                assert not first.done(), first
+
+        await still_waits("is not observed yet")
+        knative.says("True", behind=1)
+        await still_waits("generation 1 is not observed yet (seen: 0)")
+        knative.says("False", "RevisionMissing")
+        await still_waits("it is RevisionMissing")
+        knative.says("Unknown", "Deploying")
+        await still_waits("it is Deploying")
+        knative.says("True")
+    assert first.result().changed
+
+
+@pytest.mark.parametrize(("reason", "age_s"), [("ContainerMissing", 0), ("RevisionFailed", 3)])
+async def test_14_a_knative_service_without_hope_ends_the_delivery(
+    still: c.Cluster, reason: str, age_s: float
+) -> None:
+    installing.install(still.view)
+
+    async def fail() -> None:
+        while "is not observed yet" not in [n.message for n in still.told]:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+        Controller(still).says("False", reason, age_s=age_s)
+
+    async with c.soon(20), asyncio.TaskGroup() as group:
+        group.create_task(fail())
+        with pytest.raises(errors.UnhealthyError, match=f"it is {reason}") as caught:
+            await still.deliver(knative_service("web:1"))
+    assert caught.value.exit_code == 6
+
+
 # 15 -----------------------------------------------------------------------------------------
 
 
@@ -537,6 +619,26 @@ async def test_15_a_restart_that_does_not_happen_is_told(cluster: c.Cluster) -> 
         "Deployment default/web reads ConfigMap settings when it starts and is not restarted"
     ]
     assert effects(plan, "restart") == []
+
+
+async def test_15_a_restart_on_request_is_listed(cluster: c.Cluster) -> None:
+    def shop(value: str) -> tuple[objects.Object, ...]:
+        source = {"envFrom": [{"configMapRef": {"name": "settings"}}]}
+        web = c.deployment("web", replicas=2, **source)
+        web["metadata"]["annotations"] = {stamping.RESTART: "true"}
+        return c.config("settings", v=value), c.config("unread", v=value), web
+
+    await cluster.begin(*shop("1"))
+    plan = await cluster.plan(*shop("2"))
+    assert effects(plan, "restart") == ["Deployment default/web restarts 2 pods"]
+    assert effects(plan, "no-restart") == []
+    assert not (await cluster.plan(*shop("1"))).has_changes
+    unread = (shop("1")[0], shop("2")[1], shop("1")[2])
+    assert effects(await cluster.plan(*unread), "restart") == []
+    wrong = shop("1")[2]
+    wrong["metadata"]["annotations"][stamping.RESTART] = "yes"
+    with pytest.raises(errors.ManifestError, match="restart-on-change'] is 'yes': use true"):
+        await cluster.plan(wrong)
 
 
 async def test_15_a_restart_that_happens_is_counted(cluster: c.Cluster) -> None:
