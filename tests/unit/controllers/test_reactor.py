@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from pathlib import Path
 
 import pytest
 
@@ -364,3 +366,9 @@ def test_a_refusal_in_a_later_turn_is_tried_again_from_the_start(view, clock) ->
     assert running.rest(built, clock, limit_s=10, steps_max=100) == "settled"
     assert len(refused.seen) == 2
     assert built.failures == []
+
+
+def test_the_reference_names_every_controller() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "reference" / "controllers.md").read_text()
+    named = set(re.findall(r"`([a-z-]+-controller|kube-scheduler)`", page))
+    assert named - registry.NOT_HERE == set(registry.FACTORIES)
