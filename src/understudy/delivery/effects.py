@@ -33,7 +33,7 @@ class Effect:
 
     Attributes:
         type: `restart`, `no-restart`, `revision`, `traffic`, `cascade`, `deletes`, `keeps`, `data`,
-            `creates`, `refuses`, `runs`, `stores`, `contested`, `unready` or `hangs`.
+            `creates`, `refuses`, `runs`, `stores`, `replaces`, `contested`, `unready` or `hangs`.
         ref: The object it is a consequence of, or happens to.
         text: A sentence for people.
         count: How many objects it is about.
@@ -93,7 +93,7 @@ def find(
         *_made(rest),
         *_refused(refused or {}),
         *_unready(done, why or {}),
-        *_final(done),
+        *_final(done, replaced),
     ]
 
 
@@ -125,7 +125,9 @@ def _restarts(
             continue
         verb = "is deleted and created anew: loses" if recreated else "restarts"
         text = f"{outcome.ref} {verb} {outcomes.number(count, 'pod')}"
-        yield Effect(type="restart", ref=outcome.ref, text=text, count=count)
+        yield Effect(
+            type="restart", ref=outcome.ref, text=text, count=count, irreversible=recreated
+        )
 
 
 def _pods_of(changes: Iterable[stages.Change]) -> dict[refs.Ref, int]:
@@ -330,8 +332,8 @@ def _refused(refused: Mapping[refs.Ref, str]) -> Iterator[Effect]:
         yield Effect(type="refuses", ref=ref, text=text)
 
 
-def _final(done: Iterable[outcomes.Outcome]) -> Iterator[Effect]:
-    """Say what no rollback undoes, besides data that goes."""
+def _final(done: Iterable[outcomes.Outcome], told: Collection[refs.Ref]) -> Iterator[Effect]:
+    """Say what no rollback undoes, besides data that goes, and workloads of which it is told."""
     for outcome in done:
         ref = outcome.ref
         runs = outcome.op in (outcomes.Op.CREATE, outcomes.Op.RECREATE, outcomes.Op.RUN)
@@ -343,6 +345,9 @@ def _final(done: Iterable[outcomes.Outcome]) -> Iterator[Effect]:
             if was != now:
                 text = f"{ref} stores {now} from now on: a rollback must still serve it"
                 yield Effect(type="stores", ref=ref, text=text, irreversible=True)
+        elif outcome.op is outcomes.Op.RECREATE and ref not in told:
+            text = f"{ref} is deleted and created anew: no rollback brings this one back"
+            yield Effect(type="replaces", ref=ref, text=text, irreversible=True)
 
 
 def _stored(definition: objects.Object) -> str:

@@ -174,7 +174,9 @@ def _effects(made: plans.Plan, paint: Paint, width: int) -> Iterator[str]:
             continue
         bad = effect.irreversible or effect.type in {"hangs", "refuses", "unready"}
         colour = "red" if bad else "cyan"
-        yield from (paint(line, colour) for line in _sentence(effect.text, width))
+        said = "no rollback" in effect.text
+        text = f"{effect.text} (irreversible)" if effect.irreversible and not said else effect.text
+        yield from (paint(line, colour) for line in _sentence(text, width))
 
 
 def counts(done: Iterable[outcomes.Outcome]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import datetime as dt
 from collections.abc import AsyncIterator
 
 import pytest
@@ -12,7 +13,7 @@ from tests.unit.delivery.test_acceptance import effects, ops
 from understudy import assembly
 from understudy.controllers import running
 from understudy.controllers.knative import configmaps, installing, worlds
-from understudy.delivery import deliveries, outcomes, plans, targets
+from understudy.delivery import deliveries, outcomes, plans, render, targets
 from understudy.kapi import views
 from understudy.kube import objects
 
@@ -348,6 +349,29 @@ async def test_what_no_rollback_undoes(still: c.Cluster) -> None:
     ]
     assert isinstance(await still.deliver(moved, job, wait=False), deliveries.Delivery)
     assert plan.count(outcomes.Op.CREATE) == 1
+
+
+async def test_what_is_created_anew_is_another_object(cluster: c.Cluster) -> None:
+    fixed = c.config("a", v="1") | {"immutable": True}
+    web = c.deployment("web")
+    await cluster.deliver(fixed, web)
+    for labels in (
+        web["spec"]["selector"]["matchLabels"],
+        web["spec"]["template"]["metadata"]["labels"],
+    ):
+        labels["app"] = "other"
+    plan = await cluster.plan(fixed | {"data": {"v": "2"}}, web, recreate=True)
+    assert [(effect.type, effect.text) for effect in plan.effects if effect.irreversible] == [
+        ("restart", "Deployment default/web is deleted and created anew: loses 1 pod"),
+        (
+            "replaces",
+            "ConfigMap default/a is deleted and created anew: no rollback brings this one back",
+        ),
+    ]
+    told = list(render.plan(plan, dt.datetime.now(dt.UTC)))
+    assert (
+        "  Deployment default/web is deleted and created anew: loses 1 pod (irreversible)" in told
+    )
 
 
 async def test_replicas_that_an_autoscaler_sets_too(cluster: c.Cluster) -> None:
