@@ -8,6 +8,7 @@ not yet resolved against a cluster: see `targets`.
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import orjson
 
-from understudy.delivery import errors, generating
+from understudy.delivery import errors, generating, hooks
 from understudy.kube import objects, yamltext
 
 SUFFIXES = (".yaml", ".yml", ".json")
@@ -28,6 +29,7 @@ _LINE = re.compile(r"line (\d+)")
 _TEMPLATE = re.compile(r"\s*# Source: (\S+)$", re.MULTILINE)
 """How `helm template` says which template a document is from."""
 UNNAMED = generating.Release(name="release", namespace="default")
+_NAME_DIGITS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +230,25 @@ def _open(value: objects.Json, source: Source, complaints: list[str]) -> Iterato
             untold = {"apiVersion": value.get("apiVersion"), "kind": kind} if kind else {}
             yield Manifest({**untold, **item}, place)
         return
-    yield Manifest(value, source)
+    yield Manifest(_named(value), source)
+
+
+def _named(obj: objects.Object) -> objects.Object:
+    """Name a hook that has only the beginning of a name, as Argo CD's often have: by its content.
+
+    A hook runs once for each revision; another one of the same content replaces it.
+    """
+    meta = obj.get("metadata")
+    if not isinstance(meta, dict) or meta.get("name"):
+        return obj
+    begins, said = meta.get("generateName"), meta.get("annotations")
+    if not isinstance(begins, str) or not isinstance(said, dict):
+        return obj
+    if not all(isinstance(value, str) for value in said.values()) or hooks.of(obj) is None:
+        return obj
+    digest = hashlib.sha256(orjson.dumps(obj, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    rest = {key: value for key, value in meta.items() if key != "generateName"}
+    return {**obj, "metadata": {**rest, "name": f"{begins}{digest[:_NAME_DIGITS]}"}}
 
 
 def complaints_about(manifest: Manifest) -> list[str]:

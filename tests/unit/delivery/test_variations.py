@@ -495,3 +495,33 @@ async def test_20_an_application_whose_name_is_as_long_as_may_be(still: c.Cluste
     await still.deliver(c.config("y"), owner=longer)
     await still.remove(long)
     assert still.names("configmaps") == ["y"]
+
+
+# hooks, wherever they are from ----------------------------------------------------------------
+
+
+async def test_a_hook_with_the_beginning_of_a_name_runs_once_for_each_revision(
+    cluster: c.Cluster, tmp_path: Path
+) -> None:
+    """As Argo CD's documentation has it."""
+    hook = (
+        "apiVersion: v1\nkind: Pod\nmetadata:\n  generateName: migrate-\n"
+        "  annotations: {argocd.argoproj.io/hook: PreSync}\n"
+        "spec: {restartPolicy: Never, containers: [{name: run, image: exit-0}]}\n"
+    )
+    path = tmp_path / "app.yaml"
+
+    async def deliver(value: str) -> c.deliveries.Delivery:
+        config = f"apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: a}}\ndata: {{v: '{value}'}}\n"
+        path.write_text(f"{hook}---\n{config}")
+        given = manifests.load([str(path)], read_stdin=bytes)
+        return await cluster.deliveries().deliver(c.OWNER, given, c.options())
+
+    await deliver("1")
+    (name,) = cluster.names("pods")
+    assert name.startswith("migrate-")
+    uid = cluster.find("pods", name)["metadata"]["uid"]
+    assert not (await deliver("1")).changed
+    await deliver("2")
+    assert cluster.names("pods") == [name]
+    assert cluster.find("pods", name)["metadata"]["uid"] != uid
