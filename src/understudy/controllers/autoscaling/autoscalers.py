@@ -64,10 +64,13 @@ class Autoscalers:
 
     def _observe_workload(self, change: changes.Change, queue: reactor.Queue) -> None:
         """Look again where somebody else set the replicas of what is scaled."""
-        obj, before = change.object, change.previous
-        if change.deleted or (before is not None and _replicas(before) == _replicas(obj)):
+        scalers = [] if change.deleted else self.cluster.entries(REF, change.entry.namespace)
+        if not scalers:
             return
-        for scaler in self.cluster.each(REF, change.entry.namespace):
+        obj, before = change.object, change.previous
+        if before is not None and _replicas(before) == _replicas(obj):
+            return
+        for scaler in map(self.cluster.parsed.load, scalers):
             target = scaler["spec"]["scaleTargetRef"]
             if (target.get("kind"), target.get("name")) == (obj.get("kind"), change.entry.name):
                 self._look_soon(clusters.key_of(scaler), queue)
