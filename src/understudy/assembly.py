@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from understudy.controllers.runtime.gateway import gateways, settings as gateway_settings
     from understudy.controllers.runtime.processes import runtime as processes
     from understudy.kapi import server as servers
+    from understudy.kapi.http import audits
 
 _log = logging.getLogger(__name__)
 
@@ -93,6 +94,7 @@ async def start_controllers(
         found = running.start(
             live, controllers, kind,
             more=more, root_ca=server.root_ca, sign_token=server.sign_token, on_failure=_report,
+            on_write=_noting(server.audit, live),
         )  # fmt: skip
     except ValueError as error:
         raise settings.SettingsError(str(error)) from error
@@ -100,6 +102,30 @@ async def start_controllers(
         server.runtime = local_pods.pods
         found.beside.append(local_pods.close)
     return found
+
+
+def _noting(
+    audit: audits.AuditLog | None, view: views.View
+) -> Callable[[clusters.Write], None] | None:
+    """Return what notes controllers' writes in an audit log, if there is one."""
+    if audit is None:
+        return None
+
+    def note(write: clusters.Write) -> None:
+        resource = view.catalogue.named(write.ref)
+        if resource is None:
+            return
+        found = view.find(write.ref, write.namespace, write.name) if write.revision else None
+        gone = {"metadata": {"namespace": write.namespace, "name": write.name}}
+        audit.wrote(
+            write.controller,
+            write.verb,
+            (resource.group, resource.version, resource.plural),
+            found or gone,
+            subresource=write.subresource,
+        )
+
+    return note
 
 
 def _process_runtime(

@@ -68,6 +68,11 @@ _LISTENING = (
         type=click.Path(file_okay=False, path_type=Path),
         help="Keep the state here; without it, it is lost at the end.",
     ),
+    click.option(
+        "--audit-log",
+        type=click.Path(dir_okay=False, path_type=Path),
+        help="Add a line for every write to this file, as a cluster's audit log has it.",
+    ),
     click.option("-v", "--verbose", is_flag=True, help="Log more, to stderr."),
 )
 
@@ -114,6 +119,7 @@ def serve(
     token: str,
     tls: bool,
     data_dir: Path | None,
+    audit_log: Path | None,
     controllers: str,
     runtime: str,
     gateway_port: int | None,
@@ -135,6 +141,7 @@ def serve(
         token=token,
         tls=tls,
         data_dir=data_dir,
+        audit_log=audit_log,
         service_addresses=dict(map(_halves, service_addresses)),
     )
     run_server(chosen, controllers, runtime, gateway_port)

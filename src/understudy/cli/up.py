@@ -41,6 +41,7 @@ def up(
     token: str,
     tls: bool,
     data_dir: Path | None,
+    audit_log: Path | None,
     verbose: bool,
 ) -> None:
     """Run a whole cluster here: controllers, pods as local processes, apps with URLs.
@@ -57,5 +58,6 @@ def up(
         token=token,
         tls=tls,
         data_dir=data_dir,
+        audit_log=audit_log,
     )
     serve.run_server(chosen, "all", "process", gateway_port)

@@ -149,21 +149,27 @@ def start(
     root_ca: str = "",
     sign_token: clusters.TokenSigner = clusters.unsigned,
     on_failure: Callable[[str, BaseException], None] | None = None,
+    on_write: Callable[[clusters.Write], None] | None = None,
 ) -> Running:
     """Run controllers over a view in the background of the running event loop.
 
     `names` is `all`, `none`, or names as kube-controller-manager's `--controllers` takes them;
     `clock` the real one unless given; `more` are further controllers (Knative's), always on;
-    `on_failure` is told if the reactor itself fails, which is a defect.
+    `on_failure` is told if the reactor itself fails, which is a defect; `on_write` of every write.
 
     Raises:
         ValueError: An unknown name.
     """
     journal: deque[clusters.Write] = deque(maxlen=JOURNAL_MAX)
+
+    def note(write: clusters.Write) -> None:
+        journal.append(write)
+        if on_write is not None:
+            on_write(write)
+
     clock = clock or view.clock
     reactor = registry.assemble(
-        view, names, runtime, clock, journal.append,
-        more=more, root_ca=root_ca, sign_token=sign_token,
+        view, names, runtime, clock, note, more=more, root_ca=root_ca, sign_token=sign_token,
     )  # fmt: skip
     running = Running(reactor, journal, on_failure or _ignore)
     running.begin()

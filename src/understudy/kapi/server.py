@@ -16,13 +16,14 @@ import shutil
 import ssl
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from understudy.aio import clocks, ids as idents
 from understudy.kapi import kubelets, settings as config, views as view_room
 from understudy.kapi.admission import chains
 from understudy.kapi.bootstrap import populating
 from understudy.kapi.http import (  # fmt: skip
+    audits,
     auth,
     calling,
     escalation,
@@ -61,6 +62,7 @@ class Server:
         metrics: Values behind `/metrics`.
         handler: Answers requests; may be replaced before the start by one around `api` (recording,
             faults).
+        audit: Where writes are noted, from the start on, if the settings name a file.
     """
 
     def __init__(
@@ -111,6 +113,8 @@ class Server:
         self._issuer = tokens.TokenIssuer(self.settings.service_account_issuer, key)
         self.api = self._api()
         self.handler: exchanges.Handler = self.api
+        self.audit: audits.AuditLog | None = None
+        self._audit_file: BinaryIO | None = None
 
     def _api(self) -> routes.Api:
         settings = self.settings
@@ -215,7 +219,10 @@ class Server:
             OSError: The address cannot be bound.
         """
         self._prepare_directories()
-        listener = listeners.Listener(self.handler, self.settings.limits, self._clock)
+        handler = self.handler
+        if self.audit is not None:
+            handler = self.audit.around(handler, self.api.user_name)
+        listener = listeners.Listener(handler, self.settings.limits, self._clock)
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
             listener.connect,
@@ -248,6 +255,8 @@ class Server:
             view.close()
         if self._folder is not None:
             self._folder.close()
+        if self._audit_file is not None:
+            self._audit_file.close()
         if self._own_state_dir and self._state_dir is not None:
             shutil.rmtree(self._state_dir, ignore_errors=True)
 
@@ -261,6 +270,15 @@ class Server:
         else:
             self._state_dir = Path(tempfile.mkdtemp(prefix="understudy-"))
             self._own_state_dir = True
+        if settings.audit_log is not None:
+            settings.audit_log.touch(mode=0o600)
+            self._audit_file = settings.audit_log.open("ab", buffering=0)
+            self.audit = audits.AuditLog(
+                self._audit_file.write,
+                self._clock,
+                base_view=settings.base_view,
+                depth_max=settings.limits.json_depth_max,
+            )
 
     def _tls(self) -> ssl.SSLContext | None:
         if not self.settings.tls:

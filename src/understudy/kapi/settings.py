@@ -121,6 +121,9 @@ class ServerSettings:
     data_dir: Path | None = None
     """Directory of the write-ahead log, the CA and the token signing key; None: in memory."""
 
+    audit_log: Path | None = None
+    """File to which a line is added for every write, as in a cluster's audit log; None: none."""
+
     base_view: str = "base"
     """Name of the base view in paths: `/base/api/v1/...` is the same as `/api/v1/...`."""
 

@@ -1,0 +1,93 @@
+"""The audit log: what a cluster's would say of the same writes."""
+
+import base64
+import json
+import time
+
+import httpx
+
+MAPS = "/api/v1/namespaces/default/configmaps"
+
+
+def lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_every_write_leaves_a_line(serving, tmp_path):
+    log = tmp_path / "audit.log"
+    with serving(audit_log=log, auth="token", token="t") as cluster:
+        headers = {"Authorization": "Bearer t", "User-Agent": "probe/1"}
+        with httpx.Client(base_url=cluster.url, headers=headers, trust_env=False) as client:
+            made = client.post(MAPS, json={"metadata": {"generateName": "a-"}}).json()
+            client.get(MAPS)
+            kind = {"Content-Type": "application/apply-patch+yaml"}
+            given = b"apiVersion: v1\nkind: ConfigMap\ndata: {a: b}"
+            client.patch(f"{MAPS}/y?fieldManager=m", content=given, headers=kind)
+            assert client.delete(f"{MAPS}/none").status_code == 404
+            client.delete(f"{MAPS}/{made['metadata']['name']}")
+        created, applied, missing, deleted = lines(log)
+    assert (created["kind"], created["level"]) == ("Event", "RequestResponse")
+    assert created["verb"] == "create"
+    assert created["userAgent"] == "probe/1"
+    assert created["user"]["username"] == "admin"
+    assert created["requestObject"] == {"metadata": {"generateName": "a-"}}
+    assert created["responseObject"] == made
+    assert created["objectRef"] == {
+        "resource": "configmaps",
+        "namespace": "default",
+        "name": made["metadata"]["name"],
+        "apiVersion": "v1",
+        "uid": made["metadata"]["uid"],
+        "resourceVersion": made["metadata"]["resourceVersion"],
+    }
+    assert (applied["verb"], applied["requestObject"]["data"]) == ("patch", {"a": "b"})
+    assert applied["requestURI"] == f"{MAPS}/y?fieldManager=m"
+    assert missing["responseStatus"]["code"] == 404
+    assert missing["responseStatus"]["reason"] == "NotFound"
+    assert deleted["verb"] == "delete"
+    assert created["requestReceivedTimestamp"] <= created["stageTimestamp"]
+
+
+def test_secrets_and_tokens_are_not_in_it(serving, tmp_path):
+    log = tmp_path / "audit.log"
+    hidden = base64.b64encode(b"hidden").decode()
+    with serving(audit_log=log) as cluster, httpx.Client(base_url=cluster.url) as client:
+        body = {"metadata": {"name": "s"}, "data": {"k": hidden}}
+        assert client.post("/api/v1/namespaces/default/secrets", json=body).status_code == 201
+        accounts = "/api/v1/namespaces/default/serviceaccounts"
+        client.post(accounts, json={"metadata": {"name": "robot"}})
+        asked = client.post(f"{accounts}/robot/token", json={"spec": {}})
+        assert asked.status_code == 201
+    secret, _, token = lines(log)
+    assert secret["level"] == token["level"] == "Metadata"
+    assert secret["objectRef"]["name"] == "s"
+    assert hidden not in log.read_text()
+    assert asked.json()["status"]["token"] not in log.read_text()
+    assert log.stat().st_mode & 0o077 == 0
+
+
+def test_controllers_writes_name_their_controller(serving, tmp_path):
+    log = tmp_path / "audit.log"
+    spec = {
+        "selector": {"matchLabels": {"app": "a"}},
+        "template": {
+            "metadata": {"labels": {"app": "a"}},
+            "spec": {"containers": [{"name": "c", "image": "i"}]},
+        },
+    }
+    with (
+        serving(audit_log=log, controllers="all", runtime="simulated") as cluster,
+        httpx.Client(base_url=cluster.url) as client,
+    ):
+        path = "/apis/apps/v1/namespaces/default/deployments"
+        client.post(path, json={"metadata": {"name": "web"}, "spec": spec})
+        ends = time.monotonic() + 20
+        while not client.get(f"{path}/web").json().get("status", {}).get("readyReplicas"):
+            assert time.monotonic() < ends, "never ready"
+            time.sleep(0.05)
+    of_sets = [line for line in lines(log) if line["objectRef"]["resource"] == "replicasets"]
+    assert of_sets[0]["verb"] == "create"
+    assert of_sets[0]["userAgent"].endswith("/deployment-controller")
+    assert of_sets[0]["objectRef"]["apiGroup"] == "apps"
+    assert of_sets[0]["responseObject"]["metadata"]["name"] == of_sets[0]["objectRef"]["name"]
+    assert {"kubelet", "scheduler"} <= {line["userAgent"].split("/")[-1] for line in lines(log)}
