@@ -116,12 +116,13 @@ def _noting(
         if resource is None:
             return
         found = view.find(write.ref, write.namespace, write.name) if write.revision else None
-        gone = {"metadata": {"namespace": write.namespace, "name": write.name}}
         audit.wrote(
             write.controller,
             write.verb,
             (resource.group, resource.version, resource.plural),
-            found or gone,
+            write.namespace,
+            write.name,
+            found or {"kind": "Status", "status": "Success", "details": {"uid": write.uid}},
             subresource=write.subresource,
         )
 

@@ -85,9 +85,17 @@ def test_controllers_writes_name_their_controller(serving, tmp_path):
         while not client.get(f"{path}/web").json().get("status", {}).get("readyReplicas"):
             assert time.monotonic() < ends, "never ready"
             time.sleep(0.05)
+        client.delete(f"{path}/web")
+        while client.get("/api/v1/namespaces/default/pods").json()["items"]:
+            assert time.monotonic() < ends, "never gone"
+            time.sleep(0.05)
     of_sets = [line for line in lines(log) if line["objectRef"]["resource"] == "replicasets"]
     assert of_sets[0]["verb"] == "create"
     assert of_sets[0]["userAgent"].endswith("/deployment-controller")
     assert of_sets[0]["objectRef"]["apiGroup"] == "apps"
     assert of_sets[0]["responseObject"]["metadata"]["name"] == of_sets[0]["objectRef"]["name"]
     assert {"kubelet", "scheduler"} <= {line["userAgent"].split("/")[-1] for line in lines(log)}
+    collected = next(line for line in reversed(of_sets) if line["verb"] == "delete")
+    assert collected["userAgent"].endswith("/generic-garbage-collector")
+    uid = of_sets[0]["responseObject"]["metadata"]["uid"]
+    assert collected["responseObject"]["details"]["uid"] == uid

@@ -81,7 +81,9 @@ def config(name: str, value: str = "1") -> str:
 def test_the_shop_from_plan_to_deletion(run: Run) -> None:
     planned = run("plan", "shop", "-f", str(SHOP / "v1"))
     assert planned.code == 2
-    assert "Plan for shop: revision shop-v1: 11 create, and 3 definitions for records" in planned.out
+    assert (
+        "Plan for shop: revision shop-v1: 11 create, and 3 definitions for records" in planned.out
+    )
     assert run("list").out.count("\n") == 1, "a plan writes nothing"
 
     done = run("deliver", "shop", "-f", str(SHOP / "v1"), "--yes")

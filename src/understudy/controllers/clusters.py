@@ -37,6 +37,7 @@ class Write(NamedTuple):
         subresource: `status`, `binding`, ... or empty.
         revision: The revision the write produced; 0 where it left no object.
         moment: When, by the reactor's clock.
+        uid: Of the object that is gone; empty for others.
     """
 
     controller: str
@@ -47,6 +48,7 @@ class Write(NamedTuple):
     subresource: str
     revision: int
     moment: dt.datetime
+    uid: str = ""
 
 
 TokenSigner = Callable[[objects.Object, objects.Object], str]
@@ -273,7 +275,7 @@ class Cluster:
         """Delete an object, with preconditions where given."""
 
         def write(asked: options.WriteOptions) -> objects.Object:
-            self.view.delete(
+            written = self.view.delete(
                 ref,
                 name,
                 namespace,
@@ -286,7 +288,7 @@ class Cluster:
                     attempt=asked.attempt,
                 ),
             )
-            return self._note("delete", ref, namespace, name, "", None)
+            return self._note("delete", ref, namespace, name, "", written, quiet=True)
 
         self._write("delete", ref, namespace, name, "", write)
 
@@ -375,11 +377,13 @@ class Cluster:
         *,
         quiet: bool = False,
     ) -> objects.Object:
-        revision = 0
+        revision, uid = 0, ""
         if written is not None and written.entry is not None:
             revision, name = written.entry.revision, written.entry.name
+        elif written is not None:
+            uid = objects.lookup(written.object(), ("details", "uid"), "")
         self.journal(
-            Write(self.agent, verb, ref, namespace, name, subresource, revision, self.now())
+            Write(self.agent, verb, ref, namespace, name, subresource, revision, self.now(), uid)
         )
         return {"metadata": {"name": name}} if written is None or quiet else written.object()
 

@@ -104,22 +104,24 @@ class AuditLog:
         agent: str,
         verb: str,
         ref: tuple[str, str, str],
-        obj: objects.Object,
+        namespace: str,
+        name: str,
+        shown: objects.Object,
         *,
         subresource: str = "",
     ) -> None:
-        """Leave a line for a write of a controller; `ref` is group, version and resource."""
-        meta = objects.metadata(obj)
+        """Leave a line for a write of a controller.
+
+        `ref` is group, version and resource; `shown` the object, or a Status where it is gone.
+        """
         line: objects.Object = {
             "verb": verb,
             "user": {"username": f"system:serviceaccount:kube-system:{agent}"},
             "userAgent": f"understudy/{agent}",
-            "objectRef": _ref(
-                *ref, str(meta.get("namespace", "")), str(meta.get("name", "")), subresource
-            ),
+            "objectRef": _ref(*ref, namespace, name, subresource),
             "responseStatus": _status(201 if verb == "create" else 200, None),
         }
-        self._line(line, clocks.rfc3339_micro(self._clock.now()), None, obj)
+        self._line(line, clocks.rfc3339_micro(self._clock.now()), None, shown)
 
     def _line(
         self,
