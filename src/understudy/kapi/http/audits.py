@@ -15,7 +15,7 @@ from typing import Final
 import orjson
 
 from understudy.aio import clocks, ids as idents
-from understudy.kapi.http import bodies, negotiation, protocol, requests, responses
+from understudy.kapi.http import bodies, exchanges, negotiation, requests, responses
 from understudy.kube import objects, statuses
 
 WRITES: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
@@ -48,13 +48,13 @@ class AuditLog:
         self._depth_max = depth_max
 
     def around(
-        self, handler: protocol.Handler, user_of: Callable[[protocol.Request], str]
-    ) -> protocol.Handler:
+        self, handler: exchanges.Handler, user_of: Callable[[exchanges.Request], str]
+    ) -> exchanges.Handler:
         """Return a handler that answers the same and leaves a line for each write."""
 
         def handle(
-            request: protocol.Request,
-        ) -> protocol.Answer | Awaitable[protocol.Answer]:
+            request: exchanges.Request,
+        ) -> exchanges.Answer | Awaitable[exchanges.Answer]:
             if request.method not in WRITES:
                 return handler(request)
             received = clocks.rfc3339_micro(self._clock.now())
@@ -66,11 +66,11 @@ class AuditLog:
             return later(request, user, received, answer)
 
         async def later(
-            request: protocol.Request,
+            request: exchanges.Request,
             user: str,
             received: str,
-            waiting: Awaitable[protocol.Answer],
-        ) -> protocol.Answer:
+            waiting: Awaitable[exchanges.Answer],
+        ) -> exchanges.Answer:
             answer = await waiting
             self._asked(request, user, received, answer)
             return answer
@@ -78,7 +78,7 @@ class AuditLog:
         return handle
 
     def _asked(
-        self, request: protocol.Request, user: str, received: str, answer: protocol.Answer
+        self, request: exchanges.Request, user: str, received: str, answer: exchanges.Answer
     ) -> None:
         path, query = self._targets.parse(request.target)
         if not path.resource:
@@ -153,7 +153,7 @@ class AuditLog:
         }
         self._write(orjson.dumps(whole, option=orjson.OPT_APPEND_NEWLINE))
 
-    def _given(self, request: protocol.Request) -> objects.Json:
+    def _given(self, request: exchanges.Request) -> objects.Json:
         """Return a body as JSON; None for what is none."""
         if not request.body:
             return None
@@ -190,7 +190,7 @@ def _is_secret(ref: objects.Object) -> bool:
     return kind in _SECRET or ref.get("subresource") == "token"
 
 
-def _json(answer: protocol.Answer) -> objects.Object | None:
+def _json(answer: exchanges.Answer) -> objects.Object | None:
     if not isinstance(answer, responses.Response):
         return None
     try:
