@@ -125,6 +125,8 @@ class Plan:
         journal: Every write of the rehearsal with its cause, in order; only in a plan file.
         forbidden: What whoever asked may not do of it, one sentence each; differs from one person
             to the next, so the digest leaves it out.
+        read_at: The resourceVersions of what was read, by list; only in a plan file, and empty of
+            a cluster in this process, from which nothing is copied.
         cascading: Objects that go, and others with them.
         estimate: How long it will probably take, where earlier deliveries tell.
         chaos: What became of a delivery that dies, if that was asked for.
@@ -148,6 +150,7 @@ class Plan:
     written: Mapping[refs.Ref, objects.Object] = field(default_factory=dict, repr=False)
     journal: tuple[journals.Line, ...] = field(default=(), repr=False)
     forbidden: tuple[str, ...] = ()
+    read_at: Mapping[str, str] = field(default_factory=dict, repr=False)
     cascading: frozenset[refs.Ref] = frozenset()
     estimate: estimates.Estimate | None = None
     chaos: chaos.Chaos | None = None
@@ -234,7 +237,10 @@ class Plan:
             "salt": self.salt,
             "content": self.content,
             "pins": [self.pins[ref].as_dict() for ref in sorted(self.pins)],
-            "journal": [line.as_dict() for line in self.journal],
+            "readAt": dict(sorted(self.read_at.items())),
+            "journal": [
+                {"seq": number, **line.as_dict()} for number, line in enumerate(self.journal, 1)
+            ],
         }
 
 

@@ -86,10 +86,12 @@ class Rehearsals:
                     tracker, entries={**theirs.entries, **tracker.entries}
                 )
         unread: list[str] = []
+        read_at: dict[str, str] = {}
 
         async def read() -> stages.LiveCopy:
             copy = await stages.copy_live(self._client, owner, known, tracker, self._clock)
             unread.extend(copy.unread)
+            read_at.update(copy.read_at)
             return copy
 
         stage, mask = await self._make_stage(read), masking.Mask()
@@ -99,6 +101,7 @@ class Rehearsals:
             )
         finally:
             await stage.close()
+        made = dataclasses.replace(made, read_at=read_at)
         if verify:
             made = await self._verified(made, owner, wanted, done, settings, mask)
         if ask_rights and made.has_changes:

@@ -120,10 +120,12 @@ class LiveCopy:
     Attributes:
         objects: As they are, with uid, status and managedFields.
         unread: What could not be read, one sentence each.
+        read_at: The resourceVersion of every list, by `resource` or `resource namespace`.
     """
 
     objects: list[objects.Object] = field(default_factory=list)
     unread: list[str] = field(default_factory=list)
+    read_at: dict[str, str] = field(default_factory=dict)
 
 
 ReadLive = Callable[[], Awaitable[LiveCopy]]
@@ -259,6 +261,7 @@ class _Reading:
             if isinstance(answer, calling.Failed):
                 self._note(copy, key, answer.error)
                 continue
+            copy.read_at[" ".join(filter(None, key))] = answer.value.resource_version
             for obj in answer.value.items:
                 # One object may be listed under two groups (events, ingresses).
                 identity = (str(obj.get("kind")), objects.uid_of(obj), objects.name_of(obj))

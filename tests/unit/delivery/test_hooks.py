@@ -222,7 +222,7 @@ async def test_a_hook_that_only_exists_goes_in_the_rehearsal_too(cluster: c.Clus
     }
     plan = await cluster.plan(hook, c.config("a"))
     deleted = [line for line in plan.journal if line.verb == "delete"]
-    assert [(line.cause, line.name) for line in deleted] == [("you", "once")]
+    assert [(line.cause, line.name) for line in deleted] == [("hook", "once")]
     await cluster.deliver(hook, c.config("a"))
     assert cluster.find("configmaps", "once") is None
 

@@ -287,6 +287,19 @@ async def test_the_journal_tells_every_write_with_its_cause(cluster: c.Cluster) 
     assert len(plan.as_file()["journal"]) == len(written)
 
 
+async def test_a_plan_file_tells_what_was_read_and_every_write_by_number(
+    still: c.Cluster,
+) -> None:
+    await still.deliver(c.config("gone"))
+    face = still.deliveries(make_stage=assembly.LoadingStages())
+    plan = await face.plan(c.OWNER, c.written(c.config("a")), c.options())
+    saved = plan.as_file()
+    assert saved["readAt"]["configmaps default"] == str(still.view.revision)
+    assert [line["seq"] for line in saved["journal"]] == [*range(1, len(plan.journal) + 1)]
+    again = await face.plan(c.OWNER, c.written(c.config("a")), c.options())
+    assert again.digest == plan.digest
+
+
 async def test_a_plan_reads_like_a_table(still: c.Cluster) -> None:
     await still.deliver(c.config("gone"), c.config("b", v="1"))
     told = lines(await still.plan(c.config("b", v="2"), c.config("new")))
