@@ -57,7 +57,8 @@ def paths(obj: objects.Object, like: Iterable[objects.Object] = ()) -> list[Path
     None lies within another. `like` are other states of it, whose annotations count too. The same
     for an object whose sensitive values are null.
     """
-    found = {*_named(obj, ())}
+    found: set[Path] = set()
+    _find_named(obj, (), found)
     if obj.get("kind") == "Secret" and obj.get("apiVersion") == "v1":
         for field in _SECRET_FIELDS:
             values = obj.get(field)
@@ -77,19 +78,19 @@ def _lies_within(path: Path, others: set[Path]) -> bool:
     return any(path[:length] in others for length in range(1, len(path)))
 
 
-def _named(value: objects.Json, path: Path) -> Iterator[Path]:
-    """Yield the paths of values whose neighbour `name` is one that secrets go by."""
+def _find_named(value: objects.Json, path: Path, found: set[Path]) -> None:
+    """Find the paths of values whose neighbour `name` is one that secrets go by."""
     if isinstance(value, dict):
         name = value.get("name")
         if "value" in value and isinstance(name, str) and is_sensitive(name):
-            yield (*path, "value")
+            found.add((*path, "value"))
         for key, item in value.items():
-            if isinstance(item, dict | list):
-                yield from _named(item, (*path, key))
-    elif isinstance(value, list):
+            if isinstance(item, (dict, list)):
+                _find_named(item, (*path, key), found)
+    else:
         for position, item in enumerate(value):
-            if isinstance(item, dict | list):
-                yield from _named(item, (*path, position))
+            if isinstance(item, (dict, list)):
+                _find_named(item, (*path, position), found)
 
 
 def is_sensitive(name: str) -> bool:
@@ -126,6 +127,8 @@ def _patterns(obj: objects.Object) -> Iterator[Pattern]:
 
 def _listed(text: str) -> list[str]:
     """Return the paths in an annotation: a comma list, or a JSON list."""
+    if not text:
+        return []
     try:
         listed = orjson.loads(text)
     except orjson.JSONDecodeError:
