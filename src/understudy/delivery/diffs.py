@@ -62,6 +62,8 @@ class FieldDiff:
 _META_IGNORED = {
     "managedFields", "resourceVersion", "generation", "uid", "creationTimestamp", "selfLink",
 }  # fmt: skip
+_COUNTING = "deployment.kubernetes.io/"
+"""Annotations in which a Deployment's controller counts its revisions."""
 _ABSENT = object()
 SHOWN_CHARACTERS_MAX = 120
 
@@ -73,7 +75,11 @@ def comparable(obj: objects.Object | None) -> objects.Object:
     out = {key: value for key, value in obj.items() if key not in ("status", "apiVersion", "kind")}
     meta = {k: v for k, v in objects.metadata(obj).items() if k not in _META_IGNORED}
     for field, mark in (("labels", marks.PART_OF), ("annotations", marks.APPLICATION)):
-        values = {key: value for key, value in (meta.get(field) or {}).items() if key != mark}
+        values = {
+            key: value
+            for key, value in (meta.get(field) or {}).items()
+            if key != mark and not key.startswith(_COUNTING)
+        }
         meta.pop(field, None)
         if values:
             meta[field] = values

@@ -84,11 +84,11 @@ def from_error(
     elif immutable := immutable_field(error):
         field = immutable
         remedy = (
-            f"annotate {ref.kind} with {marks.RECREATE}: on-immutable, or give --recreate, to "
+            f"annotate it with {marks.RECREATE}: on-immutable, or give --recreate, to "
             "delete and create it"
         )
         if is_denied_by_webhook(error):
-            remedy = f"annotate {ref.kind} with {marks.RECREATE}: always, to delete and create it"
+            remedy = f"annotate it with {marks.RECREATE}: always, to delete and create it"
     elif ": expected string, got " in message:
         remedy = f"quote the value of {field}"
     elif isinstance(error, statuses.ForbiddenError) and "exceeded quota" in message:

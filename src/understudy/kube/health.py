@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from understudy.kube import identities, objects
@@ -375,7 +375,15 @@ def _pod(obj: objects.Object, facts: Facts) -> Health:
         return Health(
             State.FAILED if past else State.IN_PROGRESS, *_words(scheduled, "Unschedulable")
         )
-    return _progress("PodPending", "the pod is pending")
+    why = ", ".join(dict.fromkeys(_waiting_reasons(obj)))
+    return _progress("PodPending", f"the pod is pending: {why}" if why else "the pod is pending")
+
+
+def _waiting_reasons(pod: objects.Object) -> Iterator[str]:
+    """Yield what the containers that did not start yet wait for: `ContainerCreating`."""
+    for status in objects.lookup(pod, ("status", "containerStatuses"), ()) or ():
+        if reason := objects.lookup(status, ("state", "waiting", "reason")):
+            yield str(reason)
 
 
 def _container_trouble(obj: objects.Object, facts: Facts) -> Health | None:

@@ -65,6 +65,12 @@ def test_differences(before: objects.Json, after: objects.Json, expected: list) 
     assert differing(before, after) == expected
 
 
+def test_what_a_controller_counts_is_no_difference() -> None:
+    counted = {"deployment.kubernetes.io/revision": "3"}
+    before = {"metadata": {"name": "a", "annotations": counted}}
+    assert diffs.compare(before, {"metadata": {"name": "a"}}) == []
+
+
 async def test_each_field_has_its_cause(still: c.Cluster) -> None:
     await still.deliver(c.config("a", mine="1", drifts="1"))
     still.view.patch(

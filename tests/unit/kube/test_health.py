@@ -159,6 +159,17 @@ def test_what_is_being_deleted_names_its_finalizers() -> None:
     )
 
 
+def test_a_pending_pod_says_what_its_containers_wait_for() -> None:
+    waiting = {"name": "web", "state": {"waiting": {"reason": "ContainerCreating"}}}
+    status = {"phase": "Pending", "containerStatuses": [waiting, waiting]}
+    assert health.assess(obj("Pod", status=status), FACTS).message == (
+        "the pod is pending: ContainerCreating"
+    )
+    assert health.assess(obj("Pod", status={"phase": "Pending"}), FACTS).message == (
+        "the pod is pending"
+    )
+
+
 def test_a_namespace_that_is_being_deleted_names_what_is_left_in_it() -> None:
     left = {"type": "NamespaceContentRemaining", "message": "pods. has 2 resource instances"}
     done = {"type": "NamespaceDeletionContentFailure", "status": "False", "message": "all gone"}
