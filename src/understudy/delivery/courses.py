@@ -240,8 +240,12 @@ def _greatest(tracker: trackers.Tracker) -> int:
     """Return the greatest revision number that a tracker mentions.
 
     Revisions deleted by hand must not give their numbers to others: entries of the old `shop-v3`
-    would look wanted by the new one.
+    would look wanted by the new one. Where there is nothing but the application's own namespace,
+    a delivery died before its first revision was written, and that is still the first.
     """
+    own = refs.Ref("", "Namespace", "", tracker.owner.namespace)
+    if not tracker.entries.keys() - {own}:
+        return 0
     mentioned = {tracker.revision, *(entry.revision for entry in tracker.entries.values())}
     numbers = [0]
     for name in mentioned:

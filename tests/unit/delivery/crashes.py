@@ -24,7 +24,16 @@ from tests.unit.delivery import conftest as c
 from understudy import assembly
 from understudy.aio import clocks
 from understudy.client import connections, errors as client_errors, wrapping
-from understudy.delivery import adoption, deliveries, errors, leases, marks, revisions, waiting
+from understudy.delivery import (
+    adoption,
+    deliveries,
+    errors,
+    leases,
+    marks,
+    revisions,
+    targets,
+    waiting,
+)
 from understudy.kapi import server as servers, settings as server_settings, views
 from understudy.kapi.bootstrap import populating
 from understudy.kapi.http import exchanges, responses
@@ -103,8 +112,8 @@ class Course:
     act: Act
 
 
-def delivering(given: tuple[objects.Object, ...]) -> Act:
-    return lambda face, options: face.deliver(c.OWNER, c.written(*given), options)
+def delivering(given: tuple[objects.Object, ...], owner: targets.Owner = c.OWNER) -> Act:
+    return lambda face, options: face.deliver(owner, c.written(*given), options)
 
 
 def courses(one: tuple[objects.Object, ...], two: tuple[objects.Object, ...]) -> dict[str, Course]:
@@ -119,10 +128,13 @@ def courses(one: tuple[objects.Object, ...], two: tuple[objects.Object, ...]) ->
         "upgrade": Course((one,), delivering(two)),
         "rollback": Course((one, two), lambda face, options: face.rollback(c.OWNER, "1", options)),
         "deletion": Course((here,), lambda face, options: face.remove(c.OWNER, options)),
+        "into its own namespace": Course((), delivering(OWN, targets.Owner("shop", "shop"))),
     }
 
 
-NAMES = ("first delivery", "upgrade", "rollback", "deletion")
+OWN = (c.namespace("shop"), c.config("a", "shop"), c.secret("s", "shop", password="one"))
+"""The namespace comes before lock and records, because they live in it."""
+NAMES = ("first delivery", "upgrade", "rollback", "deletion", "into its own namespace")
 
 
 def course_of(name: str, setting: str) -> Course:

@@ -19,6 +19,7 @@ import pytest
 from tests.unit.delivery import conftest as c, crashes
 
 from understudy.delivery import errors, holders
+from understudy.kapi import views
 from understudy.kube import objects
 
 WRITES_MAX = 99
@@ -63,6 +64,26 @@ async def test_a_course_killed_anywhere_is_completed_by_the_next_run(
             except errors.NoSuchRevisionError:
                 assert name == "deletion"
             assert_converged(cluster, wanted, f"{name}, {setting}: killed around write {n}")
+    assert 5 < n < WRITES_MAX
+
+
+async def test_an_upgrade_killed_anywhere_can_be_undone_by_the_old_input() -> None:
+    """A half-delivered B, then A again: B's objects go, A's stay."""
+    course = crashes.course_of("upgrade", "stage")
+    wanted = await crashes.expected(course)
+    grave = crashes.Grave(course, "stage", wanted.before)
+
+    def shown(view: views.View) -> dict[str, objects.Json]:
+        records = ("Application", "ResourceTracker", "lock", "Secret default/shop-")
+        return {k: v for k, v in crashes.world(view).items() if not k.startswith(records)}
+
+    for n in range(WRITES_MAX):
+        async with grave.dies(n) as cluster:
+            if cluster is None:
+                break
+            face = cluster.deliveries(holder="next", is_gone=lambda holder: holder == "killed")
+            await crashes.delivering(crashes.large("1"))(face, crashes.options())
+            assert differing(shown(cluster.view), shown(wanted.before)) == {}, n
     assert 5 < n < WRITES_MAX
 
 
