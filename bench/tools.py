@@ -1,9 +1,10 @@
 """The same change made by our commands, by kapp and by kubectl, against our own server.
 
 Each tool is run as a user runs it, as a whole process for each step (our modules compiled, as those
-of an installed package are), and each has a server of its own; files, server and machine are the
-same. A tool that is not on PATH is left out, with a line that says so. kubectl applies on the
-server's side and does not validate on its own: its default costs it twenty seconds more.
+of an installed package are), and each has a server of its own, with all controllers; files, server
+and machine are the same. A tool that is not on PATH is left out, with a line that says so. kubectl
+applies on the server's side and does not validate on its own: its default costs it twenty seconds
+more.
 """
 
 from __future__ import annotations
@@ -129,7 +130,7 @@ def _cell(spent: list[Spent]) -> str:
 
 def _measured(tool: Tool, folders: dict[str, Path]) -> Iterator[tuple[str, Spent]]:
     made, changed, fewer = folders["made"], folders["changed"], folders["fewer"]
-    with _server("none", "none") as env:
+    with _server() as env:
         yield "preview, all new", _run(tool.preview(made), env)
         yield "create", _run(tool.deliver(made), env)
         yield "preview, no change", _run(tool.preview(made), env)
@@ -139,7 +140,7 @@ def _measured(tool: Tool, folders: dict[str, Path]) -> Iterator[tuple[str, Spent
             yield "prune a tenth", _run(tool.deliver(fewer), env)
             _run(tool.deliver(changed), env)
         yield "delete all", _run(tool.delete(made), env)
-    with _server("all", "simulated") as env:
+    with _server() as env:
         yield "create, and wait for health", _run(tool.waiting(made), env)
 
 
@@ -159,14 +160,11 @@ def _run(words: Words, env: dict[str, str]) -> Spent:
 
 
 @contextmanager
-def _server(controllers: str, runtime: str) -> Iterator[dict[str, str]]:
+def _server() -> Iterator[dict[str, str]]:
     """Run a server; give the environment in which tools find it."""
     with tempfile.TemporaryDirectory() as folder:
         kubeconfig = str(Path(folder) / "kubeconfig")
-        words = _ours(
-            "serve", "--port", "0", "--kubeconfig", kubeconfig,
-            "--controllers", controllers, "--runtime", runtime,
-        )  # fmt: skip
+        words = _ours("serve", "--port", "0", "--kubeconfig", kubeconfig)
         process = subprocess.Popen(words, stdout=subprocess.PIPE)
         try:
             assert process.stdout is not None
@@ -174,7 +172,7 @@ def _server(controllers: str, runtime: str) -> Iterator[dict[str, str]]:
             process.stdout.readline()
             env = os.environ | {"KUBECONFIG": kubeconfig, "HOME": folder, "NO_COLOR": "1"}
             _compile(env)
-            while runtime != "none" and not asyncio.run(_make_room(kubeconfig)):
+            while not asyncio.run(_make_room(kubeconfig)):
                 time.sleep(0.05)
             yield env
         finally:
