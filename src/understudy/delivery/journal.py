@@ -1,8 +1,8 @@
 """The journal of a rehearsal: every write on the stage, in order, with its cause.
 
 Causes: `you` for the application's objects, `hook` for those of its hooks, `records` for this
-project's own, and a controller's name for what follows (`garbage-collector-controller` for one). Dry runs are
-left out, they write nothing.
+project's own, and a controller's name for what follows (`garbage-collector-controller` for one).
+Dry runs are left out, they write nothing.
 """
 
 from __future__ import annotations

@@ -712,6 +712,58 @@ async def test_a_failed_revision_in_between_is_cleaned_up(installed: c.Cluster) 
     assert installed.names("configmaps") == ["three", "two"]
 
 
+async def test_what_a_first_delivery_left_half_done_is_collected_by_the_second(
+    still: c.Cluster,
+) -> None:
+    """KubeVela knew of no earlier tracker then, and its objects stayed for ever."""
+    broken = Busy(still.client, *[statuses.InternalError("database on fire")] * 99)
+    with pytest.raises(errors.RefusedError):
+        await still.deliver(c.secret("made"), c.config("refused"), client=broken)
+    assert still.names("secrets") == ["made"]
+    await still.deliver(c.config("other"))
+    assert "made" not in still.names("secrets")
+    assert still.tracked() == {"ConfigMap/other"}
+
+
+async def test_an_object_seen_under_another_group_is_the_same(still: c.Cluster) -> None:
+    """An event is served by two groups: moving its manifest must not delete it."""
+
+    def event(api_version: str) -> objects.Object:
+        about = {"kind": "ConfigMap", "name": "a", "namespace": "default"}
+        made: objects.Object = {
+            "apiVersion": api_version,
+            "kind": "Event",
+            "metadata": {"name": "e", "namespace": "default"},
+            "type": "Normal",
+            "reason": "Tried",
+            "action": "Try",
+            "eventTime": "2026-01-01T00:00:00.000000Z",
+            "reportingInstance": "c-1",
+        }
+        if api_version == "v1":
+            return made | {"involvedObject": about, "reportingComponent": "example.com/c"}
+        return made | {"regarding": about, "reportingController": "example.com/c"}
+
+    await still.deliver(event("v1"), c.config("a"))
+    uid = still.find("events", "e")["metadata"]["uid"]
+    await still.deliver(c.config("a"), c.config("b"), event("events.k8s.io/v1"), **TAKE_OVER)
+    assert still.find("events", "e")["metadata"]["uid"] == uid
+    assert still.tracked() == {"ConfigMap/a", "ConfigMap/b", "Event/e"}
+
+
+async def test_an_application_whose_records_were_deleted_by_hand_is_delivered_again(
+    still: c.Cluster,
+) -> None:
+    """A tracker left behind blocks nothing, and still knows what is to go."""
+    await still.deliver(c.config("a"), c.config("old"))
+    for kind in ("applications", "applicationrevisions"):
+        for name in still.names(f"{kind}.core.understudy.dev"):
+            still.view.delete(f"{kind}.core.understudy.dev", name, "default")
+    await still.deliver(c.config("a"))
+    assert still.names("configmaps") == ["a"]
+    assert still.names("applicationrevisions.core.understudy.dev") == ["shop-v2"]
+
+
 async def test_another_applications_tracker_is_refused(installed: c.Cluster) -> None:
     other = trackers.Tracker(owner=targets.Owner("other", "default"))
     with pytest.raises(errors.DeliveryError, match="two trackers must come from one application"):
