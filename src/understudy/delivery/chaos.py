@@ -11,7 +11,8 @@ make is left out: it follows from the rest.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import re
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 
 from understudy.client import protocol, wrapping
@@ -28,6 +29,7 @@ from understudy.delivery import (
 )
 from understudy.kube import objects
 
+_VERSION = re.compile(r"\.v\d\w*(?=\.|$)")
 Run = Callable[[stages.Stage, protocol.Client], Awaitable[courses.Course]]
 """Runs a course on a stage, which it writes to through a client."""
 
@@ -38,7 +40,7 @@ class Death:
 
     Attributes:
         writes: After how many writes it came.
-        last: The last of them: `apply deployments.v1.apps shop/web`; empty for none.
+        last: The last of them: `apply deployments.apps shop/web`; empty for none.
         wrong: What is not as it should be after the next run, one sentence each.
     """
 
@@ -107,7 +109,7 @@ class _DeadlyClient(wrapping.WrappedClient):
         answer = await send()
         if not write.dry_run:
             place = f"{write.namespace}/{write.name}".lstrip("/")
-            await self._die(f"{write.verb} {write.resource} {place}")
+            await self._die(f"{write.verb} {_VERSION.sub('', write.resource)} {place}")
         return answer
 
 
@@ -149,7 +151,7 @@ async def _end(
     tracker = await trackers.TrackerStore(stage.client).load(owner)
     if tracker.phase is not trackers.Phase.DONE:
         refused.append(f"the tracker {tracker.name} is still {tracker.phase}")
-    changes = [change for change in stage.changes() if not _is_derived(owner, change)]
+    changes = [change for change in stage.changes() if not _is_derived(change, tracker.entries)]
     applied = outcomes.latest(course.done, course.wanted)
     return _End(
         made=frozenset(
@@ -175,12 +177,15 @@ def _is_ours(owner: targets.Owner, obj: objects.Object) -> bool:
     return str(obj.get("apiVersion")).startswith(f"{marks.GROUP}/")
 
 
-def _is_derived(owner: targets.Owner, change: stages.Change) -> bool:
-    """Whether an object comes and goes with others, by the hand of controllers."""
+def _is_derived(change: stages.Change, tracked: Collection[refs.Ref]) -> bool:
+    """Whether an object comes and goes with others, by the hand of controllers.
+
+    Its label does not tell: some copy those of what they are made for.
+    """
     obj = change.before if change.before is not None else change.after
     assert obj is not None, "a change has one side at least"
     owned = bool(objects.metadata(obj).get("ownerReferences"))
-    return (owned or change.ref.kind in {"Event", "Endpoints"}) and not _is_ours(owner, obj)
+    return change.ref not in tracked and (owned or change.ref.kind in {"Event", "Endpoints"})
 
 
 def _wrong(end: _End, expected: _End) -> list[str]:

@@ -111,7 +111,7 @@ def plan(
             yield from _sentence(text, width)
         yield ""
     if made.chaos is not None:
-        yield from _chaos(made.chaos, paint)
+        yield from _chaos(made.chaos, paint, width)
         yield ""
     yield from _end(made, subject, width, paint)
     yield f"Digest: {made.digest}"
@@ -127,16 +127,16 @@ def _end(made: plans.Plan, subject: str, width: int, paint: Paint) -> Iterator[s
         yield paint(f"Among them {are} that would not become ready: see the effects", "red")
 
 
-def _chaos(found: chaos.Chaos, paint: Paint) -> Iterator[str]:
+def _chaos(found: chaos.Chaos, paint: Paint, width: int) -> Iterator[str]:
     """Yield what becomes of a delivery that dies: after which write, and after the next run."""
-    rows = [("Killed after", "Write", "The next run")]
+    rows = [("Killed after", "The next run", "Last write")]
     colours = [""]
     for death in found.deaths:
         for number, text in enumerate(death.wrong or ("converges",)):
-            place = ("^", "^") if number else (str(death.writes), death.last or "-")
-            rows.append((*place, text))
+            count, last = ("^", "^") if number else (str(death.writes), death.last or "-")
+            rows.append((count, text, last))
             colours.append("red" if death.wrong else "")
-    for line, colour in zip(columns(rows), colours, strict=True):
+    for line, colour in zip(columns(_fitted(rows, width)), colours, strict=True):
         yield paint(line, colour) if colour else line
     bad = sum(bool(death.wrong) for death in found.deaths)
     ends = f"{bad} of {len(found.deaths)} do not converge" if bad else "all converge"

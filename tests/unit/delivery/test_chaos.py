@@ -25,7 +25,7 @@ async def test_every_death_of_a_delivery_is_put_right(cluster: c.Cluster) -> Non
     assert wrong(plan) == {}
     assert not plan.is_stopped
     assert plan.chaos is not None
-    written = [line for line in plan.journal if line.cause in ("you", "records")]
+    written = [line for line in plan.journal if line.cause in ("you", "hook", "records")]
     assert len(plan.chaos.deaths) == len(written) + 1
     assert plan.chaos.deaths[0].last == ""
     assert plan.digest == (await cluster.plan(*crashes.small("2"), recreate=True)).digest
@@ -35,8 +35,8 @@ async def test_every_death_of_a_delivery_is_put_right(cluster: c.Cluster) -> Non
 async def test_every_death_of_a_larger_delivery_a_rollback_and_a_removal_is_put_right(
     cluster: c.Cluster,
 ) -> None:
-    one = (*crashes.large("1"), c.deployment("web", "shop", replicas=2))
-    two = (*crashes.large("2"), c.deployment("web", "shop", image="web:2", replicas=2))
+    one = (*crashes.large("1"), c.deployment("web", "shop"), c.service("web", "shop"))
+    two = (*one[:-2], c.deployment("web", "shop", image="web:2"), c.service("api", "shop"))
     dying = c.options(chaos=True, recreate=True)
     face = cluster.deliveries()
     await cluster.deliver(*one, wait=False)
@@ -102,7 +102,9 @@ async def test_deaths_are_shown_as_a_table_and_as_data(still: c.Cluster) -> None
     lines = list(render.plan(plan, still.view.now()))
     head = next(number for number, line in enumerate(lines) if line.startswith("Killed after"))
     assert lines[head].split("  ")[0] == "Killed after"
-    assert lines[head + 1].split() == ["0", "-", "converges"]
+    assert lines[head + 1].split() == ["0", "converges", "-"]
+    assert lines[-5].split()[1:] == ["converges", "patch", "applicationrevisions.core.understudy.dev",
+                                     "default/shop-v1"]  # fmt: skip
     assert "Deaths: all converge" in lines
     assert plan.as_dict()["chaos"]["converges"] is True
     death = chaos.Death(writes=0, last="", wrong=("x is left behind", "y was deleted"))
@@ -110,6 +112,6 @@ async def test_deaths_are_shown_as_a_table_and_as_data(still: c.Cluster) -> None
     worse = dataclasses.replace(plan, chaos=bad)
     assert worse.is_stopped
     shown = "\n".join(render.plan(worse, still.view.now()))
-    assert "0             -      x is left behind" in shown
-    assert "^             ^      y was deleted" in shown
+    assert "0             x is left behind  -" in shown
+    assert "^             y was deleted     ^" in shown
     assert "Deaths: 1 of 1 do not converge" in shown
