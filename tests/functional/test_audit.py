@@ -99,3 +99,21 @@ def test_controllers_writes_name_their_controller(serving, tmp_path):
     assert collected["userAgent"].endswith("/generic-garbage-collector")
     uid = of_sets[0]["responseObject"]["metadata"]["uid"]
     assert collected["responseObject"]["details"]["uid"] == uid
+
+
+def test_a_controllers_write_that_ends_an_object_names_it(serving, tmp_path):
+    log = tmp_path / "audit.log"
+    with (
+        serving(audit_log=log, controllers="all", runtime="none") as cluster,
+        httpx.Client(base_url=cluster.url) as client,
+    ):
+        owner = client.post(MAPS, json={"metadata": {"name": "owner"}}).json()["metadata"]
+        body = {"propagationPolicy": "Foreground"}
+        client.request("DELETE", f"{MAPS}/owner", json=body)
+        ends = time.monotonic() + 20
+        while client.get(f"{MAPS}/owner").status_code == 200:
+            assert time.monotonic() < ends, "never gone"
+            time.sleep(0.05)
+    ended = next(line for line in lines(log) if line["userAgent"].endswith("-collector"))
+    assert (ended["verb"], ended["objectRef"]["name"]) == ("patch", "owner")
+    assert ended["responseObject"]["details"]["uid"] == owner["uid"]

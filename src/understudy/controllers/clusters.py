@@ -381,7 +381,8 @@ class Cluster:
         if written is not None and written.entry is not None:
             revision, name = written.entry.revision, written.entry.name
         elif written is not None:
-            uid = objects.lookup(written.object(), ("details", "uid"), "")
+            ended = written.object()
+            uid = objects.lookup(ended, ("details", "uid"), "") or objects.uid_of(ended)
         self.journal(
             Write(self.agent, verb, ref, namespace, name, subresource, revision, self.now(), uid)
         )
