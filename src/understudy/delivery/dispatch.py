@@ -184,10 +184,11 @@ class Dispatcher:
         run = await self._prepare(wanted, served)
         if wanted:
             run.tracker = await self._save(run.tracker)
-            for batch in run.order.batches:
+            for number, batch in enumerate(run.order.batches, 1):
                 if any(run.hooks.is_after(run.targets[ref].obj) for ref in batch.items):
                     await self._await_deferred(run)
                 await self._dispatch_batch(run, batch)
+                await self._part(run, run.order.batches[number:])
             await self._await_deferred(run)
         if self._previous is not None and not self._skips_gc:
             await self._collect(run, self._previous)
@@ -367,8 +368,6 @@ class Dispatcher:
         )  # fmt: skip
         entry = run.tracker.entries.get(target.ref)
         if note := run.hooks.idle.get(target.ref):
-            if target.ref in run.hooks.left and live is not None:
-                await self._remove(target, live)
             ran = target.ref in run.hooks.ran
             op = outcomes.Op.UNCHANGED if ran else outcomes.Op.IGNORE
             return replace(outcome, op=op, note=note)
@@ -460,6 +459,14 @@ class Dispatcher:
         for ref in run.hooks.doomed(verdicts):
             if ref in live:
                 await self._remove(run.targets[ref], live[ref])
+
+    async def _part(self, run: _Run, rest: Sequence[ordering.Batch]) -> None:
+        """Delete the hooks that have succeeded and that nothing of the rest is to find there."""
+        to_come = (run.targets[ref].obj for batch in rest for ref in batch.items)
+        for ref in run.hooks.parted(to_come):
+            live = outcomes.latest(self.outcomes, {ref}).get(ref)
+            if live is not None:
+                await self._remove(run.targets[ref], live)
 
     async def _remove(self, target: targets.Target, live: objects.Object) -> None:
         """Delete what another is to follow; its pods go first, or two sets would run at once."""
@@ -606,6 +613,7 @@ class Dispatcher:
                 self._clock,
             )
             await self._finish(run, verdicts)
+            await self._part(run, ())
             raise errors.UnhealthyError(told)
         await self._finish(run, verdicts)
 

@@ -23,9 +23,10 @@ class HookRuns:
         due: Hooks that run.
         idle: Hooks that do not, and why.
         going: Of the due ones, those that a delivery before this one has started.
-        left: Of the idle ones, those that it should have deleted.
         ran: Of the idle ones, those that have run for this revision.
         passing: Jobs that remove themselves.
+        parting: Hooks that have succeeded and go when their phase is over: a ServiceAccount that
+            is a hook is needed by the Job after it.
     """
 
     occasion: hooks.Occasion
@@ -33,9 +34,9 @@ class HookRuns:
     due: dict[refs.Ref, hooks.Hook] = field(default_factory=dict)
     idle: dict[refs.Ref, str] = field(default_factory=dict)
     going: set[refs.Ref] = field(default_factory=set)
-    left: set[refs.Ref] = field(default_factory=set)
     ran: set[refs.Ref] = field(default_factory=set)
     passing: set[refs.Ref] = field(default_factory=set)
+    parting: dict[refs.Ref, hooks.Phase] = field(default_factory=dict)
 
     def rank_of(self, obj: objects.Object) -> ordering.Rank:
         """Return the place of an object among phases and weights."""
@@ -65,7 +66,7 @@ class HookRuns:
             if state is trackers.State.RAN or self.occasion is hooks.Occasion.NONE:
                 self.ran.add(ref)
             if state is trackers.State.RAN and hooks.Deletion.SUCCEEDED in hook.deletion:
-                self.left.add(ref)
+                self.parting[ref] = hook.until.get(self.occasion, hooks.Phase.AFTER)
             return
         self.due[ref] = hook
         if state is trackers.State.APPLIED and entry is not None and live is not None:
@@ -104,9 +105,19 @@ class HookRuns:
         return tracker
 
     def doomed(self, verdicts: Mapping[refs.Ref, health.Health]) -> Iterator[refs.Ref]:
-        """Yield the hooks that go because of how they ended."""
+        """Yield the hooks that go at once because they failed; note those that go later."""
         for ref in sorted(verdicts.keys() & self.due.keys()):
-            settled = verdicts[ref].is_settled
-            how = hooks.Deletion.SUCCEEDED if settled else hooks.Deletion.FAILED
-            if how in self.due[ref].deletion:
-                yield ref
+            hook = self.due[ref]
+            if not verdicts[ref].is_settled:
+                if hooks.Deletion.FAILED in hook.deletion:
+                    yield ref
+            elif hooks.Deletion.SUCCEEDED in hook.deletion:
+                self.parting[ref] = hook.until[self.occasion]
+
+    def parted(self, rest: Iterable[objects.Object]) -> list[refs.Ref]:
+        """Return the hooks that go now, given what is still to come."""
+        phases = {self.rank_of(obj)[0] for obj in rest if hooks.of(obj) is not None}
+        going = [ref for ref, until in self.parting.items() if until not in phases]
+        for ref in going:
+            del self.parting[ref]
+        return sorted(going)

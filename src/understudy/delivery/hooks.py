@@ -79,11 +79,13 @@ class Hook:
 
     Attributes:
         phases: When it runs, by occasion; nowhere for hooks that a delivery does not run.
+        until: The last phase in which it is needed; one of Helm's may be needed in both.
         weight: Of several of one phase, the lighter goes first.
         timeout_s: How long it may take.
     """
 
     phases: dict[Occasion, Phase]
+    until: dict[Occasion, Phase]
     weight: int = 0
     deletion: frozenset[Deletion] = frozenset()
     timeout_s: float = TIMEOUT_S
@@ -99,8 +101,10 @@ def of(obj: objects.Object) -> Hook | None:
     policies |= {_ARGO_POLICIES.get(p, p) for p in _listed(said.get(f"{_ARGO}-delete-policy", ""))}
     weight = _whole(said.get(WEIGHT) or said.get(f"{_HELM}-weight") or said.get(_ARGO_WAVE) or "0")
     timeout_s = times.seconds_of(said[TIMEOUT]) if TIMEOUT in said else TIMEOUT_S
+    first, last = phases
     return Hook(
-        phases=phases,
+        phases=first,
+        until=last,
         weight=weight or 0,
         deletion=frozenset(policy for policy in Deletion if policy in policies),
         timeout_s=timeout_s if timeout_s is not None else TIMEOUT_S,
@@ -137,18 +141,21 @@ _ARGO_POLICIES = {
 }
 
 
-def _phases(said: dict[str, str]) -> _When | None:
-    """Return when a hook runs; None where nothing says that it is a hook."""
+def _phases(said: dict[str, str]) -> tuple[_When, _When] | None:
+    """Return when a hook runs, and until when it is needed; None where it is no hook."""
     for key, table in ((HOOK, _OURS), (_ARGO, _ARGOS), (_HELM, _HELMS)):
         if key not in said:
             continue
         words = _listed(said[key])
         if words == {"Sync"} or "crd-install" in words:
             return None  # A hook among the ordinary objects: an ordinary object here.
-        found: _When = {}
-        for word in sorted(words & table.keys()):
-            found |= table[word]
-        return found
+        first: _When = {}
+        last: _When = {}
+        for word in words & table.keys():
+            for occasion, phase in table[word].items():
+                first[occasion] = min(phase, first.get(occasion, phase))
+                last[occasion] = max(phase, last.get(occasion, phase))
+        return first, last
     return None
 
 

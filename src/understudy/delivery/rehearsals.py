@@ -34,6 +34,7 @@ from understudy.delivery import (
     targets,
     trackers,
     verifying,
+    waiting,
 )
 
 RunCourse = Callable[[courses.Means], Awaitable[courses.Course]]
@@ -248,7 +249,7 @@ def _unknown(done: Sequence[outcomes.Outcome]) -> list[str]:
     told = [
         f"the hook {outcome.ref} is taken to succeed: what it does is not known"
         for outcome in done
-        if outcome.op is outcomes.Op.RUN
+        if outcome.op is outcomes.Op.RUN and not waiting.exists_is_enough(outcome.ref)
     ]
     told += [
         f"the server behind {outcome.ref} is not asked"

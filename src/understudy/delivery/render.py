@@ -284,7 +284,7 @@ def _waited_for(operation: plans.Operation) -> str:
         return "gone"
     if not operation.op.is_change:
         return "-"
-    if operation.op is outcomes.Op.RUN:
+    if operation.op is outcomes.Op.RUN and not waiting.exists_is_enough(operation.ref):
         return "its end"
     if (operation.ref.group, operation.ref.kind) == ("", "Namespace"):
         return "active"

@@ -64,6 +64,42 @@ async def test_hooks_run_before_and_after_everything_else(cluster: c.Cluster) ->
     ]  # fmt: skip
 
 
+def account(name: str, hook: str, **notes: str) -> objects.Object:
+    made = job(name, hook, **notes)
+    return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": made["metadata"]}
+
+
+async def test_what_a_hook_needs_stays_until_its_phase_is_over(cluster: c.Cluster) -> None:
+    helm = "helm.sh/hook="
+    given = (
+        account("both", f"{helm}pre-install,post-install", delete_policy="hook-succeeded"),
+        account("early", f"{helm}pre-install", delete_policy="hook-succeeded"),
+        pod("migrate", f"{helm}pre-install", weight="3"),
+        pod("patch", f"{helm}post-install", delete_policy="hook-succeeded"),
+    )
+    client = c.Mortal(cluster.client, after=1 << 30)
+    plan = await cluster.plan(*given, c.config("a"))
+    assert [text for text in plan.fidelity if "taken to succeed" in text] == [
+        f"the hook Pod default/{name} is taken to succeed: what it does is not known"
+        for name in ("migrate", "patch")
+    ]
+    await cluster.deliver(*given, c.config("a"), client=client)
+    written = [
+        line.replace("apply", "create") for line in client.writes
+        if line.split()[1] in ("serviceaccounts", "pods", "configmaps")
+    ]  # fmt: skip
+    assert written == [
+        "create serviceaccounts default/both",
+        "create serviceaccounts default/early",
+        "create pods default/migrate",
+        "delete serviceaccounts default/early",
+        "create configmaps default/a",
+        "create pods default/patch",
+        "delete pods default/patch",
+        "delete serviceaccounts default/both",
+    ]
+
+
 async def test_a_hook_runs_once_for_each_revision(cluster: c.Cluster) -> None:
     hook = pod("migrate", "pre-deliver")
     await cluster.deliver(hook, c.config("a", v="1"))
