@@ -58,7 +58,9 @@ def paths(obj: objects.Object, like: Iterable[objects.Object] = ()) -> list[Path
     for an object whose sensitive values are null.
     """
     found: set[Path] = set()
-    _find_named(obj, (), found)
+    for key, value in obj.items():
+        if key != "metadata" and isinstance(value, (dict, list)):
+            _find_named(value, (key,), found)
     if obj.get("kind") == "Secret" and obj.get("apiVersion") == "v1":
         for field in _SECRET_FIELDS:
             values = obj.get(field)
@@ -113,6 +115,8 @@ def complaints_about(obj: objects.Object) -> list[str]:
 def _patterns(obj: objects.Object) -> Iterator[Pattern]:
     """Yield what an object's annotations say; where they cannot be read, all of it is sensitive."""
     said = objects.annotations_of(obj)
+    if said.keys().isdisjoint((_SENSITIVE, *SENSITIVE_PATHS)):
+        return
     whole = [(key,) for key in obj if key not in ("apiVersion", "kind", "metadata", "status")]
     if said.get(_SENSITIVE, "").lower() == "true":
         yield from whole
