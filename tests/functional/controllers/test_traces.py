@@ -1,7 +1,9 @@
 """Our controllers against the recorded ones: the same scenarios, object by object.
 
 `known_differences.json` lists what differs and why; it may only shrink. `merged` means that both
-went through the same states, but one of them passed through several in one step.
+went through the same states, but one of them passed through several in one step. A trace does not
+tell at which part of a second its scenario began, nor how long a kubelet took for what it meant to
+do in half a second; so where there is a difference, others are tried.
 """
 
 from __future__ import annotations
@@ -21,14 +23,24 @@ NAMES = trace_player.names()
 @pytest.mark.conformance
 @pytest.mark.parametrize("name", NAMES)
 def test_our_controllers_write_what_the_recorded_ones_wrote(name: str) -> None:
-    verdicts = trace_comparison.compare(trace_player.recorded(name), trace_player.play(name))
-    differing = {one.what: one for one in verdicts if one.grade != "same"}
+    differing = fewest_differences(name)
     known = KNOWN["traces"].get(name, {})
     new = [f"{one.grade}: {what}: {one.detail}" for what, one in differing.items()
            if what not in known]  # fmt: skip
     assert not new, "\n".join(new)
     healed = sorted(set(known) - set(differing))
     assert not healed, f"no longer differ, take them off known_differences.json: {healed}"
+
+
+def fewest_differences(name: str) -> dict[str, trace_comparison.Verdict]:
+    """Return what differs, by object, under the chances that make it the least."""
+    theirs, found = trace_player.recorded(name), []
+    for chance in trace_player.CHANCES:
+        verdicts = trace_comparison.compare(theirs, trace_player.play(name, chance))
+        found.append({one.what: one for one in verdicts if one.grade != "same"})
+        if not found[-1]:
+            break
+    return min(found, key=len)
 
 
 def test_every_known_difference_has_a_reason_that_is_explained() -> None:

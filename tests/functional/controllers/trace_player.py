@@ -11,6 +11,7 @@ import importlib.util
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
@@ -86,6 +87,25 @@ def scenario_of(name: str) -> objects.Object:
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class Chance:
+    """What was chance when a scenario was recorded, and is not told in its trace.
+
+    Attributes:
+        phase_s: The part of a second at which it began. Times are written in whole seconds, so
+            that half a second later may or may not seem to be the same time.
+        pace: How long the kubelet took for everything, 1 being what it meant to take. It decides
+            who comes first of a container that ends and a controller that looks a second later.
+    """
+
+    phase_s: float = 0.0
+    pace: float = 1.0
+
+
+CHANCES = (Chance(), *(Chance(phase_s=phase) for phase in (0.25, 0.5, 0.75)), Chance(pace=0.9),
+           Chance(pace=1.2))  # fmt: skip
+
+
 class ForgetfulReporter(reports.Reporter):
     """Reports as the recorded kubelet did, which forgets restarts when it reports anything else."""
 
@@ -96,17 +116,26 @@ class ForgetfulReporter(reports.Reporter):
 class Player:
     """One scenario on one view, with simulated nodes and a clock that the player moves."""
 
-    def __init__(self, scenario: objects.Object, kinds: dict[str, objects.Json]) -> None:
+    def __init__(
+        self, scenario: objects.Object, kinds: dict[str, objects.Json], chance: Chance
+    ) -> None:
         self.scenario = scenario
         self.kinds = kinds
         self.plurals = {kind.plural: name for name, kind in kinds.items()}
         self.clock = clocks.ManualClock()
+        self.clock.advance(chance.phase_s)
         self.view = views.new_view(clock=self.clock, ids=ids.SeededIds(1))
         for name, value in SYSTEM_PRIORITIES.items():
             wanted = {"metadata": {"name": name}, "value": value}
             self.view.create("priorityclasses.scheduling.k8s.io", wanted)
         # Neither a cloud nor a provisioner was there when the scenarios were recorded.
-        self.runtime = settings.Runtime(volumes=False, load_balancers=False, ends_by_itself=False)
+        usual = settings.Runtime(volumes=False, load_balancers=False, ends_by_itself=False)
+        self.runtime = replace(
+            usual,
+            start_delay_s=usual.start_delay_s * chance.pace,
+            exit_delay_s=usual.exit_delay_s * chance.pace,
+            stop_delay_s=usual.stop_delay_s * chance.pace,
+        )
         self.writes = []
         self.reactor = registry.assemble(
             self.view, "all", self.runtime, self.clock, self.writes.append, root_ca=ROOT_CA
@@ -381,16 +410,16 @@ def recorded(name: str) -> objects.Object:
     return loaded
 
 
-def play(name: str) -> objects.Object:
+def play(name: str, chance: Chance = CHANCES[0]) -> objects.Object:
     """Play a scenario by name and return our trace of it."""
-    return play_scenario(scenario_of(name))
+    return play_scenario(scenario_of(name), chance)
 
 
-def play_scenario(scenario: objects.Object) -> objects.Object:
+def play_scenario(scenario: objects.Object, chance: Chance = CHANCES[0]) -> objects.Object:
     """Play a scenario and return our trace of it."""
     known = kinds()
     load("normalise")
-    return Player(scenario, known).play()
+    return Player(scenario, known, chance).play()
 
 
 _ = reactors  # the reactor's types appear in annotations of callers
