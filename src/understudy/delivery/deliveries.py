@@ -275,9 +275,14 @@ class Deliveries:
         targets.check_owner(owner)
         application = await self._read(owner, given)
         plan = await self._rehearse(application, options)
-        if saved is not None:
-            _check_saved(saved, plan, owner)
-        return await self._carry_out(application, plan, options, saved=saved)
+        try:
+            if saved is not None:
+                _check_saved(saved, plan, owner)
+            return await self._carry_out(application, plan, options, saved=saved)
+        except errors.StalePlanError as error:
+            for text in saved.differences(plan) if saved is not None else ():
+                error.add_note(text)
+            raise
 
     async def rollback(
         self, owner: targets.Owner, revision: str = "", options: Options = DEFAULT

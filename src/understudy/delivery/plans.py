@@ -256,7 +256,11 @@ def _told(operation: Operation) -> objects.Object:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SavedPlan:
-    """What a delivery needs of a plan file."""
+    """What a delivery needs of a plan file.
+
+    Attributes:
+        fields: What would change in each object, by path: before and after, masked.
+    """
 
     owner: targets.Owner
     digest: str
@@ -264,6 +268,37 @@ class SavedPlan:
     salt: str = field(repr=False)
     pins: Mapping[refs.Ref, pins.Pin]
     operations: frozenset[tuple[str, refs.Ref]]
+    fields: Mapping[refs.Ref, _Fields] = field(default_factory=dict, repr=False)
+
+    def differences(self, now: Plan) -> list[str]:
+        """Say how a plan of the same manifests differs now, a line for each field that does."""
+        told = []
+        for operation in now.operations:
+            was = self.fields.get(operation.ref, {})
+            becomes = _fields(operation.as_dict())
+            for path in sorted(was.keys() | becomes.keys()):
+                old, new = was.get(path), becomes.get(path)
+                if old != new:
+                    told.append(
+                        f"{operation.ref}: {path} would be {_step(new)}, planned was {_step(old)}"
+                    )
+        return told
+
+
+_Fields = dict[str, tuple[objects.Json, objects.Json]]
+
+
+def _fields(operation: objects.Object) -> _Fields:
+    listed = operation.get("diffs") or ()
+    return {diff["path"]: (diff.get("before"), diff.get("after")) for diff in listed}
+
+
+def _step(change: tuple[objects.Json, objects.Json] | None) -> str:
+    """Return a change of a field as text: `1 -> 2`."""
+    if change is None:
+        return "left as it is"
+    before, after = ("nothing" if value is None else diffs.shown(value) for value in change)
+    return f"{before} -> {after}"
 
 
 def from_file(content: bytes, name: str) -> SavedPlan:
@@ -287,6 +322,7 @@ def from_file(content: bytes, name: str) -> SavedPlan:
             salt=value["salt"],
             pins={item.ref: item for item in listed},
             operations=frozenset((o["op"], refs.from_dict(o)) for o in value["operations"]),
+            fields={refs.from_dict(o): _fields(o) for o in value["operations"]},
         )
     except (orjson.JSONDecodeError, KeyError, TypeError) as error:
         raise errors.ManifestError([f"{name}: is no plan that `plan --out` wrote"]) from error

@@ -239,6 +239,24 @@ async def test_a_change_where_it_matters_makes_a_plan_stale(
     assert complaint in str(caught.value)
 
 
+async def test_a_stale_plan_says_how_another_would_differ(still: c.Cluster) -> None:
+    await still.deliver(c.config("a", v="1", w="1"), c.secret("s", p="correct-horse"))
+    wanted = (c.config("a", v="2", w="1"), c.secret("s", p="battery-staple"))
+    settings = {"force_conflicts": True}
+    plan = await still.plan(*wanted, **settings)
+    saved = plans.from_file(orjson.dumps(plan.as_file()), "p")
+    still.view.patch("configmaps", "a", {"data": {"v": "9", "w": "9"}}, "default")
+    with pytest.raises(errors.StalePlanError) as caught:
+        await still.deliveries().deliver(
+            c.OWNER, c.written(*wanted), c.options(**settings), saved=saved
+        )
+    assert caught.value.exit_code == 4
+    assert caught.value.__notes__ == [
+        "ConfigMap default/a: data.v would be 9 -> 2, planned was 1 -> 2",
+        "ConfigMap default/a: data.w would be 9 -> 1, planned was left as it is",
+    ]
+
+
 async def test_what_changes_between_the_rehearsal_and_the_first_write_is_noticed(
     still: c.Cluster,
 ) -> None:
