@@ -430,6 +430,8 @@ def test_the_way_back_is_shown_before_going(run: Run, tmp_path: Path) -> None:
     assert "The way back of wayback: revision wayback-v3 (after wayback-v2): 1 change" in plan.out
     told = run("plan", "wayback", "-f", str(second), "--rollback", "-o", "json").json
     assert (told["summary"], told["rollback"]["summary"]) == ({"change": 1}, {"change": 1})
+    events = run("plan", "wayback", "-f", str(second), "--rollback", "-o", "jsonl").lines
+    assert [event["type"] for event in events] == ["plan", "rollback"]
 
 
 def test_two_applications_in_one_plan(run: Run, tmp_path: Path) -> None:

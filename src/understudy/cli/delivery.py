@@ -33,7 +33,7 @@ WAY_BACK = "The way back of"
     "--filename",
     "files",
     multiple=True,
-    help="File, directory, kustomization, chart, or - for standard input; may be repeated.",
+    help="File, directory, kustomization, chart, address, or - for standard input; may be repeated.",
 )
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Save the plan.")
 @click.option(
@@ -103,6 +103,8 @@ def plan(
     if where.cluster.is_fleet:
         if out is not None:
             raise click.UsageError("--out saves the plan of one instance")
+        if files and rollback:
+            raise click.UsageError("--rollback with -f tells the way back of one instance")
         fleets.plan(where, name, rehearse, exit_zero=exit_zero)
 
     async def work(session: sessions.Session) -> int:
@@ -110,7 +112,9 @@ def plan(
         made = await rehearse(session)
         session.show(made, whole=flags["diff"])
         undone = None if made.blocked else await back(session)
-        if undone is not None:
+        if undone is not None and where.output == "jsonl":
+            sessions.print_json({"type": "rollback", **undone.as_dict()})
+        elif undone is not None:
             session.show(undone, subject=WAY_BACK, whole=flags["diff"])
         if where.output == "json":
             way_back = {"rollback": undone.as_dict()} if undone is not None else {}
