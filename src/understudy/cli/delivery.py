@@ -33,7 +33,7 @@ WAY_BACK = "The way back of"
     "--filename",
     "files",
     multiple=True,
-    help="File, directory, kustomization, chart, address, or - for standard input; may be repeated.",
+    help="File, directory, kustomization, chart, URL, or - for standard input; may be repeated.",
 )
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Save the plan.")
 @click.option(

@@ -102,7 +102,7 @@ FILES = click.option(
     "files",
     multiple=True,
     required=True,
-    help="File, directory, kustomization, chart, or - for standard input; may be repeated.",
+    help="File, directory, kustomization, chart, URL, or - for standard input; may be repeated.",
 )
 
 

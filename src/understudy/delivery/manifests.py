@@ -2,15 +2,18 @@
 
 A source is a YAML file (any number of documents), a JSON file, a directory (all `*.yaml`, `*.yml`
 and `*.json` below it, in the order of their paths), a kustomization or a Helm chart (see
-`generating`), or `-` for standard input. Lists (`kind: List`) are opened. What comes out is read,
-not yet resolved against a cluster: see `targets`.
+`generating`), an address (`https://...`, as published manifests have), or `-` for standard input.
+Lists (`kind: List`) are opened. What comes out is read, not yet resolved against a cluster: see
+`targets`.
 """
 
 from __future__ import annotations
 
 import hashlib
+import http.client
 import itertools
 import re
+import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +26,9 @@ from understudy.kube import objects, yamltext
 SUFFIXES = (".yaml", ".yml", ".json")
 FILE_BYTES_MAX = 64 << 20
 """A larger file is not a manifest; the largest CRD bundles are near 10 MB."""
+
+FETCH_TIMEOUT_S = 30.0
+"""For an address to answer, and for each part of what it sends."""
 
 _SEPARATOR = re.compile(r"^---(?=\s|$)", re.MULTILINE)
 _LINE = re.compile(r"line (\d+)")
@@ -96,6 +102,9 @@ def load(
 
 
 def _files(path: str, release: generating.Release) -> Iterator[tuple[str, bytes]]:
+    if path.startswith(("https://", "http://")):
+        yield path, _fetched(path)
+        return
     root = Path(path)
     if root.exists() and generating.is_generated(root):
         yield path, generating.generate(root, release)
@@ -120,6 +129,18 @@ def _files(path: str, release: generating.Release) -> Iterator[tuple[str, bytes]
         raise errors.ManifestError([f"{path}: no such file or directory"])
     for file in paths:
         yield str(file), _content(file)
+
+
+def _fetched(address: str) -> bytes:
+    try:
+        with urllib.request.urlopen(address, timeout=FETCH_TIMEOUT_S) as answer:  # noqa: S310
+            content: bytes = answer.read(FILE_BYTES_MAX + 1)
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        why = getattr(error, "reason", None) or error
+        raise errors.ManifestError([f"{address}: cannot be fetched: {why}"]) from error
+    if len(content) > FILE_BYTES_MAX:
+        raise errors.ManifestError([f"{address}: larger than {FILE_BYTES_MAX >> 20} MiB"])
+    return content
 
 
 def _hidden(file: Path, root: Path) -> bool:

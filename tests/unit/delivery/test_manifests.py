@@ -1,5 +1,10 @@
 """Reading manifests: every source, and one clear sentence for every mistake."""
 
+import contextlib
+import functools
+import http.server
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -41,6 +46,37 @@ def test_a_directory_is_read_in_the_order_of_its_paths(tmp_path: Path) -> None:
 def test_standard_input_is_a_source() -> None:
     found = load("-", stdin=GOOD.encode())
     assert str(found[0].source) == "standard input, document 1"
+
+
+@contextlib.contextmanager
+def serving(folder: Path) -> Iterator[str]:
+    handler = functools.partial(Quiet, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+def test_an_address_is_a_source(tmp_path: Path) -> None:
+    (tmp_path / "install.yaml").write_text(GOOD)
+    with serving(tmp_path) as url:
+        (found,) = load(f"{url}/install.yaml")
+        assert str(found.source) == f"{url}/install.yaml, document 1"
+        assert complaints(f"{url}/absent.yaml") == [
+            f"{url}/absent.yaml: cannot be fetched: File not found"
+        ]
+    (told,) = complaints(f"{url}/install.yaml")
+    assert told.startswith(f"{url}/install.yaml: cannot be fetched: [Errno")
+    assert complaints("https://")[0].startswith("https://: cannot be fetched: ")
 
 
 def test_a_list_is_opened() -> None:
