@@ -96,14 +96,17 @@ class Chance:
             that half a second later may or may not seem to be the same time.
         pace: How long the kubelet took for everything, 1 being what it meant to take. It decides
             who comes first of a container that ends and a controller that looks a second later.
+        sync_s: How long before that the binder had last looked at all claims. It decides how often
+            in a step a claim is told why it waits.
     """
 
     phase_s: float = 0.0
     pace: float = 1.0
+    sync_s: float = 0.0
 
 
 CHANCES = (Chance(), *(Chance(phase_s=phase) for phase in (0.25, 0.5, 0.75)), Chance(pace=0.9),
-           Chance(pace=1.2))  # fmt: skip
+           Chance(pace=1.2), Chance(sync_s=1.0), Chance(sync_s=2.0))  # fmt: skip
 
 
 class ForgetfulReporter(reports.Reporter):
@@ -143,6 +146,7 @@ class Player:
         for controller in self.reactor.controllers:
             if isinstance(controller, binder.Binder):
                 controller.sync_period_s = CLAIM_SYNC_S
+                controller.synced_s -= chance.sync_s
             if isinstance(controller, quotas.QuotaUsage):
                 controller.resync_s = QUOTA_SYNC_S
         kubelet = self._controller(simulated.SimulatedKubelet)

@@ -45,7 +45,7 @@ class Binder:
         self.cluster = clusters.Cluster(shared, "persistent-volume-binder")
         self.recorder = recorders.Recorder(self.cluster, "persistentvolume-controller")
         self.sync_period_s = SYNC_PERIOD_S
-        self._begun_s = self.cluster.clock.monotonic()
+        self.synced_s = self.cluster.clock.monotonic()
         self._recycled_again_s: dict[str, float] = {}
         self._users: dict[tuple[str, str], set[str]] = {}
         self._waiting_then: dict[tuple[str, str], list[str]] = {}
@@ -95,7 +95,7 @@ class Binder:
         return sorted(self._users.get(claim, ()))
 
     def _until_sync_s(self) -> float:
-        passed_s = self.cluster.clock.monotonic() - self._begun_s
+        passed_s = self.cluster.clock.monotonic() - self.synced_s
         return self.sync_period_s - round(passed_s, 6) % self.sync_period_s
 
     def _unbound(self) -> Iterator[entries.Entry]:
