@@ -82,7 +82,7 @@ def parse_yaml(body: bytes, kind: str = "") -> tuple[objects.Object, list[str]]:
     try:
         value, complaints = yamltext.load(body)
     except yamltext.YamlError as error:
-        raise _unrecognised(f"yaml: {error}", kind, body, how="") from None
+        raise _unrecognised(str(error), kind, body, how="") from None
     if not isinstance(value, dict):
         if value is None:
             return {}, []
@@ -135,7 +135,8 @@ def _check_type_meta(value: objects.Object, kind: str, body: bytes) -> None:
 def _unrecognised(
     problem: str, kind: str, body: bytes, how: str = "json parse error: "
 ) -> statuses.BadRequestError:
-    problem = f"couldn't get version/kind; {how}{problem}"
+    if how:
+        problem = f"couldn't get version/kind; {how}{problem}"
     if not kind:
         return statuses.BadRequestError(problem)
     return statuses.BadRequestError(
@@ -187,7 +188,11 @@ def decode(
     found = _in_order(duplicates, complaints, schema) if duplicates else complaints
     if mode == "Strict" and found:
         raise refusal("strict decoding error: " + ", ".join(found), api_version, kind)
-    return found
+    return [
+        line.strip()
+        for text in found
+        for line in text.removeprefix("yaml: unmarshal errors:\n").split("\n")
+    ]
 
 
 def _in_order(
@@ -288,7 +293,7 @@ _EXPECTED: dict[str, type] = {"string": str, "boolean": bool}
 
 def _compile_struct(node: schemas.Schema) -> Decoder:
     rules: dict[str, objects.Json] = {}
-    always: list[tuple[str, objects.Json, schemas.Schema | None]] = []
+    always: list[tuple[str, objects.Json]] = []
     # The closure comes before the fields: a type may contain itself.
     node.decoder = made = _struct(node, rules, always)
     assert node.fields is not None
@@ -300,15 +305,14 @@ def _compile_struct(node: schemas.Schema) -> Decoder:
     if "apiVersion" in node.fields and node.fields.get("spec") is not None:
         rules["spec"] = _recurring(decoder(node.fields["spec"]))
     for name, as_null in node.always.items():
-        empty = None if as_null else conversions.zero(node.fields[name])
-        always.append((name, empty, node.fields[name] if isinstance(empty, dict) else None))
+        always.append((name, None if as_null else conversions.zero(node.fields[name])))
     return made
 
 
 def _struct(  # noqa: C901 (the closure is one loop: a call per field costs more)
     node: schemas.Schema,
     rules: dict[str, objects.Json],
-    always: list[tuple[str, objects.Json, schemas.Schema | None]],
+    always: list[tuple[str, objects.Json]],
 ) -> Decoder:
     """Build a struct's closure; a rule is the class of a plain value, or a closure."""
     omitted = conversions.droppable(node)
@@ -343,9 +347,9 @@ def _struct(  # noqa: C901 (the closure is one loop: a call per field costs more
             for key in dropped:
                 del value[key]
         if always:
-            for key, constant, inner in always:
+            for key, empty in always:
                 if key not in value:
-                    value[key] = constant if inner is None else conversions.zero(inner)
+                    value[key] = objects.copy(empty)
         return value
 
     return struct
