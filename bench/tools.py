@@ -77,7 +77,7 @@ TOOLS = (
         preview=lambda folder: _ours("plan", "load", "-f", str(folder), "--exit-zero"),
         deliver=lambda folder: _ours("deliver", "load", "-f", str(folder), "--yes", "--no-wait"),
         waiting=lambda folder: _ours("deliver", "load", "-f", str(folder), "--yes"),
-        delete=lambda _: _ours("delete", "load", "--yes", "--no-wait"),
+        delete=lambda _: _ours("delete", "load", "--yes"),
     ),
     Tool(
         name="kapp",
@@ -86,14 +86,14 @@ TOOLS = (
             "kapp", "deploy", "-a", "load", "-f", str(folder), "--yes", "--wait=false",
         ],
         waiting=lambda folder: ["kapp", "deploy", "-a", "load", "-f", str(folder), "--yes"],
-        delete=lambda _: ["kapp", "delete", "-a", "load", "--yes", "--wait=false"],
+        delete=lambda _: ["kapp", "delete", "-a", "load", "--yes"],
     ),
     Tool(
         name="kubectl",
         preview=lambda folder: [*APPLY, "--dry-run=server", "-f", str(folder)],
         deliver=lambda folder: [*APPLY, "-f", str(folder)],
         waiting=_wait,
-        delete=lambda folder: ["kubectl", "delete", "-f", str(folder), "--wait=false"],
+        delete=lambda folder: ["kubectl", "delete", "-f", str(folder)],
         prunes=False,
     ),
 )  # fmt: skip
@@ -139,7 +139,7 @@ def _measured(tool: Tool, folders: dict[str, Path]) -> Iterator[tuple[str, Spent
         if tool.prunes:
             yield "prune a tenth", _run(tool.deliver(fewer), env)
             _run(tool.deliver(changed), env)
-        yield "delete all", _run(tool.delete(made), env)
+        yield "delete all, and wait", _run(tool.delete(made), env)
     with _server() as env:
         yield "create, and wait for health", _run(tool.waiting(made), env)
 
