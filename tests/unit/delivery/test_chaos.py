@@ -18,7 +18,7 @@ def wrong(plan: plans.Plan) -> dict[int, tuple[str, ...]]:
     return {death.writes: death.wrong for death in plan.chaos.deaths if death.wrong}
 
 
-@pytest.mark.parametrize("setting", c.SETTINGS)
+@pytest.mark.parametrize("setting", ["http", "following"])
 async def test_every_death_of_a_delivery_is_put_right(cluster: c.Cluster) -> None:
     await cluster.begin(*crashes.small("1")[1:])  # No hook: nothing runs it in a parent.
     plan = await cluster.plan(*crashes.small("2"), chaos=True, recreate=True)
