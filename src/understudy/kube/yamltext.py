@@ -73,9 +73,7 @@ def load(text: bytes | str) -> tuple[objects.Json, list[str]]:
         finally:
             loader.dispose()
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        where = f"line {mark.line + 1}: " if mark else ""
-        raise YamlError(f"yaml: {where}{error.problem}") from None
+        raise YamlError(f"yaml: {_place(error)}{error.problem}") from None
     except yaml.YAMLError as error:
         raise YamlError(f"yaml: {error}") from None
     builder = _Builder()
@@ -83,6 +81,18 @@ def load(text: bytes | str) -> tuple[objects.Json, list[str]]:
     if not builder.repeated:
         return value, []
     return value, ["yaml: unmarshal errors:\n" + "\n".join(builder.repeated)]
+
+
+def _place(error: yaml.MarkedYAMLError) -> str:
+    """Say where an error is as Go does: by the context if there is one, parsers a line too early.
+
+    The first line goes unnamed.
+    """
+    scanning = isinstance(error, yaml.scanner.ScannerError)
+    for mark in (error.context_mark, error.problem_mark):
+        if mark is not None and mark.line:
+            return f"line {mark.line + scanning}: "
+    return ""
 
 
 def _check_depth(text: str) -> None:

@@ -78,7 +78,7 @@ def test_a_resource_carries_verbs_names_and_subresources():
 def test_list_keys_merge_keys_and_their_defaults_are_known():
     ports = node("pods", "spec", "containers", "[]", "ports")
     assert (ports.list_type, ports.list_keys) == ("map", ("containerPort", "protocol"))
-    assert ports.key_defaults == {"protocol": "TCP"}
+    assert ports.key_defaults == {"containerPort": 0, "protocol": "TCP"}
     assert (ports.patch_strategy, ports.patch_merge_key) == (("merge",), "containerPort")
     volumes = node("pods", "spec", "volumes")
     assert volumes.patch_strategy == ("merge", "retainKeys")

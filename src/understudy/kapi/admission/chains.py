@@ -40,6 +40,7 @@ def default_chain(
         defaults.DefaultStorageClass(),
         defaults.StorageObjectInUseProtection(),
         resizing.PersistentVolumeClaimResize(),
+        resizing.PodResize(),
         pods.RuntimeClass(),
         certificates.CertificateApproval(authorize),
         certificates.CertificateSubjectRestriction(),

@@ -122,12 +122,15 @@ def _parse_apply(body: bytes, depth_max: int) -> tuple[objects.Object, list[str]
         try:
             config, complaints = yamltext.load(body)
         except yamltext.YamlError as error:
-            raise statuses.BadRequestError(f"error decoding YAML: {error}") from error
+            why = f"error converting YAML to JSON: {error}"
+            raise statuses.BadRequestError(f"error decoding YAML: {why}") from error
         for complaint in complaints:
             # Go gives one text for all keys; each of its lines is a warning of its own.
             warnings += [line.strip() for line in complaint.split("\n")[1:]]
+    if config is None:
+        config = {}
     if not isinstance(config, dict):
-        named = _GO_NAMES.get(type(config), "null")
+        named = _GO_NAMES[type(config)]
         raise statuses.BadRequestError(
             "error decoding YAML: error unmarshaling JSON: while decoding JSON: json: cannot "
             f"unmarshal {named} into Go value of type map[string]interface {{}}"

@@ -277,13 +277,24 @@ class Definitions:
             items=items,
             list_type=raw.get("x-kubernetes-list-type", ""),
             list_keys=keys,
-            key_defaults={
-                key: tables.DEFAULTS[owner, key] for key in keys if (owner, key) in tables.DEFAULTS
-            },
+            key_defaults=self._key_defaults(owner, keys),
             patch_strategy=_strategies(raw),
             patch_merge_key=raw.get("x-kubernetes-patch-merge-key", ""),
             go_type=self.go.spelled(go_type),
         )
+
+    def _key_defaults(self, owner: str, keys: tuple[str, ...]) -> dict[str, objects.Json]:
+        """Return what list keys are when absent: their default, or zero where Go always has one."""
+        rows = self.go.fields(owner) if keys else {}
+        out: dict[str, objects.Json] = {}
+        for key in keys:
+            _, go_type, _, flags = rows.get(key, ("", "", "", "o"))
+            if (owner, key) in tables.DEFAULTS:
+                out[key] = tables.DEFAULTS[owner, key]
+            elif "o" not in flags and not go_type.startswith("*"):
+                is_text = self.go.resolved(go_type) == "string"
+                out[key] = "" if is_text else 0
+        return out
 
     def _varied(
         self, node: schemas.Schema, raw: objects.Object, default: objects.Json

@@ -13,11 +13,17 @@ _SCHEME = "k8s.io/kubernetes/pkg/api/legacyscheme/scheme.go:30"
 
 
 def mismatch(
-    resource: catalogues.Resource, api_version: str, kind: str, *, expected: str = ""
+    resource: catalogues.Resource,
+    api_version: str,
+    kind: str,
+    *,
+    expected: str = "",
+    expected_group: str | None = None,
 ) -> statuses.BadRequestError:
     """Build the refusal of a body that says `api_version` and `kind`, which are not the resource's.
 
-    `expected` is the kind that the path takes, where it is not the resource's own (Scale).
+    `expected` is the kind that the path takes, where it is not the resource's own (Scale), and
+    `expected_group` its group.
     """
     wanted = expected or resource.kind
     group, version = identities.split_api_version(api_version)
@@ -27,12 +33,13 @@ def mismatch(
             f'{refusal}no kind "{kind}" is registered for version "{api_version}" in scheme '
             f'"{_SCHEME}"'
         )
-    if kind == wanted and _is_convertible(group, resource.group):
+    own = resource.group if expected_group is None else expected_group
+    if kind == wanted and _is_convertible(group, own):
         return statuses.BadRequestError(
             f"the API version in the data ({api_version}) does not match the expected API version "
             f"({resource.api_version})"
         )
-    package = tables.internal_package(resource.group)
+    package = tables.internal_package(own)
     return statuses.BadRequestError(
         f"{refusal}converting ({version}.{kind}) to ({package}.{wanted}): unknown conversion"
     )

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from understudy.kapi.admission import chain as admission, pods
-from understudy.kapi.resources import catalogue
+from understudy.kapi.resources import catalogue, definitions, recognition
 from understudy.kapi.store import entries
 from understudy.kapi.views import deletion, options as opts, ownership, results, writes
 from understudy.kube import (
@@ -238,9 +238,10 @@ def post(
     post_to = _POSTED.get(subresource) if resource.storage == PODS else None
     if post_to is not None:
         kind = resource.subresources[subresource].kind
+        _check_posted(resource, kind, body)
         warnings = decode_body(view, kind, body, options)
         said = objects.name_of(body)
-        if said and name and said != name:
+        if name and said != name and (said or subresource == "eviction"):
             raise statuses.BadRequestError(f"name in URL does not match name in {kind.kind} object")
         entry = _entry(view, resource, namespace, name or said)
         where = _Place(resource, namespace, entry.name, subresource)
@@ -253,6 +254,20 @@ def post(
             "the server does not allow this method on the requested resource"
         )
     raise statuses.NotFoundError("the server could not find the requested resource")
+
+
+def _check_posted(
+    resource: catalogue.Resource, wanted: identities.GroupVersionKind, body: objects.Object
+) -> None:
+    """Refuse a body that says it is something else; another version of the same is taken."""
+    api_version = str(body.get("apiVersion") or wanted.api_version)
+    kind = str(body.get("kind") or wanted.kind)
+    group, _ = identities.split_api_version(api_version)
+    known = kind in definitions.registered(api_version)
+    if not known or (group, kind) != (wanted.group, wanted.kind):
+        raise recognition.mismatch(
+            resource, api_version, kind, expected=wanted.kind, expected_group=wanted.group
+        )
 
 
 PODS = identities.GroupResource("", "pods")
@@ -286,16 +301,13 @@ def _bind(
             f"pod {name} is being deleted, cannot be assigned to a host",
         )
     spec = obj["spec"]
+    binding_itself = identities.GroupResource("", "pods/binding")
     if spec.get("nodeName"):
-        raise statuses.conflict(
-            resource.group_resource,
-            name,
-            f'pod {name} is already assigned to node "{spec["nodeName"]}"',
-        )
+        why = f'pod {name} is already assigned to node "{spec["nodeName"]}"'
+        raise statuses.conflict(binding_itself, name, why)
     if spec.get("schedulingGates"):
-        raise statuses.conflict(
-            resource.group_resource, name, f"pod {name} has non-empty .spec.schedulingGates"
-        )
+        why = f"pod {name} has non-empty .spec.schedulingGates"
+        raise statuses.conflict(binding_itself, name, why)
     spec["nodeName"] = target["name"]
     annotations = objects.annotations_of(binding)
     if annotations:

@@ -66,6 +66,9 @@ def _create(
 ) -> results.Written:
     meta = _metadata(obj)
     settle_namespace(resource, obj, namespace)
+    if applied:
+        # Creating what is updated, Kubernetes does not look at it.
+        meta.pop("resourceVersion", None)
     if meta.get("resourceVersion"):
         raise statuses.InternalError(
             "resourceVersion should not be set on objects to be created", reason=""
@@ -269,7 +272,9 @@ def _apply(
 ) -> results.Written:
     if entry is None and subresource:
         raise statuses.not_found(resource.group_resource, name)
-    check_type(resource, config, patched=True)
+    _check_applied_type(resource, config)
+    if config.get("metadata", {}) is None:
+        del config["metadata"]
     live = entry.object(resource) if entry is not None else None
     merged = ownership.applied(view, resource, live, config, options, subresource)
     check_name(objects.name_of(merged), name)
@@ -373,7 +378,7 @@ def replace(
         refusal = statuses.invalid(resource.storage.group, resource.kind, name, causes)
         refusal.warnings = tuple(context.warnings)
         raise refusal
-    warnings = strategy.warnings(obj, old)
+    warnings = strategy.warnings(obj, old) if subresource != "status" else []
     if not admitted:
         view.shared.chain.validate(attributes)
     warnings = [*context.warnings, *warnings, *attributes.warnings]
@@ -475,6 +480,14 @@ def check_type(resource: catalogue.Resource, obj: objects.Object, *, patched: bo
     if kind != resource.kind:
         cause = causes.invalid("kind", kind, f"must be {resource.kind}")
         raise statuses.invalid(resource.group, kind, objects.name_of(obj), [cause])
+
+
+def _check_applied_type(resource: catalogue.Resource, config: objects.Object) -> None:
+    """Refuse a configuration that does not say exactly what it configures."""
+    said, kind = str(config.get("apiVersion") or ""), str(config.get("kind") or "")
+    if (said, kind) != (resource.api_version, resource.kind):
+        shown = said if "/" in said else f"/{said}"
+        raise statuses.BadRequestError(f"invalid object type: {shown}, Kind={kind}")
 
 
 def settle_namespace(resource: catalogue.Resource, obj: objects.Object, namespace: str) -> None:

@@ -66,6 +66,8 @@ class Pod(rules.Kind):
                     resources["requests"] = {**limits, **requests}
         if spec.get("resources"):
             podresources.default(spec)
+        if (spec.get("terminationGracePeriodSeconds") or 0) < 0:
+            spec["terminationGracePeriodSeconds"] = 1
         if spec.get("enableServiceLinks") is None:
             spec["enableServiceLinks"] = True
         if spec.get("hostNetwork"):
@@ -470,8 +472,7 @@ def _without_compute(container: objects.Object) -> objects.Object:
         for key in ("limits", "requests")
         if (amounts := resources.get(key))
     }
-    rest = {key: value for key, value in container.items() if key != "resizePolicy"}
-    return rest | {"resources": {key: value for key, value in kept.items() if value}}
+    return container | {"resources": {key: value for key, value in kept.items() if value}}
 
 
 def _merge_label_keys(spec: objects.Object, labels: dict[str, str]) -> None:
