@@ -258,6 +258,7 @@ class ForkStage:
         runtime: runtimes.Runtime = REHEARSED,
         unknown: Sequence[str] = (),
         seed: int = 0,
+        copied: bool = False,
     ) -> None:
         self._view = view.fork("stage")
         self._clock = clocks.ManualClock(view.now())
@@ -274,7 +275,9 @@ class ForkStage:
         self._began = self._view.fork("stage as it began")
         self._nodeless = self.has_controllers and not any(self._view.each("nodes"))
         self._rehearsal: running.Rehearsal | None = None
-        self._more = installing.rehearsed(self._view) if self.has_controllers else []
+        self._copied = copied
+        more = installing.rehearsed(self._view, copied=copied) if self.has_controllers else []
+        self._more = more
 
     @property
     def client(self) -> ViewClient:
@@ -338,8 +341,9 @@ class ForkStage:
         await asyncio.sleep(0)
         self._seed += 1  # What is made on one stage must not look like what is made on another.
         made = ForkStage(
-            self._view, controllers=self._controllers, runtime=self._runtime, seed=self._seed
-        )
+            self._view, controllers=self._controllers, runtime=self._runtime, seed=self._seed,
+            copied=self._copied,
+        )  # fmt: skip
         made._began, made._of_a_stage = self._began, True
         return made
 
@@ -401,7 +405,7 @@ class LoadingStages:
         view.load(known)
         installing.complete(view)
         return ForkStage(
-            view, controllers=self._controllers, runtime=self._runtime, unknown=unknown
+            view, controllers=self._controllers, runtime=self._runtime, unknown=unknown, copied=True
         )
 
 

@@ -164,7 +164,14 @@ _IN_NAMESPACES = (
 )  # fmt: skip
 """Read in the namespaces a delivery touches: what controllers make of what is delivered."""
 
-_KNATIVE = ("configurations", "revisions", "routes", "services")
+_KNATIVE_GROUP = "serving.knative.dev"
+_KNATIVE = (
+    *(f"{plural}.{_KNATIVE_GROUP}" for plural in ("configurations", "revisions", "routes")),
+    f"services.{_KNATIVE_GROUP}", "podautoscalers.autoscaling.internal.knative.dev",
+    "metrics.autoscaling.internal.knative.dev", "images.caching.internal.knative.dev",
+    "serverlessservices.networking.internal.knative.dev",
+    "ingresses.networking.internal.knative.dev",
+)  # fmt: skip
 _KNATIVE_SYSTEM = "knative-serving"
 """Its ConfigMaps decide on URLs, limits and scale."""
 PARALLEL = 8
@@ -206,11 +213,11 @@ async def copy_live(
             plan.add(resource.name, ref.namespace, essential=True)
         if ref not in kept:
             plan.add_content_of(ref)
-    if any(target.ref.group == "serving.knative.dev" for target in wanted):
+    if any(ref.group == _KNATIVE_GROUP for ref in kept | tracker.entries.keys()):
         plan.add("configmaps", _KNATIVE_SYSTEM)
-        for plural in _KNATIVE:
+        for name in _KNATIVE:
             for namespace in namespaces:
-                plan.add(f"{plural}.serving.knative.dev", namespace)
+                plan.add(name, namespace)
     return await plan.carry_out(client, clock)
 
 

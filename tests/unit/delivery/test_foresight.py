@@ -223,6 +223,26 @@ async def test_a_knative_services_revision_traffic_and_url(knative: c.Cluster) -
     ]
 
 
+async def test_what_another_knative_made_is_left_as_it_is(knative: c.Cluster) -> None:
+    await knative.deliver(hello("app:1"))
+    assert knative.running is not None
+    await knative.running.stop()
+    face = knative.deliveries(make_stage=assembly.LoadingStages())
+    plan = await face.plan(c.OWNER, c.written(hello("app:2")), c.options())
+    written_otherwise = {
+        "metadata": {"labels": {"serving.knative.dev/deployment-hash": "of-another-version"}},
+        "spec": {"template": {"metadata": {"annotations": {"by": "another version"}}}},
+    }
+    without_knative = running.start(knative.view, "all", c.QUICK)
+    name = "hello-00001-deployment"
+    knative.view.patch("deployments.apps", name, written_otherwise, "default")
+    await without_knative.wait_idle()
+    await without_knative.stop()
+    again = await face.plan(c.OWNER, c.written(hello("app:2")), c.options())
+    told = [effect.type for effect in again.effects]
+    assert told == [effect.type for effect in plan.effects]
+
+
 async def test_traffic_that_moves_without_a_new_revision(knative: c.Cluster) -> None:
     await knative.deliver(hello("app:1"))
     await knative.deliver(hello("app:2"))

@@ -63,15 +63,17 @@ def controllers(config: KnativeSettings, world: worlds.World) -> list[registry.F
     ]
 
 
-def rehearsed(view: views.View) -> list[registry.Factory]:
+def rehearsed(view: views.View, *, copied: bool = False) -> list[registry.Factory]:
     """Prepare a rehearsal's own view, which may come from a real cluster; return its controllers.
 
     Empty where the view serves no Knative Services. The cluster's own ConfigMaps decide on URLs,
-    limits and scale; whatever is asked for is there, and nothing goes idle.
+    limits and scale; whatever is asked for is there, and nothing goes idle. `copied`: what there is
+    was made by another Knative.
     """
     if not is_installed(view):
         return []
     config = read_config(view)
+    config.keeps_deployments = copied
     webhook.install(view, config)
     return controllers(config, worlds.steady())
 

@@ -142,7 +142,7 @@ class Revisions:
             raise reconciling.ReconcileError(
                 f'revision: "{objects.name_of(revision)}" does not own Deployment: "{name}"'
             )
-        if _hash(present) != _hash(wanted):
+        if not self._config.keeps_deployments and _hash(present) != _hash(wanted):
             present = self._update(present, wanted)
         self._propagate(present, managed)
         wanted_replicas = objects.lookup(present, ("spec", "replicas")) or 0

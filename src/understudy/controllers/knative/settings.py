@@ -38,6 +38,10 @@ class KnativeSettings:
     claims_domains: bool = True
     """`autocreate-cluster-domain-claims`. On, unlike Knative: there is one user here."""
 
+    keeps_deployments: bool = False
+    """Deployments that exist stay as they are, but for their scale. Ours, for the copy of a cluster
+    whose own Knative wrote them in its own way."""
+
     progress_deadline_s: int = 600
     """`progress-deadline`: seconds until a Deployment that gets nowhere is given up."""
 
