@@ -99,7 +99,11 @@ def test_the_shop_from_plan_to_deletion(run: Run) -> None:
     assert refused.code == 3
     assert "BLOCKED  Promotion shop/spring" in refused.out
     assert "spec.percent" in refused.out
-    assert run("deliver", "shop", "-f", str(SHOP / "v2-refused"), "--yes").code == 3
+    place = "v2-refused/10-promotions.yaml, document 2 (line 43)"
+    assert f"{place}\n" in refused.out
+    refused = run("deliver", "shop", "-f", str(SHOP / "v2-refused"), "--yes")
+    assert refused.code == 3
+    assert refused.err.splitlines()[1] == f"Promotion shop/spring stands in {SHOP}/{place}"
 
     upgraded = run("deliver", "shop", "-f", str(SHOP / "v2"), "--yes")
     assert upgraded.code == 0

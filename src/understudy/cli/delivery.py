@@ -445,6 +445,8 @@ def _child(child: reasons.Child) -> objects.Object:
         "health": str(child.health.state),
         "reason": child.health.reason,
         "message": child.health.message,
+        "created": child.created,
+        "restarts": child.restarts,
         "children": [_child(one) for one in child.children],
     }
 

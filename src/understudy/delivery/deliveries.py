@@ -598,7 +598,11 @@ def _drifted(ref: refs.Ref) -> outcomes.News:
 
 def _refuse_blocked(plan: plans.Plan) -> None:
     if plan.blocked:
-        raise errors.BlockedError([str(blocked) for blocked in plan.blocked])
+        error = errors.BlockedError([str(blocked) for blocked in plan.blocked])
+        for blocked in plan.blocked:
+            if blocked.source and blocked.obstacle.blocked_by is None:
+                error.add_note(f"{blocked.ref} stands in {blocked.source}")
+        raise error
     if plan.forbidden:
         raise errors.BlockedError(plan.forbidden)
 
