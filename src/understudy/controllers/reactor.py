@@ -395,6 +395,7 @@ class Reactor:
             self._ready.append(item)
         elif item in self._again:
             self._again.discard(item)
+            self.dispatch()  # those who wait for what it wrote come before it
             self._enqueue(item)
 
     def _take_turn(self, item: _Item) -> bool:

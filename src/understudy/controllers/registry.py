@@ -37,9 +37,9 @@ def _replication_controllers(shared: clusters.Shared) -> reactors.Controller:
 
 
 FACTORIES: Final[dict[str, Factory]] = {
+    "deployment-controller": deployments.Deployments,
     "replicaset-controller": replicasets.ReplicaSets,
     "replicationcontroller-controller": _replication_controllers,
-    "deployment-controller": deployments.Deployments,
     "statefulset-controller": statefulsets.StatefulSets,
     "daemonset-controller": daemonsets.DaemonSets,
     "cronjob-controller": cronjobs.CronJobs,
