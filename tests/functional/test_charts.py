@@ -22,6 +22,7 @@ def run(live_cluster):
     return invoke
 
 
+@pytest.mark.timeout(180)  # eight commands, each with helm, on a machine that others use
 def test_a_chart_from_installation_to_rollback(run, shop_chart: Path):
     planned = run("plan", "sale", "-f", shop_chart, "--set", "image.tag=4", code=2)
     assert "Job default/sale-migrate runs" in planned

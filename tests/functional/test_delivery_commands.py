@@ -78,6 +78,7 @@ def config(name: str, value: str = "1") -> str:
     return CONFIG.replace("NAME", name).replace("VALUE", value)
 
 
+@pytest.mark.timeout(180)  # a dozen commands, which share the machine with other tests
 def test_the_shop_from_plan_to_deletion(run: Run) -> None:
     planned = run("plan", "shop", "-f", str(SHOP / "v1"))
     assert planned.code == 2
