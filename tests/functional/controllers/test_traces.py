@@ -35,7 +35,7 @@ def test_our_controllers_write_what_the_recorded_ones_wrote(name: str) -> None:
 def fewest_differences(name: str) -> dict[str, trace_comparison.Verdict]:
     """Return what differs, by object, under the chances that make it the least."""
     theirs, found = trace_player.recorded(name), []
-    for chance in trace_player.CHANCES:
+    for chance in trace_player.chances_of(name):
         verdicts = trace_comparison.compare(theirs, trace_player.play(name, chance))
         found.append({one.what: one for one in verdicts if one.grade != "same"})
         if not found[-1]:

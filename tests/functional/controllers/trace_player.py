@@ -18,6 +18,7 @@ from typing import TypeVar
 
 from understudy.aio import clocks, ids
 from understudy.controllers import quotas, reactor as reactors, registry, running
+from understudy.controllers.nodes import lifecycle
 from understudy.controllers.runtime import reports, settings, simulated
 from understudy.controllers.storage import binder
 from understudy.kapi import views
@@ -98,15 +99,38 @@ class Chance:
             who comes first of a container that ends and a controller that looks a second later.
         sync_s: How long before that the binder had last looked at all claims. It decides how often
             in a step a claim is told why it waits.
+        marked_early: Whether controllers marked a new node before its kubelet said how it is.
+        ttl_late: Whether the least of these marks came after the first other.
+        kubelet_s: How long such a kubelet took longer than that.
     """
 
     phase_s: float = 0.0
     pace: float = 1.0
     sync_s: float = 0.0
+    marked_early: bool = False
+    ttl_late: bool = False
+    kubelet_s: float = 0.0
 
 
-CHANCES = (Chance(), *(Chance(phase_s=phase) for phase in (0.25, 0.5, 0.75)), Chance(pace=0.9),
-           Chance(pace=1.2), Chance(sync_s=1.0), Chance(sync_s=2.0))  # fmt: skip
+CHANCES = (
+    Chance(),
+    *(Chance(phase_s=phase) for phase in (0.25, 0.5, 0.75)),
+    *(Chance(pace=pace) for pace in (0.9, 1.2)),
+    *(Chance(sync_s=passed) for passed in (1.0, 2.0)),
+    *(Chance(marked_early=True, ttl_late=late, kubelet_s=after)
+      for late in (False, True) for after in (0.0, 0.1)),
+)  # fmt: skip
+
+
+def chances_of(name: str) -> Iterator[Chance]:
+    """Yield the chances that may matter for a scenario."""
+    steps = json.dumps(scenario_of(name)["steps"])
+    for chance in CHANCES:
+        if chance.marked_early and '"node-add"' not in steps:
+            continue
+        if chance.sync_s and '"PersistentVolumeClaim"' not in steps:
+            continue
+        yield chance
 
 
 class ForgetfulReporter(reports.Reporter):
@@ -140,15 +164,20 @@ class Player:
             stop_delay_s=usual.stop_delay_s * chance.pace,
         )
         self.writes = []
+        names, more = ("*,-ttl-controller", [lifecycle.NodeTtl]) if chance.ttl_late else ("all", [])
         self.reactor = registry.assemble(
-            self.view, "all", self.runtime, self.clock, self.writes.append, root_ca=ROOT_CA
-        )
+            self.view, names, self.runtime, self.clock, self.writes.append, more=more,
+            root_ca=ROOT_CA,
+        )  # fmt: skip
         for controller in self.reactor.controllers:
             if isinstance(controller, binder.Binder):
                 controller.sync_period_s = CLAIM_SYNC_S
                 controller.synced_s -= chance.sync_s
             if isinstance(controller, quotas.QuotaUsage):
                 controller.resync_s = QUOTA_SYNC_S
+        if chance.marked_early:
+            self._controller(lifecycle.NodeLifecycle).patience_s = 0.0
+            self._controller(simulated.SimulatedNodes).report_s = chance.kubelet_s
         kubelet = self._controller(simulated.SimulatedKubelet)
         kubelet.reporter = ForgetfulReporter(kubelet.cluster, init_containers=False)
         self.seen: list[tuple[float, logs.Event]] = []

@@ -20,6 +20,7 @@ from understudy.kube import objects, statuses
 
 MONITOR_S: Final = 5.0
 REPORT_S: Final = 0.2
+"""A kubelet needs about so long to say for the first time how its node is."""
 GRACE_S: Final = 50.0
 STARTUP_GRACE_S: Final = 60.0
 NOT_READY: Final = "node.kubernetes.io/not-ready"
@@ -53,13 +54,14 @@ class NodeLifecycle:
         self._registered: dict[str, objects.Object] = {}
         self._renewed: dict[str, tuple[str, float]] = {}
         self._begun_s = self.cluster.clock.monotonic()
+        self.patience_s = REPORT_S
 
     def observe(self, change: changes.Change, queue: reactor.Queue) -> None:
         name = change.entry.name
         if change.ref == "nodes":
             if change.type == "ADDED" and pods.condition_of(change.object, "Ready") is None:
                 # A new node is looked at when its kubelet has had time to say how it is.
-                queue.add_after(("node", name), REPORT_S)
+                queue.add_after(("node", name), self.patience_s)
             else:
                 queue.add(("node", name))
             if not change.deleted and _lacks(change.object, "NoExecute"):
@@ -84,7 +86,7 @@ class NodeLifecycle:
         passed_s = self.cluster.clock.monotonic() - self._begun_s
         return MONITOR_S - round(passed_s, 6) % MONITOR_S
 
-    def reconcile(self, key: reactor.Key) -> float | reactor.Idle | None:
+    def reconcile(self, key: reactor.Key) -> float | reactor.Idle | reactor.Turns | None:
         what, name = key
         node = self.cluster.peek("nodes", "", name)
         if what == "monitor":
@@ -92,29 +94,37 @@ class NodeLifecycle:
         if what == "execute" and node is not None:
             self._taint(node, "NoExecute")
         elif node is not None:
-            self._taint(node, "NoSchedule")
-            self._label(node)
+            return self._mark(node)
+        return None
+
+    def _mark(self, node: objects.Object) -> reactor.Turns:
+        """Bring taints and labels up to date, a turn for each."""
+        if self._taint(node, "NoSchedule"):
+            yield
+        self._label(node)
         return None
 
     # ------------------------------------------------------------------ taints and labels
 
-    def _taint(self, node: objects.Object, effect: str) -> None:
+    def _taint(self, node: objects.Object, effect: str) -> bool:
         """Bring the node's taints of an effect nearer to what its conditions say.
 
-        Those that are missing come first; seeing them written takes those that are too many.
+        Those that are missing come first; seeing them written takes those that are too many. Say
+        whether there was anything to do.
         """
         missing, spare = _differences(node, effect)
         stamp = self.cluster.stamp()
         added = [{"key": key, "effect": effect, "timeAdded": stamp} for key in missing]
         kept = [taint for taint in _taints_of(node) if missing or taint not in spare]
         if not missing and not spare:
-            return
+            return False
         version = objects.metadata(node).get("resourceVersion")
         body = {
             "metadata": {"resourceVersion": version},
             "spec": {"taints": [*kept, *added] or None},
         }
         self.cluster.patch("nodes", "", objects.name_of(node), body, patch_type=clusters.MERGE)
+        return True
 
     def _label(self, node: objects.Object) -> None:
         labels = objects.labels_of(node)

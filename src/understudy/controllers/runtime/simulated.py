@@ -49,6 +49,7 @@ class SimulatedNodes:
         self.cluster = clusters.Cluster(shared, "kubelet", clusters.KUBELET)
         self.chosen = chosen
         self._renewed: dict[str, str] = {}
+        self.report_s = 0.0
 
     def prepare(self) -> None:
         """Make the nodes that are missing, unless the view has nodes of somebody else."""
@@ -120,7 +121,7 @@ class SimulatedNodes:
             return
         name = change.entry.name
         if change.type == "ADDED":
-            queue.add(("report", name))
+            queue.add_after(("report", name), self.report_s)
         renewed = str((lease.get("spec") or {}).get("renewTime") or "")
         known = self._renewed.setdefault(name, renewed)
         if renewed != known:
