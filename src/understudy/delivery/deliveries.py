@@ -36,7 +36,7 @@ from understudy.delivery import (
     trackers,
     waiting,
 )
-from understudy.kube import health, objects
+from understudy.kube import health, objects, statuses
 
 Approve = Callable[[plans.Plan], Awaitable[bool]]
 Given = tuple[targets.Owner, Sequence[manifests.Manifest]]
@@ -524,7 +524,7 @@ class Deliveries:
             if (resource := served.by_kind(entry.api_version, ref.kind)) is not None
         }
         live = await calling.read(self.client, known.items(), limit=8, clock=self._clock)
-        now = self._clock.now()
+        now, late = self._clock.now(), await self._late_classes(live)
         found = []
         for ref, entry in tracker.entries.items():
             obj, resource = live.get(ref), known.get(ref)
@@ -533,7 +533,9 @@ class Deliveries:
                 verdict = health.Health(health.State.CURRENT, "", "has run")
             if obj is not None and resource is not None:
                 reports = "status" in resource.subresources
-                verdict = health.assess(obj, health.Facts(now=now, reports_status=reports))
+                waits = objects.lookup(obj, ("spec", "storageClassName")) in late
+                facts = health.Facts(now=now, reports_status=reports, waits_for_consumer=waits)
+                verdict = health.assess(obj, facts)
                 if waiting.exists_is_enough(ref) and verdict.state is health.State.IN_PROGRESS:
                     verdict = health.Health(health.State.CURRENT, verdict.reason, verdict.message)
             found.append(Condition(entry=entry, obj=obj, health=verdict))
@@ -544,10 +546,29 @@ class Deliveries:
         below = await reasons.read(self.client, present, unready, self._clock)
         nothing = reasons.Below()
         return [
-            dataclasses.replace(c, reasons=known.reasons, children=known.children)
+            dataclasses.replace(
+                c,
+                health=reasons.despite(c.health, c.entry.ref, known),
+                reasons=known.reasons,
+                children=known.children,
+            )
             for c in found
             for known in (below.get(c.entry.ref, nothing),)
         ]
+
+    async def _late_classes(self, live: Collection[refs.Ref]) -> set[str]:
+        """Return the storage classes that bind a claim when a pod uses it, if there are claims."""
+        if not any(ref.kind == "PersistentVolumeClaim" for ref in live):
+            return set()
+        try:
+            listing = await self.client.list("storageclasses.storage.k8s.io")
+        except statuses.ApiError:
+            return set()  # Not allowed to look: the claim's own words must do.
+        return {
+            objects.name_of(obj)
+            for obj in listing.items
+            if obj.get("volumeBindingMode") == "WaitForFirstConsumer"
+        }
 
     async def _revision(self, owner: targets.Owner, name: str) -> revisions.Revision:
         targets.check_owner(owner)

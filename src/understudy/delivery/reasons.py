@@ -6,7 +6,7 @@ pulled), or at nobody's pod yet, in an event (a quota refuses to create it).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from understudy.aio import clocks
@@ -21,6 +21,9 @@ _WORKLOADS = {
 }  # fmt: skip
 _OWNERS = _WORKLOADS - {"Service"} | {"ReplicationController"}
 _OWNED = ("pods", "replicasets.apps", "jobs.batch")
+_KNATIVE = "serving.knative.dev"
+_KNATIVE_OWNED = (f"configurations.{_KNATIVE}", f"revisions.{_KNATIVE}", "deployments.apps")
+"""What is between a Knative Service and its pods."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +52,24 @@ class Below:
 
 def owns_others(ref: refs.Ref) -> bool:
     """Whether controllers make other objects for one of this kind that go when it does."""
-    return ref.kind in _OWNERS or ref.group == "serving.knative.dev"
+    return ref.kind in _OWNERS or ref.group == _KNATIVE
+
+
+def despite(verdict: health.Health, ref: refs.Ref, below: Below) -> health.Health:
+    """Return the verdict on an object in view of what is below it.
+
+    A Knative Service that was ready once stays so, though its pods crash.
+    """
+    if ref.group != _KNATIVE or not verdict.is_settled:
+        return verdict
+    worst = health.combine([one for child in below.children for one in _all(child)])
+    return worst if worst.state is health.State.FAILED else verdict
+
+
+def _all(child: Child) -> Iterator[health.Health]:
+    yield child.health
+    for one in child.children:
+        yield from _all(one)
 
 
 async def read(
@@ -63,8 +83,9 @@ async def read(
     workloads = {ref: obj for ref, obj in present.items() if ref.kind in _WORKLOADS}
     for space in sorted({ref.namespace for ref in workloads if ref.namespace}):
         members = {r: o for r, o in present.items() if r.namespace == space}
+        knative = _KNATIVE_OWNED if any(ref.group == _KNATIVE for ref in members) else ()
         try:
-            family = await _family(client, space, clock)
+            family = await _family(client, space, (*_OWNED, *knative), clock)
         except statuses.ApiError:
             continue  # Not allowed to look at pods: the object's own words must do.
         for ref, obj in members.items():
@@ -117,19 +138,23 @@ class _Family:
         self._facts = health.Facts(now=clock.now())
 
     def below(self, uid: str) -> tuple[Child, ...]:
-        """Return what an object owns; without the empty ReplicaSets of earlier revisions."""
+        """Return what an object owns; without what is left, empty, of earlier revisions."""
         children = []
         for obj in sorted(self._children.get(uid, ()), key=_place):
-            if obj.get("kind") == "ReplicaSet" and not (obj.get("spec") or {}).get("replicas"):
+            kind, beneath = str(obj.get("kind")), self.below(objects.uid_of(obj))
+            scaled = kind in {"ReplicaSet", "Deployment"}
+            if scaled and not (obj.get("spec") or {}).get("replicas"):
+                continue
+            if kind == "Revision" and not beneath:
                 continue
             children.append(
                 Child(
-                    kind=str(obj.get("kind")),
+                    kind=kind,
                     name=objects.name_of(obj),
                     health=health.assess(obj, self._facts),
                     created=str(objects.metadata(obj).get("creationTimestamp") or ""),
                     restarts=_restarts(obj),
-                    children=self.below(objects.uid_of(obj)),
+                    children=beneath,
                 )
             )
         return tuple(children)
@@ -157,12 +182,14 @@ class _Family:
         return list(dict.fromkeys([*told, *warned]))[:_SHOWN_MAX]
 
 
-async def _family(client: protocol.Client, space: str, clock: clocks.Clock) -> _Family:
+async def _family(
+    client: protocol.Client, space: str, owned_by_others: Iterable[str], clock: clocks.Clock
+) -> _Family:
     async def listed(resource: str) -> list[objects.Object]:
         listing = await calling.patiently(lambda: client.list(resource, namespace=space), clock)
         return listing.items
 
-    owned = [obj for resource in _OWNED for obj in await listed(resource)]
+    owned = [obj for resource in owned_by_others for obj in await listed(resource)]
     try:
         events = await listed("events")
     except statuses.ApiError:

@@ -8,6 +8,7 @@ import orjson
 import pytest
 from tests.unit.delivery import conftest as c
 
+from understudy.controllers.knative import installing
 from understudy.delivery import adoption, errors, manifests, marks, outcomes, plans, targets
 from understudy.kube import objects
 
@@ -330,6 +331,26 @@ async def test_13_a_claim_that_waits_for_its_consumer_and_the_consumer(
     assert ops(plan) == {"Deployment/web": "delete", "PersistentVolumeClaim/data": "keep"}
 
 
+async def test_13_a_claim_that_nobody_uses_yet_is_current(cluster: c.Cluster) -> None:
+    late = {
+        "apiVersion": "storage.k8s.io/v1",
+        "kind": "StorageClass",
+        "metadata": {"name": "late"},
+        "provisioner": "example.com/disks",
+        "volumeBindingMode": "WaitForFirstConsumer",
+    }
+    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    claim = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "data", "namespace": "default"},
+        "spec": {**spec, "storageClassName": "late"},
+    }
+    await cluster.deliver(late, claim)
+    found = {one.entry.ref.kind: one.health for one in await cluster.deliveries().status(c.OWNER)}
+    assert str(found["PersistentVolumeClaim"]) == "Current: waits for its first consumer"
+
+
 # 15: who reads what changes -------------------------------------------------------------------
 
 
@@ -526,3 +547,51 @@ async def test_a_hook_with_the_beginning_of_a_name_runs_once_for_each_revision(
     await deliver("2")
     assert cluster.names("pods") == [name]
     assert cluster.find("pods", name)["metadata"]["uid"] != uid
+
+
+# health that only what is below can tell ------------------------------------------------------
+
+
+async def test_14_a_ready_knative_service_whose_pods_crash_has_failed(still: c.Cluster) -> None:
+    installing.install(still.view)
+    service = {
+        "apiVersion": "serving.knative.dev/v1",
+        "kind": "Service",
+        "metadata": {"name": "web", "namespace": "default"},
+        "spec": {"template": {"spec": {"containers": [{"image": "web:1"}]}}},
+    }
+    await still.deliver(service, wait=False)
+    ready = {"observedGeneration": 1, "conditions": [{"type": "Ready", "status": "True"}]}
+    still.view.patch(
+        "services.serving.knative.dev", "web", {"status": ready}, "default", subresource="status"
+    )
+    (condition,) = await still.deliveries().status(c.OWNER)
+    assert str(condition.health) == "Current"
+    owner = condition.obj
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [
+        {"name": "c", "image": "web:1"}]}}  # fmt: skip
+    spec = {"selector": {"matchLabels": {"a": "b"}}, "template": template}
+    pod = {"containers": [{"name": "c", "image": "web:1"}]}
+    for resource, kind, content in (
+        ("configurations.serving.knative.dev", "Configuration", service["spec"]),
+        ("revisions.serving.knative.dev", "Revision", service["spec"]["template"]["spec"]),
+        ("deployments.apps", "Deployment", {"replicas": 1, **spec}),
+        ("replicasets.apps", "ReplicaSet", {"replicas": 1, **spec}),
+        ("pods", "Pod", pod),
+    ):
+        assert owner is not None
+        above = {"apiVersion": owner["apiVersion"], "kind": owner["kind"],
+                 "name": owner["metadata"]["name"], "uid": owner["metadata"]["uid"]}  # fmt: skip
+        meta = {"name": f"web-{kind.lower()}", "ownerReferences": [{**above, "controller": True}]}
+        still.view.load([
+            {"apiVersion": "v1" if resource == "pods" else "apps/v1" if "apps" in resource
+             else "serving.knative.dev/v1", "kind": kind, "spec": content,
+             "metadata": {**meta, "namespace": "default", "uid": f"uid-{kind}"}}])  # fmt: skip
+        owner = still.view.get(resource, f"web-{kind.lower()}", "default")
+    waiting = {"reason": "CrashLoopBackOff", "message": "back-off"}
+    crashing = {"phase": "Running", "containerStatuses": [
+        {"name": "c", "image": "web:1", "imageID": "", "ready": False, "restartCount": 5,
+         "state": {"waiting": waiting}}]}  # fmt: skip
+    still.view.patch("pods", "web-pod", {"status": crashing}, "default", subresource="status")
+    (condition,) = await still.deliveries().status(c.OWNER)
+    assert str(condition.health) == "Failed: container c: back-off"
