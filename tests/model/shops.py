@@ -315,6 +315,15 @@ class Shop:
         stage.close = close  # type: ignore[method-assign]
         return stage
 
+    def from_afar(self) -> deliveries.Deliveries:
+        """Return another face, whose stages are copies of what is read."""
+        return deliveries.Deliveries(
+            assembly.ViewClient(self.view),
+            assembly.LoadingStages(clock=self._clock),
+            clock=self._clock,
+            idents=ids.SeededIds(1),
+        )
+
     def settle(self, foreign: Iterable) -> None:
         """Put others' objects there."""
         self.view.create("namespaces", {"metadata": {"name": OTHERS}})

@@ -255,3 +255,23 @@ def test_deliveries_of_knative_services_keep_their_laws(history: list) -> None:
             await live(shop, [(application, []) for application in history], set())
 
     asyncio.run(run())
+
+
+@hypothesis.settings(LAWS, max_examples=6)
+@hypothesis.given(histories, foreigners)
+def test_a_fork_and_a_copy_tell_the_same(history: list, foreign: set) -> None:
+    """Whether a cluster is forked or read from afar, its plans have the same digest."""
+
+    async def run() -> None:
+        async with shops.in_process() as shop:
+            shop.settle(foreign)
+            for application, drift in history:
+                given = shops.written(application)
+                near = await shop.face.plan(OWNER, given, shops.OPTIONS)
+                far = await shop.from_afar().plan(OWNER, given, shops.OPTIONS)
+                assert near.body() == far.body()
+                if not near.blocked:
+                    await shop.face.deliver(OWNER, given, shops.OPTIONS)
+                shop.meddle(drift)
+
+    asyncio.run(run())

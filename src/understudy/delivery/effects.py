@@ -7,6 +7,7 @@ that a new definition refuses; what would not become ready, and why; what no rol
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -16,6 +17,8 @@ from understudy.delivery import diffs, marks, outcomes, references, refs, stage 
 from understudy.kube import health, objects
 
 _SHOWN_MAX = 4
+_UID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_DRAWN = re.compile("[bcdfghjklmnpqrstvwxz2456789]{5}")
 _WORKLOADS = {"Deployment", "StatefulSet", "DaemonSet"}
 _MISSING = re.compile(r'(secret|configmap) "[^"]+" not found')
 _SERVING = "serving.knative.dev"
@@ -83,7 +86,7 @@ def find(
     replaced = {effect.ref for effect in restarts}
     # A pod that is replaced is told as a restart, not as one that goes and one that comes.
     rest = [change for change in others if _workload_of(change) not in replaced]
-    return [
+    found = [
         *restarts,
         *_missing_restarts(done, final),
         *_revisions(others),
@@ -94,6 +97,35 @@ def find(
         *_refused(refused or {}),
         *_unready(done, why or {}),
         *_final(done, replaced),
+    ]
+    return _without_drawn_names(found, changes)
+
+
+def _without_drawn_names(found: Sequence[Effect], changes: Iterable[stages.Change]) -> list[Effect]:
+    """Leave out of names what was drawn for them: for real it will be drawn anew."""
+    drawn: dict[str, str] = {}
+    for change in changes:
+        if change.before is None and change.after is not None:
+            begins = str(objects.metadata(change.after).get("generateName") or "")
+            name = change.ref.name
+            is_drawn = begins and _DRAWN.fullmatch(name.removeprefix(begins))
+            told = f"{begins}*" if is_drawn else _UID.sub("*", name)
+            if told != name:
+                drawn[name] = told
+    if not drawn:
+        return [*found]
+    names = re.compile("|".join(map(re.escape, sorted(drawn, key=len, reverse=True))))
+
+    def telling(text: str) -> str:
+        return names.sub(lambda match: drawn[match[0]], text)
+
+    return [
+        dataclasses.replace(
+            effect,
+            ref=effect.ref._replace(name=telling(effect.ref.name)),
+            text=telling(effect.text),
+        )
+        for effect in found
     ]
 
 

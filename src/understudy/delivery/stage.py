@@ -196,6 +196,8 @@ async def copy_live(
     namespaces = {owner.namespace}
     namespaces |= {target.ref.namespace for target in wanted}
     namespaces |= {ref.namespace for ref in tracker.entries}
+    touched = (*(target.ref for target in wanted), *tracker.entries)
+    namespaces |= {ref.name for ref in touched if (ref.group, ref.kind) == ("", "Namespace")}
     namespaces.discard("")
     for name in _EVERYWHERE:
         plan.add(name, "")

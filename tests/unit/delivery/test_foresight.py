@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import datetime as dt
+import re
 from collections.abc import AsyncIterator
 
 import pytest
@@ -369,6 +370,27 @@ async def test_what_no_rollback_undoes(still: c.Cluster) -> None:
     ]
     assert isinstance(await still.deliver(moved, job, wait=False), deliveries.Delivery)
     assert plan.count(outcomes.Op.CREATE) == 1
+
+
+async def test_what_is_in_a_namespace_that_changes_is_known_from_afar(cluster: c.Cluster) -> None:
+    await cluster.deliver(c.namespace("team"))
+    labelled = c.namespace("team")
+    labelled["metadata"]["labels"] = {"a": "b"}
+    far = cluster.deliveries(make_stage=assembly.LoadingStages())
+    plan = await far.plan(c.OWNER, c.written(labelled), c.options())
+    assert effects(plan, "creates") == [], "its account and its certificate are there"
+
+
+async def test_names_that_are_drawn_are_not_foretold(storing: c.Cluster) -> None:
+    """Whatever a rehearsal draws, the delivery draws something else."""
+    plan = await storing.plan(c.deployment("web", replicas=2), database())
+    told = "; ".join(effects(plan, "creates"))
+    assert re.search(r"4 Pods: default/db-0, default/db-1, (default/web-[0-9a-z]+-)\*, \1\*", told)
+    assert "2 PersistentVolumes: pvc-*, pvc-*" in told
+    assert "2 PersistentVolumeClaims: default/data-db-0, default/data-db-1" in told
+    loaded = storing.deliveries(make_stage=assembly.LoadingStages())
+    given = c.written(c.deployment("web", replicas=2), database())
+    assert (await loaded.plan(c.OWNER, given, c.options())).digest == plan.digest
 
 
 async def test_what_is_created_anew_is_another_object(cluster: c.Cluster) -> None:
