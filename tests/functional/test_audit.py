@@ -117,3 +117,25 @@ def test_a_controllers_write_that_ends_an_object_names_it(serving, tmp_path):
     ended = next(line for line in lines(log) if line["userAgent"].endswith("-collector"))
     assert (ended["verb"], ended["objectRef"]["name"]) == ("patch", "owner")
     assert ended["responseObject"]["details"]["uid"] == owner["uid"]
+
+
+def test_what_a_controller_deletes_at_once_is_named(serving, tmp_path):
+    log = tmp_path / "audit.log"
+    pods = "/api/v1/namespaces/default/pods"
+    with (
+        serving(audit_log=log, controllers="all", runtime="none") as cluster,
+        httpx.Client(base_url=cluster.url) as client,
+    ):
+        owner = client.post(MAPS, json={"metadata": {"name": "owner"}}).json()["metadata"]
+        reference = {"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": owner["uid"]}
+        meta = {"name": "one", "ownerReferences": [reference]}
+        spec = {"containers": [{"name": "c", "image": "i"}]}
+        made = client.post(pods, json={"metadata": meta, "spec": spec}).json()["metadata"]
+        client.delete(f"{MAPS}/owner")
+        ends = time.monotonic() + 20
+        while client.get(f"{pods}/one").status_code == 200:
+            assert time.monotonic() < ends, "never gone"
+            time.sleep(0.05)
+    ended = next(line for line in lines(log) if line["userAgent"].endswith("-collector"))
+    assert (ended["verb"], ended["objectRef"]["name"]) == ("delete", "one")
+    assert ended["responseObject"]["details"]["uid"] == made["uid"]

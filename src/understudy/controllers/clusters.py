@@ -37,7 +37,7 @@ class Write(NamedTuple):
         subresource: `status`, `binding`, ... or empty.
         revision: The revision the write produced; 0 where it left no object.
         moment: When, by the reactor's clock.
-        uid: Of the object that is gone; empty for others.
+        uid: Of an object that is gone, or may be; empty for others.
     """
 
     controller: str
@@ -380,6 +380,7 @@ class Cluster:
         revision, uid = 0, ""
         if written is not None and written.entry is not None:
             revision, name = written.entry.revision, written.entry.name
+            uid = written.entry.uid if verb == "delete" else ""
         elif written is not None:
             ended = written.object()
             uid = objects.lookup(ended, ("details", "uid"), "") or objects.uid_of(ended)
