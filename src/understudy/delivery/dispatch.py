@@ -179,6 +179,7 @@ class Dispatcher:
             UnhealthyError: Something is not healthy, or not in time.
             FencedError: Somebody else took over.
         """
+        targets.check_owner(self._owner)
         served = await self._client.discover()
         wanted = targets.resolve(given, served, self._owner)
         run = await self._prepare(wanted, served)

@@ -764,6 +764,22 @@ async def test_an_application_whose_records_were_deleted_by_hand_is_delivered_ag
     assert still.names("applicationrevisions.core.understudy.dev") == ["shop-v2"]
 
 
+@pytest.mark.parametrize(
+    ("owner", "told"),
+    [
+        (targets.Owner("", "default"), "the application's name ''"),
+        (targets.Owner("shop", ""), "the namespace ''"),
+    ],
+)
+async def test_a_revision_of_no_application_is_refused(
+    installed: c.Cluster, owner: targets.Owner, told: str
+) -> None:
+    nameless = revisions.Revision(owner=owner, number=1, digest="", objects=())
+    with pytest.raises(errors.ManifestError, match=told):
+        await dispatch.Dispatcher(installed.client, nameless).dispatch(c.written(c.config("a")))
+    assert installed.names("configmaps") == []
+
+
 async def test_another_applications_tracker_is_refused(installed: c.Cluster) -> None:
     other = trackers.Tracker(owner=targets.Owner("other", "default"))
     with pytest.raises(errors.DeliveryError, match="two trackers must come from one application"):
