@@ -21,6 +21,7 @@ from understudy.controllers import quotas, reactor as reactors, registry, runnin
 from understudy.controllers.nodes import lifecycle
 from understudy.controllers.runtime import reports, settings, simulated
 from understudy.controllers.storage import binder
+from understudy.controllers.workloads import replicasets
 from understudy.kapi import views
 from understudy.kapi.store import logs
 from understudy.kapi.views import options
@@ -97,6 +98,7 @@ class Chance:
             that half a second later may or may not seem to be the same time.
         pace: How long the kubelet took for everything, 1 being what it meant to take. It decides
             who comes first of a container that ends and a controller that looks a second later.
+        each_seen: Whether others saw each pod of a batch before the next was made or deleted.
         sync_s: How long before that the binder had last looked at all claims. It decides how often
             in a step a claim is told why it waits.
         marked_early: Whether controllers marked a new node before its kubelet said how it is.
@@ -106,6 +108,7 @@ class Chance:
 
     phase_s: float = 0.0
     pace: float = 1.0
+    each_seen: bool = False
     sync_s: float = 0.0
     marked_early: bool = False
     ttl_late: bool = False
@@ -116,6 +119,7 @@ CHANCES = (
     Chance(),
     *(Chance(phase_s=phase) for phase in (0.25, 0.5, 0.75)),
     *(Chance(pace=pace) for pace in (0.9, 1.2)),
+    Chance(each_seen=True),
     *(Chance(sync_s=passed) for passed in (1.0, 2.0)),
     *(Chance(marked_early=True, ttl_late=late, kubelet_s=after)
       for late in (False, True) for after in (0.0, 0.1)),
@@ -175,6 +179,8 @@ class Player:
                 controller.synced_s -= chance.sync_s
             if isinstance(controller, quotas.QuotaUsage):
                 controller.resync_s = QUOTA_SYNC_S
+            if isinstance(controller, replicasets.ReplicaSets):
+                controller.seen_apart = chance.each_seen
         if chance.marked_early:
             self._controller(lifecycle.NodeLifecycle).patience_s = 0.0
             self._controller(simulated.SimulatedNodes).report_s = chance.kubelet_s

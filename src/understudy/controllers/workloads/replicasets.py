@@ -56,7 +56,12 @@ REPLICATION_CONTROLLERS = Variant(
 
 
 class ReplicaSets:
-    """Reconciles one of the two kinds."""
+    """Reconciles one of the two kinds.
+
+    Attributes:
+        seen_apart: Whether others look at each pod of a batch before the next is made or deleted;
+            in a real cluster a matter of chance.
+    """
 
     def __init__(self, shared: clusters.Shared, variant: Variant = REPLICA_SETS) -> None:
         self.cluster = clusters.Cluster(shared, variant.agent)
@@ -64,6 +69,7 @@ class ReplicaSets:
         self.variant = variant
         self.name = variant.name
         self.watched = (variant.ref, "pods")
+        self.seen_apart = False
 
     def observe(self, change: changes.Change, queue: reactor.Queue) -> None:
         if change.ref == self.variant.ref:
@@ -104,9 +110,15 @@ class ReplicaSets:
         surplus = min(len(active) - wanted, BURST_MAX)
         if surplus == 0:
             return None
-        failure = self._delete(owner, active, surplus)
+        failure = yield from self._delete(owner, active, surplus)
         yield
         return failure
+
+    def _let_see(self) -> Generator[None, None, None]:
+        """Let others look at one pod of a batch before the next, and write what they make of it."""
+        if self.seen_apart:
+            yield
+            yield
 
     def _create(
         self, owner: objects.Object, count: int
@@ -121,6 +133,7 @@ class ReplicaSets:
             for _ in range(min(batch, count - done)):
                 failure = self._create_one(owner) or failure
                 done += 1
+                yield from self._let_see()
             yield
             if failure is not None:
                 return None if is_leaving(failure) else failure
@@ -137,13 +150,14 @@ class ReplicaSets:
 
     def _delete(
         self, owner: objects.Object, active: list[objects.Object], count: int
-    ) -> statuses.ApiError | None:
+    ) -> Generator[None, None, statuses.ApiError | None]:
         chosen = active
         if count < len(active):
             chosen = pods.deletion_order(active, self._related_by_node(owner, active))[:count]
         failure = None
         for pod in chosen:
             failure = delete_pod(self.cluster, self.recorder, owner, pod) or failure
+            yield from self._let_see()
         return failure
 
     def _related_by_node(
