@@ -13,6 +13,7 @@ Source: pkg/controller/garbagecollector.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 from understudy.controllers import changes, clusters, indexes, reactor, recorders
@@ -24,11 +25,23 @@ ORPHAN: Final = "orphan"
 REST: Final = ""
 MOMENT_S: Final = 0.001
 """So much later what comes of a deletion is done with the rest of what is deleted."""
+SEEN_APART: Final = 1
+"""How many of several that are deleted others see go one by one, before they see the rest gone. In
+recordings it was mostly one; at times none, or each."""
 ABSENT_MAX: Final = 500
 """Uids known to be gone, so that a thousand orphans need not look for one owner each."""
 
 _OWNED = b'"ownerReferences":'
 _LEAVING = b'"deletionTimestamp":'
+
+
+@dataclass(slots=True)
+class _Rest:
+    """The dependents that are still to be judged, and their owner after them."""
+
+    queue: reactor.Queue
+    owner: reactor.Key
+    rounds: int = 0
 
 
 class GarbageCollector:
@@ -45,7 +58,8 @@ class GarbageCollector:
         self.recorder = recorders.Recorder(self.cluster, "garbage-collector-controller")
         self._absent: dict[str, None] = {}
         self._newest: tuple[float, set[str]] = (0.0, set())
-        self._resting: dict[str, tuple[reactor.Queue, reactor.Key]] = {}
+        self.seen_apart = SEEN_APART
+        self._resting: dict[str, _Rest] = {}
 
     def observe(self, change: changes.Change, queue: reactor.Queue) -> None:
         if change.ref in indexes.UNOWNED_REFS:
@@ -117,34 +131,48 @@ class GarbageCollector:
         return next((one for one in (ORPHAN, FOREGROUND) if one in finalizers), "")
 
     def _collect(self, change: changes.Change, queue: reactor.Queue) -> None:
-        """Have an owner's dependents judged: the first of each kind at once, then the others.
-
-        Others see the first ones go while the rest is under way: so it mostly was in recordings.
-        """
+        """Have an owner's dependents judged, `seen_apart` of each kind before the others."""
         uid, namespace = change.entry.uid, change.entry.namespace
+        if self.seen_apart and self._queue_some(namespace, uid, queue):
+            self._resting[uid] = _Rest(queue, (change.ref, *change.key))
+            queue.add_after((REST, namespace, uid), MOMENT_S)
+        elif not self.seen_apart:
+            self._queue_all(namespace, uid, queue)
+
+    def _queue_some(self, namespace: str, uid: str, queue: reactor.Queue) -> bool:
+        """Queue the first dependent of each kind that is not on its way; are there others?"""
         kinds: set[str] = set()
+        others = False
         for dependent in self.cluster.indexes.dependents(uid, namespace):
+            entry = self.cluster.entry(*dependent)
+            if entry is None or _LEAVING in entry.encoded:
+                continue
+            others = others or dependent.ref in kinds
             if dependent.ref not in kinds:
                 kinds.add(dependent.ref)
                 queue.add(tuple(dependent))
-            elif uid not in self._resting:
-                owner = (change.ref, *change.key)
-                self._resting[uid] = (queue, owner)
-                queue.add_after((REST, namespace, uid), MOMENT_S)
+        return others
 
-    def _collect_rest(self, namespace: str, uid: str) -> None:
-        queue, owner = self._resting.pop(uid)
+    def _queue_all(self, namespace: str, uid: str, queue: reactor.Queue) -> None:
         for dependent in self.cluster.indexes.dependents(uid, namespace):
             queue.add(tuple(dependent))
-        queue.add(owner)
+
+    def _collect_rest(self, namespace: str, uid: str) -> float | None:
+        rest = self._resting[uid]
+        rest.rounds += 1
+        if rest.rounds < self.seen_apart and self._queue_some(namespace, uid, rest.queue):
+            return MOMENT_S
+        del self._resting[uid]
+        self._queue_all(namespace, uid, rest.queue)
+        rest.queue.add(rest.owner)
+        return None
 
     # ------------------------------------------------------------------ reconciling
 
     def reconcile(self, key: reactor.Key) -> float | None:
         ref, namespace, name = key
         if ref == REST:
-            self._collect_rest(namespace, name)
-            return None
+            return self._collect_rest(namespace, name)
         obj = self.cluster.peek(ref, namespace, name)
         if obj is None:
             return None

@@ -17,7 +17,8 @@ from types import ModuleType
 from typing import TypeVar
 
 from understudy.aio import clocks, ids
-from understudy.controllers import quotas, reactor as reactors, registry, running
+from understudy.controllers import garbage, quotas, reactor as reactors, registry, running
+from understudy.controllers.namespaces import deletion
 from understudy.controllers.nodes import lifecycle
 from understudy.controllers.runtime import reports, settings, simulated
 from understudy.controllers.storage import binder
@@ -101,6 +102,7 @@ class Chance:
         each_seen: Whether others saw each pod of a batch before the next was made or deleted.
         sync_s: How long before that the binder had last looked at all claims. It decides how often
             in a step a claim is told why it waits.
+        seen_apart: How many of several that are deleted were seen to go before the rest was.
         marked_early: Whether controllers marked a new node before its kubelet said how it is.
         ttl_late: Whether the least of these marks came after the first other.
         kubelet_s: How long such a kubelet took longer than that.
@@ -110,6 +112,7 @@ class Chance:
     pace: float = 1.0
     each_seen: bool = False
     sync_s: float = 0.0
+    seen_apart: int = garbage.SEEN_APART
     marked_early: bool = False
     ttl_late: bool = False
     kubelet_s: float = 0.0
@@ -120,6 +123,7 @@ CHANCES = (
     *(Chance(phase_s=phase) for phase in (0.25, 0.5, 0.75)),
     *(Chance(pace=pace) for pace in (0.9, 1.2)),
     Chance(each_seen=True),
+    *(Chance(seen_apart=some) for some in (0, 9)),
     *(Chance(sync_s=passed) for passed in (1.0, 2.0)),
     *(Chance(marked_early=True, ttl_late=late, kubelet_s=after)
       for late in (False, True) for after in (0.0, 0.1)),
@@ -131,6 +135,8 @@ def chances_of(name: str) -> Iterator[Chance]:
     steps = json.dumps(scenario_of(name)["steps"])
     for chance in CHANCES:
         if chance.marked_early and '"node-add"' not in steps:
+            continue
+        if chance.seen_apart != garbage.SEEN_APART and '"delete"' not in steps:
             continue
         if chance.sync_s and '"PersistentVolumeClaim"' not in steps:
             continue
@@ -181,6 +187,9 @@ class Player:
                 controller.resync_s = QUOTA_SYNC_S
             if isinstance(controller, replicasets.ReplicaSets):
                 controller.seen_apart = chance.each_seen
+        for controller in self.reactor.controllers:
+            if isinstance(controller, garbage.GarbageCollector | deletion.NamespaceDeletion):
+                controller.seen_apart = chance.seen_apart
         if chance.marked_early:
             self._controller(lifecycle.NodeLifecycle).patience_s = 0.0
             self._controller(simulated.SimulatedNodes).report_s = chance.kubelet_s

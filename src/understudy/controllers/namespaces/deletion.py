@@ -48,6 +48,7 @@ class NamespaceDeletion:
 
     def __init__(self, shared: clusters.Shared) -> None:
         self.cluster = clusters.Cluster(shared, "namespace-controller")
+        self.seen_apart = garbage.SEEN_APART
 
     def observe(self, change: changes.Change, queue: reactor.Queue) -> None:
         if not change.deleted and b'"deletionTimestamp":' in change.entry.encoded:
@@ -60,7 +61,7 @@ class NamespaceDeletion:
             return None
         if not (namespace.get("spec") or {}).get("finalizers"):
             return None
-        if self._delete_first_pods(name):
+        if self._delete_some_pods(name):
             return garbage.MOMENT_S
         left = Left()
         self._delete_pods(name, namespace, left)
@@ -79,23 +80,25 @@ class NamespaceDeletion:
 
     # ------------------------------------------------------------------ content
 
-    def _delete_first_pods(self, name: str) -> bool:
-        """Delete one pod of each controller that has several; say whether others are left.
+    def _delete_some_pods(self, name: str) -> bool:
+        """Delete one more pod of each controller, `seen_apart` in all; are others left?
 
-        So others see the first ones go before the rest follows.
+        So others see these go one by one before the rest follows.
         """
-        present = list(self.cluster.each("pods", name))
-        if any(pods.is_terminating(pod) for pod in present):
+        going: Counter[str] = Counter()
+        staying: dict[str, list[objects.Object]] = {}
+        for pod in self.cluster.each("pods", name):
+            owner = str((claims.controller_of(pod) or {}).get("uid"))
+            if pods.is_terminating(pod):
+                going[owner] += 1
+            else:
+                staying.setdefault(owner, []).append(pod)
+        enough = max(going.values(), default=0) >= self.seen_apart
+        if enough or all(len(found) == 1 for found in staying.values()):
             return False
-        first: dict[str, objects.Object] = {}
-        for pod in present:
-            owner = claims.controller_of(pod) or {}
-            first.setdefault(str(owner.get("uid")), pod)
-        if len(first) == len(present):
-            return False
-        for pod in first.values():
+        for first, *_ in staying.values():
             with contextlib.suppress(statuses.ApiError):  # told by whoever deletes the rest
-                self.cluster.delete("pods", name, objects.name_of(pod), policy="Background")
+                self.cluster.delete("pods", name, objects.name_of(first), policy="Background")
         return True
 
     def _delete_pods(self, name: str, namespace: objects.Object, left: Left) -> None:
