@@ -90,8 +90,8 @@ class WebhookConfiguration(rules.Kind):
         out += _qualified(hook.get("name") or "", f"{field}.name")
         for index, rule in enumerate(hook.get("rules") or ()):
             out += rule_with_operations(rule, f"{field}.rules[{index}]")
-        out += rules.one_of(hook.get("failurePolicy"), f"{field}.failurePolicy", _FAILURE)
-        out += rules.one_of(hook.get("matchPolicy"), f"{field}.matchPolicy", _MATCH)
+        out += _one_of(hook.get("failurePolicy"), f"{field}.failurePolicy", _FAILURE)
+        out += _one_of(hook.get("matchPolicy"), f"{field}.matchPolicy", _MATCH)
         effects = hook.get("sideEffects")
         if effects is None:
             text = f"must specify one of {', '.join(_SIDE_EFFECTS)}"
@@ -214,7 +214,7 @@ def _resources(resources: list[str], field: str) -> list[statuses.Cause]:
 
 def _match(match: objects.Object, field: str, *, needs_rules: bool) -> list[statuses.Cause]:
     out: list[statuses.Cause] = []
-    out += rules.one_of(match.get("matchPolicy"), f"{field}.matchPolicy", _MATCH)
+    out += _one_of(match.get("matchPolicy"), f"{field}.matchPolicy", _MATCH)
     for key in ("namespaceSelector", "objectSelector"):
         if match.get(key) is None:
             out.append(causes.required(f"{field}.{key}"))
@@ -417,3 +417,10 @@ def _param_ref(ref: objects.Object | None, field: str) -> list[statuses.Cause]:
         out += selectors.validate_label_selector(selector, f"{field}.selector")
     action = ref.get("parameterNotFoundAction")
     return out + rules.one_of(action, f"{field}.parameterNotFoundAction", ("Deny", "Allow"))
+
+
+def _one_of(value: str | None, field: str, supported: tuple[str, ...]) -> list[statuses.Cause]:
+    """Complain about a value outside an enumeration, also about an empty one."""
+    if value is None or value in supported:
+        return []
+    return [causes.unsupported(field, value, supported)]

@@ -109,7 +109,8 @@ def _spec(spec: objects.Object, least: int) -> Causes:
     if high == 0:
         out.append(causes.required("spec.maxReplicas", "must be set and greater than 0"))
     elif high < 0:
-        out.append(causes.invalid("spec.maxReplicas", high, "must be greater than 0"))
+        text = "must be greater than or equal to 1"
+        out.append(causes.invalid("spec.maxReplicas", high, text))
     if low is not None and high < low:
         text = "must be greater than or equal to `minReplicas`"
         out.append(causes.invalid("spec.maxReplicas", high, text))

@@ -95,11 +95,13 @@ class ResourceClaimTemplate(rules.Kind):
     def validate_update(
         self, obj: objects.Object, old: objects.Object, context: strategies.WriteContext
     ) -> list[statuses.Cause]:
+        out = self.validate_create(obj, context)
         if rules.same(obj.get("spec"), old.get("spec")):
-            return []
-        spec = objects.lookup(obj, ("spec", "spec")) or {}
-        shown = {"Spec": gotypes.internal(spec, f"{_TYPES}ResourceClaimSpec")}
-        return [causes.invalid("spec", shown, causes.IMMUTABLE)]
+            return out
+        spec = obj.get("spec") or {}
+        inner = gotypes.internal(spec.get("spec") or {}, f"{_TYPES}ResourceClaimSpec")
+        shown = {**(spec.get("metadata") or {}), "Spec": inner}
+        return [*out, causes.invalid("spec", shown, causes.IMMUTABLE)]
 
 
 class DeviceClass(rules.Kind):

@@ -473,7 +473,7 @@ class ServiceCIDR(rules.Kind):
                 if new[index] != cidr
             ]
         if (len(before), len(new)) != (1, 2):
-            return [causes.invalid(at, new, causes.IMMUTABLE)]
+            return [causes.invalid(at, new or None, causes.IMMUTABLE)]
         out: Causes = []
         if new[0] != before[0]:
             out.append(causes.invalid(f"{at}[0]", new[0], causes.IMMUTABLE))

@@ -74,7 +74,8 @@ class Node(rules.Kind):
             out.append(causes.forbidden("spec.providerID", text))
         if (spec.get("externalID") or "") != (before.get("externalID") or ""):
             out.append(causes.forbidden("spec.externalID", "may not be updated"))
-        return out + scheduling.taints(spec.get("taints") or [], "metadata.taints")
+        tainted = scheduling.taints(spec.get("taints") or [], "metadata.taints")
+        return out + tainted + tainted  # Kubernetes looks at them twice.
 
     def warnings(self, obj: objects.Object, old: objects.Object | None) -> list[str]:
         spec = obj.get("spec") or {}

@@ -27,6 +27,13 @@ _CLASS = "volume.beta.kubernetes.io/storage-class"
 _MOUNT = "volume.beta.kubernetes.io/mount-options"
 _CLASS_TEXT = 'deprecated since v1.8; use "storageClassName" attribute instead'
 _MOUNT_TEXT = 'deprecated since v1.31; use "mountOptions" attribute instead'
+_GA = {
+    "beta.kubernetes.io/arch": "kubernetes.io/arch",
+    "beta.kubernetes.io/instance-type": "node.kubernetes.io/instance-type",
+    "beta.kubernetes.io/os": "kubernetes.io/os",
+    "failure-domain.beta.kubernetes.io/region": "topology.kubernetes.io/region",
+    "failure-domain.beta.kubernetes.io/zone": "topology.kubernetes.io/zone",
+}
 _RECLAIM = ("Delete", "Recycle", "Retain")
 _ONE_TYPE = "may not specify more than 1 volume type"
 _INLINE = "in the context of inline volumes"
@@ -112,9 +119,10 @@ class PersistentVolume(rules.Kind):
             out.append(causes.forbidden("spec.persistentvolumesource", text))
         out += rules.immutable(spec.get("volumeMode"), before.get("volumeMode"), "volumeMode")
         affinity, old_affinity = spec.get("nodeAffinity"), before.get("nodeAffinity")
-        if old_affinity is not None and not rules.same(affinity, old_affinity):
+        if old_affinity is not None and not _same_place(affinity or {}, old_affinity):
             shown = affinity and gotypes.internal(affinity, "VolumeNodeAffinity")
-            out.append(causes.invalid("nodeAffinity", shown, causes.IMMUTABLE))
+            text = f"{causes.IMMUTABLE}, except for updating from beta label to GA"
+            out.append(causes.invalid("nodeAffinity", shown, text))
         return out + _kept_class(spec, before)
 
     def warnings(self, obj: objects.Object, old: objects.Object | None) -> list[str]:
@@ -322,7 +330,7 @@ class PersistentVolumeClaim(rules.Kind):
         if context.subresource == "status":
             return _claim_status(obj.get("status") or {})
         out = claims.validate_spec(obj["spec"], "spec", old=old["spec"])
-        return out * 2 + _claim_changes(obj, old)
+        return out + _claim_changes(obj, old)
 
     def warnings(self, obj: objects.Object, old: objects.Object | None) -> list[str]:
         out: list[str] = []
@@ -416,3 +424,26 @@ def _resource_key(name: str, field: str) -> Causes:
     if requirements.is_native(name) and name != "storage":
         return [causes.unsupported(field, name, ("storage",))]
     return []
+
+
+def _same_place(affinity: objects.Object, old: objects.Object) -> bool:
+    """Tell whether two affinities agree, if beta labels may have become those of today."""
+    terms, old_terms = _terms(affinity), _terms(old)
+    return len(terms) == len(old_terms) and all(map(_same_term, terms, old_terms))
+
+
+def _terms(affinity: objects.Object) -> list[objects.Object]:
+    return (affinity.get("required") or {}).get("nodeSelectorTerms") or []
+
+
+def _same_term(term: objects.Object, old: objects.Object) -> bool:
+    for key in ("matchExpressions", "matchFields"):
+        asked, before = term.get(key) or [], old.get(key) or []
+        if len(asked) != len(before) or not all(map(_same_demand, asked, before)):
+            return False
+    return True
+
+
+def _same_demand(demand: objects.Object, old: objects.Object) -> bool:
+    key = demand["key"]
+    return rules.same(demand, old | {"key": key} if _GA.get(old["key"]) == key else old)

@@ -51,4 +51,5 @@ class RuntimeClass(rules.Kind):
     def validate_update(
         self, obj: objects.Object, old: objects.Object, context: strategies.WriteContext
     ) -> list[statuses.Cause]:
-        return rules.immutable(obj.get("handler"), old.get("handler"), "handler")
+        out = self.validate_create(obj, context)
+        return out + rules.immutable(obj.get("handler"), old.get("handler"), "handler")

@@ -75,9 +75,10 @@ class StorageClass(rules.Kind):
     def validate_update(
         self, obj: objects.Object, old: objects.Object, context: strategies.WriteContext
     ) -> list[statuses.Cause]:
-        out = self._validate(obj) + _fixed(obj, old, "parameters", "provisioner", "reclaimPolicy")
-        key = "volumeBindingMode"
-        return out + rules.immutable(obj.get(key), old.get(key), key)
+        out = self._validate(obj)
+        for key in ("parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"):
+            out += rules.immutable(obj.get(key), old.get(key), key)
+        return out
 
     def _validate(self, obj: objects.Object) -> Causes:
         out = _provisioner(obj.get("provisioner") or "", "provisioner")
@@ -139,7 +140,7 @@ class VolumeAttributesClass(rules.Kind):
     def validate_update(
         self, obj: objects.Object, old: objects.Object, context: strategies.WriteContext
     ) -> list[statuses.Cause]:
-        return self._validate(obj) * 2 + _fixed(obj, old, "driverName", "parameters")
+        return self._validate(obj) + _fixed(obj, old, "driverName", "parameters")
 
     def _validate(self, obj: objects.Object) -> Causes:
         out = _provisioner(obj.get("driverName") or "", "driverName")
@@ -185,7 +186,7 @@ class CSIDriver(rules.Kind):
         self, obj: objects.Object, old: objects.Object, context: strategies.WriteContext
     ) -> list[statuses.Cause]:
         spec, before = obj["spec"], old["spec"]
-        out = _driver(spec) * 2
+        out = _driver(spec)
         if spec["attachRequired"] != before.get("attachRequired"):
             at = "spec.attachedRequired"
             out.append(causes.invalid(at, spec["attachRequired"], causes.IMMUTABLE))
@@ -262,7 +263,7 @@ class CSINode(rules.Listing):
     def validate_update(
         self, obj: objects.Object, old: objects.Object, context: strategies.WriteContext
     ) -> list[statuses.Cause]:
-        out = self._validate(obj) * 2
+        out = self._validate(obj)
         drivers = (obj.get("spec") or {}).get("drivers") or []
         for before in (old.get("spec") or {}).get("drivers") or ():
             for driver in drivers:

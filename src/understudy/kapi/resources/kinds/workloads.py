@@ -672,7 +672,7 @@ class ControllerRevision(rules.Kind):
     def validate_update(
         self, obj: objects.Object, old: objects.Object, context: strategies.WriteContext
     ) -> list[statuses.Cause]:
-        out = self._validate(obj)
+        out = rules.nonnegative(obj.get("revision"), "revision")
         if obj.get("data") != old.get("data"):
             out.append(causes.invalid("data", obj.get("data"), causes.IMMUTABLE))
         return out
