@@ -13,6 +13,9 @@ from understudy.delivery import chaos, courses, plans, render, stage as stages
 from understudy.kube import objects
 
 
+pytestmark = pytest.mark.timeout(300)  # A test is of many deliveries; the machine may be busy.
+
+
 def wrong(plan: plans.Plan) -> dict[int, tuple[str, ...]]:
     assert plan.chaos is not None
     return {death.writes: death.wrong for death in plan.chaos.deaths if death.wrong}

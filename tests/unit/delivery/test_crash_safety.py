@@ -22,6 +22,7 @@ from understudy.delivery import errors, holders
 from understudy.kapi import views
 from understudy.kube import objects
 
+pytestmark = pytest.mark.timeout(300)  # A test is of many deliveries; the machine may be busy.
 WRITES_MAX = 99
 T = TypeVar("T")
 
