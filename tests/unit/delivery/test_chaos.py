@@ -12,7 +12,6 @@ from understudy.client import protocol
 from understudy.delivery import chaos, courses, plans, render, stage as stages
 from understudy.kube import objects
 
-
 pytestmark = pytest.mark.timeout(300)  # A test is of many deliveries; the machine may be busy.
 
 
