@@ -104,8 +104,8 @@ def test_yaml_is_read_as_kubernetes_reads_it() -> None:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("a: [", "document 1: is not YAML: line 2: did not find expected node content"),
-        (f"{GOOD}---\na: [\n", "document 2: is not YAML: line 6"),
+        ("a: [", "document 1: is not YAML: line 1: did not find expected node content"),
+        (f"{GOOD}---\na: [\n", "document 2: is not YAML: line 5"),
         ("kind: A\nmetadata: {name: a}", "document 1: apiVersion is missing"),
         ("apiVersion: v1\nmetadata: {name: a}", "document 1: kind is missing"),
         (f"{GOOD}---\nkind: A\n", "document 2 (line 5): apiVersion is missing"),
