@@ -337,6 +337,15 @@ def test_a_deliverer_killed_in_the_middle_leaves_nothing_that_the_next_cannot_me
     assert ours - {"kube-root-ca.crt"} == set(final)
 
 
+def test_dying_is_rehearsed_on_request(run: Run) -> None:
+    shown = run("plan", "dying", "-f", "-", "--chaos", stdin=config("d1"))
+    assert shown.code == 2, shown.err
+    assert "Deaths: all converge" in shown.out
+    told = run("plan", "dying", "-f", "-", "--chaos", "-o", "json", stdin=config("d1")).json
+    assert told["chaos"]["converges"] is True
+    assert told["chaos"]["deaths"][-1]["wrong"] == []
+
+
 def test_watch_corrects_drift_but_not_what_is_ignored(run: Run, server: Path) -> None:
     def change(value: str) -> None:
         patch = f'{{"data":{{"v":"{value}"}}}}'
