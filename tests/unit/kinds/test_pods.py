@@ -220,3 +220,11 @@ def test_old_annotations_and_hostnames_are_warned_about(bench):
         "spec.nodeSelector[beta.kubernetes.io/os]: deprecated since v1.14; use "
         '"kubernetes.io/os" instead'
     )
+
+
+def test_how_a_pod_preempts_is_checked(bench):
+    spec = {"containers": [{"name": "c", "image": "i"}], "preemptionPolicy": "x"}
+    assert bench.refused("pods", {"spec": spec}) == [
+        'spec.preemptionPolicy: Unsupported value: "x": supported values: '
+        '"PreemptLowerPriority", "Never"'
+    ]

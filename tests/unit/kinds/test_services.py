@@ -149,3 +149,9 @@ def test_a_deleted_address_is_free_again_in_every_sort_of_fork(bench):
         pinned.create("services", wanted, "default")
     pinned.delete("services", "a", "default")
     assert pinned.create("services", wanted, "default").created
+
+
+def test_a_service_of_an_unknown_type_is_refused_for_that_alone(bench):
+    bench.create("services", {"spec": {"ports": [{"port": 80}]}})
+    (cause,) = bench.patch_refused("services", {"spec": {"type": "a"}})
+    assert cause.startswith('spec.type: Unsupported value: "a": ')

@@ -29,6 +29,7 @@ _SPEC_DEFAULTS = (
 )
 _CONTAINER_LISTS = ("initContainers", "containers", "ephemeralContainers")
 _DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
+_PREEMPTION = frozenset({None, "PreemptLowerPriority", "Never"})
 _PLAIN = frozenset({
     "containers", "dnsPolicy", "restartPolicy", "schedulerName", "securityContext",
     "terminationGracePeriodSeconds", "enableServiceLinks", "priority", "preemptionPolicy",
@@ -151,7 +152,8 @@ def validate(
     ):
         if value := spec.get(key):
             out += causes.complaints(f"{field}.{key}", value, check(value))
-    if not _PLAIN.issuperset(spec) or spec.get("hostNetwork") or spec.get("hostUsers") is False:
+    unusual = not _PLAIN.issuperset(spec) or spec.get("preemptionPolicy") not in _PREEMPTION
+    if unusual or spec.get("hostNetwork") or spec.get("hostUsers") is False:
         _rare(spec, field, is_pod, out)
     return out
 
@@ -186,7 +188,7 @@ def _rare(spec: objects.Object, field: str, is_pod: bool, out: Causes) -> None:
     if (value := spec.get("runtimeClassName")) is not None:
         out += causes.complaints(f"{field}.runtimeClassName", value, names.dns_subdomain(value))
     preemption = spec.get("preemptionPolicy")
-    if preemption not in {None, "PreemptLowerPriority", "Never"}:
+    if preemption not in _PREEMPTION:
         at, known = f"{field}.preemptionPolicy", ("PreemptLowerPriority", "Never")
         out.append(causes.unsupported(at, preemption, known))
     if overhead := spec.get("overhead"):

@@ -334,7 +334,7 @@ def _take_port(obj: objects.Object, ledger: allocations.Ledger, index: int, port
 
 def _keep_allocated(spec: objects.Object, before: objects.Object) -> None:
     """Give back what a client need not repeat."""
-    if spec.get("type") in _WITH_IP and before.get("type") in _WITH_IP:
+    if "ExternalName" not in {spec.get("type"), before.get("type")}:
         if not spec.get("clusterIP"):
             rules.restore(spec, before, "clusterIP")
         if not spec.get("clusterIPs") and spec.get("clusterIP") == before.get("clusterIP"):
@@ -372,7 +372,7 @@ def _drop_unneeded(spec: objects.Object, before: objects.Object) -> None:
             if spec.get(key) == before.get(key):
                 spec.pop(key, None)
 
-    if before.get("type") in _WITH_IP and spec.get("type") not in _WITH_IP:
+    if before.get("type") != "ExternalName" and spec.get("type") == "ExternalName":
         if spec.get("clusterIPs") == before.get("clusterIPs"):
             drop("clusterIP", "clusterIPs")
         drop("ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy")
