@@ -536,8 +536,6 @@ class Deliveries:
                 waits = objects.lookup(obj, ("spec", "storageClassName")) in late
                 facts = health.Facts(now=now, reports_status=reports, waits_for_consumer=waits)
                 verdict = health.assess(obj, facts)
-                if waiting.exists_is_enough(ref) and verdict.state is health.State.IN_PROGRESS:
-                    verdict = health.Health(health.State.CURRENT, verdict.reason, verdict.message)
             found.append(Condition(entry=entry, obj=obj, health=verdict))
         unready = {
             c.entry.ref: c.obj for c in found if c.obj is not None and not c.health.is_settled

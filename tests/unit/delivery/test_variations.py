@@ -595,3 +595,15 @@ async def test_14_a_ready_knative_service_whose_pods_crash_has_failed(still: c.C
     still.view.patch("pods", "web-pod", {"status": crashing}, "default", subresource="status")
     (condition,) = await still.deliveries().status(c.OWNER)
     assert str(condition.health) == "Failed: container c: back-off"
+
+
+async def test_a_load_balancer_without_an_address_is_told_of_and_not_waited_for(
+    still: c.Cluster,
+) -> None:
+    async with c.soon(10):
+        await still.deliver(c.service("front", type="LoadBalancer"), c.config("after"))
+    found = {one.entry.ref.name: one.health for one in await still.deliveries().status(c.OWNER)}
+    assert str(found["front"]) == "InProgress: the load balancer has no address yet"
+    assert not (
+        await still.deliver(c.service("front", type="LoadBalancer"), c.config("after"))
+    ).changed
