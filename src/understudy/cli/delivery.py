@@ -115,6 +115,8 @@ def plan(
         if undone is not None and where.output == "jsonl":
             sessions.print_json({"type": "rollback", **undone.as_dict()})
         elif undone is not None:
+            if where.output == "text":
+                sessions.say("\nAnd back again, once that is delivered:\n")
             session.show(undone, subject=WAY_BACK, whole=flags["diff"])
         if where.output == "json":
             way_back = {"rollback": undone.as_dict()} if undone is not None else {}
