@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from understudy.aio import clocks, ids
 from understudy.client import views as view_clients
 from understudy.controllers import clusters, registry, running
+from understudy.controllers.autoscaling import autoscalers
 from understudy.controllers.knative import (
     hosts,
     installing,
@@ -44,6 +45,7 @@ ALWAYS_SIMULATED = (
     "scheduling, image pulls, volumes and load balancers are simulated by rule, containers do not "
     "run"
 )
+NO_METRICS = "metrics: autoscalers go by what pods' annotations say, or only keep to their bounds"
 GATEWAY = "UNDERSTUDY_GATEWAY"
 """Tells processes where the hosts of the cluster are led from; serves as their `http_proxy` too."""
 _WEBHOOKS = (
@@ -304,6 +306,8 @@ class ForkStage:
                 f"the webhooks of {obj['kind']} {objects.name_of(obj)} are not called"
                 for obj in self._view.each(resource)
             )
+        if self.has_controllers and any(True for _ in self._view.each(autoscalers.REF)):
+            found.append(NO_METRICS)
         return [*found, ALWAYS_SIMULATED]
 
     async def settle(self) -> stages.Rest:

@@ -427,6 +427,7 @@ async def test_replicas_that_an_autoscaler_sets_too(cluster: c.Cluster) -> None:
     await cluster.deliver(c.deployment("web", replicas=2), scaler)
     assert effects(await cluster.plan(c.deployment("web", replicas=2), scaler), "contested") == []
     plan = await cluster.plan(c.deployment("web", replicas=1), scaler)
+    assert any(line.startswith("metrics: autoscalers go by") for line in plan.fidelity)
     assert effects(plan, "contested") == [
         "Deployment default/web is set to 1 replica, and HorizontalPodAutoscaler web sets it to 2 "
         "again, between 2 and 5: leave spec.replicas out of the manifest"
