@@ -112,12 +112,8 @@ def plan(
         made = await rehearse(session)
         session.show(made, whole=flags["diff"])
         undone = None if made.blocked else await back(session)
-        if undone is not None and where.output == "jsonl":
-            sessions.print_json({"type": "rollback", **undone.as_dict()})
-        elif undone is not None:
-            if where.output == "text":
-                sessions.say("\nAnd back again, once that is delivered:\n")
-            session.show(undone, subject=WAY_BACK, whole=flags["diff"])
+        if undone is not None:
+            _show_way_back(session, undone, whole=flags["diff"])
         if where.output == "json":
             way_back = {"rollback": undone.as_dict()} if undone is not None else {}
             sessions.print_json(made.as_dict() | way_back)
@@ -128,6 +124,18 @@ def plan(
         return CHANGED if made.has_changes and not exit_zero else 0
 
     sessions.run(where, work)
+
+
+def _show_way_back(session: sessions.Session, undone: plans.Plan, *, whole: bool) -> None:
+    """Show the plan of undoing another, except where one document comes at the end."""
+    match session.where.output:
+        case "text":
+            sessions.say("\nAnd back again, once that is delivered:\n")
+            session.show(undone, subject=WAY_BACK, whole=whole)
+        case "jsonl":
+            sessions.print_json({"type": "rollback", **undone.as_dict()})
+        case _:
+            pass
 
 
 def _check_what_is_planned(
