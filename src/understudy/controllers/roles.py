@@ -21,14 +21,19 @@ class RoleAggregation:
 
     name = NAME
     watched = (REF,)
+    recalled = (REF,)
 
     def __init__(self, shared: clusters.Shared) -> None:
         self.cluster = clusters.Cluster(shared, NAME, NAME)
+        self._aggregated: dict[str, None] = {}
 
     def observe(self, change: changes.Change, queue: reactor.Queue) -> None:
-        for entry in self.cluster.entries(REF):
-            if _AGGREGATED in entry.encoded:
-                queue.add(("", entry.name))
+        if _AGGREGATED in change.entry.encoded and not change.deleted:
+            self._aggregated[change.entry.name] = None
+        else:
+            self._aggregated.pop(change.entry.name, None)
+        for name in self._aggregated:
+            queue.add(("", name))
 
     def reconcile(self, key: reactor.Key) -> None:
         role = self.cluster.peek(REF, *key)

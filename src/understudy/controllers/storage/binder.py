@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from typing import Final
 
 from understudy.controllers import changes, clusters, reactor, recorders
@@ -21,7 +20,6 @@ from understudy.controllers.scheduling import volumes
 from understudy.controllers.storage import binding, recycling
 from understudy.controllers.workloads import pods
 from understudy.kapi.admission import defaults
-from understudy.kapi.store import entries
 from understudy.kube import objects
 
 CLAIMS: Final = "persistentvolumeclaims"
@@ -32,6 +30,7 @@ SYNC_PERIOD_S: Final = 15.0
 PROVISIONER: Final = "volume.kubernetes.io/storage-provisioner"
 OLD_PROVISIONER: Final = "volume.beta.kubernetes.io/storage-provisioner"
 SELECTED_NODE: Final = "volume.kubernetes.io/selected-node"
+_COMPLETED: Final = binding.BIND_COMPLETED.encode()
 _MOUNTED: Final = (b'"persistentVolumeClaim":', b'"ephemeral":')
 
 
@@ -69,8 +68,10 @@ class Binder:
             queue.add(("volume", *change.key))
             self._wake_claims(change.object, queue)
         elif not change.deleted:
-            for entry in self._unbound():
-                queue.add_after(("claim", entry.namespace, entry.name), self._until_sync_s())
+            for entry in self.cluster.entries(CLAIMS):
+                if _COMPLETED not in entry.encoded:
+                    key = ("claim", entry.namespace, entry.name)
+                    queue.add_after(key, self._until_sync_s())
 
     def _observe_recycler(self, change: changes.Change, queue: reactor.Queue) -> None:
         if change.entry.namespace != recycling.NAMESPACE:
@@ -98,11 +99,6 @@ class Binder:
         passed_s = self.cluster.clock.monotonic() - self.synced_s
         return self.sync_period_s - round(passed_s, 6) % self.sync_period_s
 
-    def _unbound(self) -> Iterator[entries.Entry]:
-        for entry in self.cluster.entries(CLAIMS):
-            if binding.BIND_COMPLETED.encode() not in entry.encoded:
-                yield entry
-
     def _wake_volumes(self, change: changes.Change, queue: reactor.Queue) -> None:
         for volume in self.cluster.each(VOLUMES):
             if binding.refers_to(volume, change.object):
@@ -113,11 +109,9 @@ class Binder:
         if reference:
             queue.add(("claim", str(reference.get("namespace")), str(reference.get("name"))))
             return
-        for entry in self._unbound():
-            queue.add(("match", entry.namespace, entry.name))
         named = f'"volumeName":"{objects.name_of(volume)}"'.encode()
         for entry in self.cluster.entries(CLAIMS):
-            if named in entry.encoded:
+            if _COMPLETED not in entry.encoded or named in entry.encoded:
                 queue.add(("match", entry.namespace, entry.name))
 
     def reconcile(self, key: reactor.Key) -> reactor.Idle | None:
