@@ -220,3 +220,20 @@ def test_columns_show_what_their_paths_find(world, make):
         "Name", "Size", "First", "On", "Size as text", "Wrong",
     ]  # fmt: skip
     assert strategy.row(obj, world.view.now())[:5] == ["w", 3, "a", True, "3"]
+
+
+@pytest.mark.parametrize(
+    ("patch", "found"),
+    [
+        ({"kind": "Gadget"}, ['kind: Invalid value: "Gadget": must be Widget']),
+        ({"apiVersion": "g.io/v2"}, ['apiVersion: Invalid value: "g.io/v2": must be g.io/v1']),
+        (
+            {"apiVersion": None},
+            ["None: Object 'apiVersion' is missing in 'object has no apiVersion field'"],
+        ),
+    ],
+)
+def test_a_patch_leaves_an_object_what_it_is(world, refusal, patch, found):
+    world.spec({"a": STRING})
+    world.create(spec={"a": "x"})
+    assert refusal(world.patch, patch) == found

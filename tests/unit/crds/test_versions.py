@@ -125,6 +125,13 @@ def test_scale_reads_and_writes_the_replicas_of_its_paths(scaled):
     assert scaled.get()["status"]["replicas"] == 1
 
 
+def test_scale_is_refused_in_the_words_of_the_object(scaled, refusal):
+    scaled.create(spec={"replicas": 2})
+    assert refusal(scaled.patch, {"spec": {"replicas": -1}}, subresource="scale") == [
+        ".spec.replicas: Invalid value: -1: should be a non-negative integer"
+    ]
+
+
 def test_scale_needs_replicas_to_show(scaled):
     scaled.create(spec={"a": "x"})
     with pytest.raises(statuses.InternalError) as caught:

@@ -175,7 +175,7 @@ def _check_scale(resource: catalogue.Resource, entry: entries.Entry, scale: obje
     writes.check_name(objects.name_of(scale), entry.name)
     writes.settle_namespace(resource, scale, entry.namespace)
     replicas = objects.lookup(scale, ("spec", "replicas")) or 0
-    if replicas < 0:
+    if replicas < 0 and not resource.custom:  # A custom object itself is refused below.
         cause = statuses.Cause(
             "spec.replicas",
             "FieldValueInvalid",

@@ -200,7 +200,7 @@ def patch(
         # It changes typed objects, which are what they are.
         obj["apiVersion"], obj["kind"] = resource.api_version, resource.kind
     if resource.custom:
-        check_type(resource, obj)
+        _check_patched_type(resource, obj)
     try:
         check_type(resource, obj)
         complaints = patches.complaints(patch_type, body)
@@ -443,7 +443,7 @@ def unchanged(obj: objects.Object, old: objects.Object) -> bool:
     return obj | {"metadata": meta | {"managedFields": theirs}} == old
 
 
-def check_type(resource: catalogue.Resource, obj: objects.Object, *, patched: bool = False) -> None:
+def check_type(resource: catalogue.Resource, obj: objects.Object) -> None:
     """Fill in or check apiVersion and kind against the resource written to.
 
     Raises:
@@ -452,16 +452,16 @@ def check_type(resource: catalogue.Resource, obj: objects.Object, *, patched: bo
     api_version, kind = obj.get("apiVersion"), obj.get("kind")
     if api_version == resource.api_version and kind == resource.kind:
         return
-    if not api_version and not kind and not resource.custom and not patched:
+    if not api_version and not kind and not resource.custom:
         obj["apiVersion"], obj["kind"] = resource.api_version, resource.kind
         return
     if not kind:
-        if not resource.custom and not patched:
+        if not resource.custom:
             obj["kind"] = resource.kind
         else:
             raise statuses.BadRequestError("Object 'Kind' is missing in the body of the request")
     if not api_version:
-        if not resource.custom and not patched:
+        if not resource.custom:
             obj["apiVersion"] = resource.api_version
         else:
             raise statuses.BadRequestError(
@@ -480,6 +480,29 @@ def check_type(resource: catalogue.Resource, obj: objects.Object, *, patched: bo
     if kind != resource.kind:
         cause = causes.invalid("kind", kind, f"must be {resource.kind}")
         raise statuses.invalid(resource.group, kind, objects.name_of(obj), [cause])
+
+
+def _check_patched_type(resource: catalogue.Resource, obj: objects.Object) -> None:
+    """Refuse a patch that makes a custom object one of another type."""
+    said, kind = str(obj.get("apiVersion") or ""), str(obj.get("kind") or "")
+    if not kind:
+        raise statuses.BadRequestError("Object 'Kind' is missing in the body of the request")
+    if not said:
+        why = "Object 'apiVersion' is missing in 'object has no apiVersion field'"
+        raise statuses.InternalError(
+            f"Internal error occurred: {why}", details={"causes": [{"message": why}]}
+        )
+    found = [
+        causes.invalid(field, value, f"must be {own}")
+        for field, value, own in (
+            ("kind", kind, resource.kind),
+            ("apiVersion", said, resource.api_version),
+        )
+        if value != own
+    ]
+    if found:
+        group, _ = identities.split_api_version(said)
+        raise statuses.invalid(group, kind, objects.name_of(obj), found)
 
 
 def _check_applied_type(resource: catalogue.Resource, config: objects.Object) -> None:
