@@ -181,13 +181,18 @@ def test_limit_ranges_fill_in_and_bound(view):
         )
 
 
-def test_service_accounts_are_asked_for_only_where_wanted():
-    view = views.new_view(chain=chains.default_chain(service_accounts=True))
-    with pytest.raises(statuses.ForbiddenError, match='serviceaccount "default" not found'):
-        view.create("pods", pod(), "default")
+def test_accounts_of_pods_exist_where_accounts_are_made(view):
+    view.create("pods", pod("early", serviceAccountName="robot"), "default")
     view.create("serviceaccounts", {"metadata": {"name": "default"}}, "default")
-    made = view.create("pods", pod(), "default").object()
-    assert made["spec"]["serviceAccountName"] == "default"
+    with pytest.raises(statuses.ForbiddenError) as refused:
+        view.create("pods", pod("p", serviceAccountName="robot"), "default")
+    assert refused.value.message == (
+        'pods "p" is forbidden: error looking up service account default/robot: '
+        'serviceaccount "robot" not found'
+    )
+    view.create("serviceaccounts", {"metadata": {"name": "robot"}}, "default")
+    view.create("pods", pod("p", serviceAccountName="robot"), "default")
+    assert "serviceAccountName" not in view.create("pods", pod("q"), "default").object()["spec"]
 
 
 @pytest.mark.parametrize("name", ["default", "kube-public", "kube-system"])

@@ -179,6 +179,17 @@ async def test_what_is_no_longer_wanted_by_uid(still: c.Cluster) -> None:
     assert deleted["uid"] == still.find("configmaps", "a")["metadata"]["uid"]
 
 
+async def test_an_account_that_nobody_makes(cluster: c.Cluster) -> None:
+    web = c.deployment("web")
+    web["spec"]["template"]["spec"]["serviceAccountName"] = "robot"
+    told = effects(await cluster.plan(web), "unready")
+    assert len(told) == 1
+    assert 'serviceaccount "robot" not found' in told[0]
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "robot"}}
+    account["metadata"]["namespace"] = "default"
+    assert effects(await cluster.plan(web, account), "unready") == []
+
+
 # ---------------------------------------------------------------------- Knative
 
 

@@ -19,20 +19,17 @@ from understudy.kapi.admission import (
 )
 
 
-def default_chain(
-    *, service_accounts: bool = False, authorize: bindings.Authorize = bindings.allow_all
-) -> chain.Chain:
+def default_chain(*, authorize: bindings.Authorize = bindings.allow_all) -> chain.Chain:
     """Return the plugins in the order in which every write passes them.
 
     The order is kube-apiserver's (pkg/kubeapiserver/options/plugins.go). Webhooks see what all
     others have made of an object; quotas are last, so that only what everybody else lets in is
-    counted. With `service_accounts`, pods get the account `default`, which must
-    exist. `authorize` answers what the expressions of policies ask the authorizer.
+    counted. `authorize` answers what the expressions of policies ask the authorizer.
     """
-    plugins: list[chain.Plugin] = [lifecycles.NamespaceLifecycle(), limits.LimitRanger()]
-    if service_accounts:
-        plugins.append(pods.ServiceAccount())
-    plugins += [
+    plugins: list[chain.Plugin] = [
+        lifecycles.NamespaceLifecycle(),
+        limits.LimitRanger(),
+        pods.ServiceAccount(),
         defaults.TaintNodesByCondition(),
         podsecurity.PodSecurity(),
         pods.Priority(),

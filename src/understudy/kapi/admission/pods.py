@@ -247,28 +247,29 @@ class RuntimeClass:
 
 
 class ServiceAccount:
-    """Gives pods the account `default`, and refuses accounts that do not exist.
+    """Refuses pods whose account does not exist, in namespaces where accounts are made.
 
-    Tokens are not mounted: nothing here would read them. Off unless asked for, because without a
-    controller that makes the accounts no pod could be created.
+    Those have an account `default`; where nobody makes that, no pod could be created. Pods that
+    name no account get none, and tokens are not mounted: nothing here would read them.
     """
 
     name = "ServiceAccount"
 
     def handles(self, attributes: chain.Attributes) -> bool:
-        return is_pod(attributes, "CREATE")
+        return is_pod(attributes, "CREATE") and bool(_spec(attributes).get("serviceAccountName"))
 
-    def mutate(self, attributes: chain.Attributes) -> None:
-        spec = _spec(attributes)
-        if not spec.get("serviceAccountName"):
-            spec["serviceAccountName"] = spec["serviceAccount"] = "default"
+    def mutate(self, _attributes: chain.Attributes) -> None:
+        return
 
     def validate(self, attributes: chain.Attributes) -> None:
-        name = _spec(attributes).get("serviceAccountName") or ""
-        if attributes.reader.find("serviceaccounts", attributes.namespace, name) is None:
+        name = _spec(attributes)["serviceAccountName"]
+        find, namespace = attributes.reader.find, attributes.namespace
+        if find("serviceaccounts", namespace, name) is not None:
+            return
+        if find("serviceaccounts", namespace, "default") is not None:
             raise refuse(
                 attributes,
-                f"error looking up service account {attributes.namespace}/{name}: "
+                f"error looking up service account {namespace}/{name}: "
                 f'serviceaccount "{name}" not found',
             )
 
