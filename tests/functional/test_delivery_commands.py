@@ -338,10 +338,10 @@ def test_a_deliverer_killed_in_the_middle_leaves_nothing_that_the_next_cannot_me
 
 
 def test_dying_is_rehearsed_on_request(run: Run) -> None:
-    shown = run("plan", "dying", "-f", "-", "--chaos", stdin=config("d1"))
+    shown = run("plan", "dying", "-f", "-", "--chaos", stdin=config("mortal"))
     assert shown.code == 2, shown.err
     assert "Deaths: all converge" in shown.out
-    told = run("plan", "dying", "-f", "-", "--chaos", "-o", "json", stdin=config("d1")).json
+    told = run("plan", "dying", "-f", "-", "--chaos", "-o", "json", stdin=config("mortal")).json
     assert told["chaos"]["converges"] is True
     assert told["chaos"]["deaths"][-1]["wrong"] == []
 

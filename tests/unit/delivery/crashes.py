@@ -39,7 +39,7 @@ from understudy.kapi.bootstrap import populating
 from understudy.kapi.http import exchanges, responses
 from understudy.kube import objects, statuses
 
-SETTINGS = ("view", "following", "stage", "http-lost", "http-unsent")
+OTHERS = ("stage", "http-unsent")
 ENDS = (c.DiedError, errors.DeliveryError, statuses.ApiError, client_errors.TransportError)
 PATIENCE = waiting.WaitSettings(timeout_s=900, no_activity_s=300, poll_first_s=0.5)
 """Of a clock on which a second takes ten milliseconds."""

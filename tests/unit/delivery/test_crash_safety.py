@@ -24,6 +24,11 @@ from understudy.kube import objects
 
 pytestmark = pytest.mark.timeout(300)  # A test is of many deliveries; the machine may be busy.
 WRITES_MAX = 99
+COURSES = [
+    *((name, setting) for name in crashes.NAMES for setting in ("view", "following", "http-lost")),
+    *((name, setting) for name in ("first delivery", "upgrade") for setting in crashes.OTHERS),
+]
+"""Every course in process, in a fork and over HTTP; two of them in further ways to die."""
 T = TypeVar("T")
 
 
@@ -47,8 +52,7 @@ def differing(
     }
 
 
-@pytest.mark.parametrize("setting", crashes.SETTINGS)
-@pytest.mark.parametrize("name", crashes.NAMES)
+@pytest.mark.parametrize(("name", "setting"), COURSES)
 async def test_a_course_killed_anywhere_is_completed_by_the_next_run(
     name: str, setting: str
 ) -> None:

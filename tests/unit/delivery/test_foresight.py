@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import datetime as dt
 import re
@@ -235,6 +236,12 @@ async def test_a_knative_services_revision_traffic_and_url(knative: c.Cluster) -
     ]
 
 
+def is_rolled_out(deployment: objects.Object | None) -> bool:
+    status = (deployment or {}).get("status") or {}
+    seen = status.get("observedGeneration") == (deployment or {})["metadata"]["generation"]
+    return seen and status.get("replicas") == status.get("updatedReplicas") == 1
+
+
 async def test_what_another_knative_made_is_left_as_it_is(knative: c.Cluster) -> None:
     await knative.deliver(hello("app:1"))
     assert knative.running is not None
@@ -248,7 +255,9 @@ async def test_what_another_knative_made_is_left_as_it_is(knative: c.Cluster) ->
     without_knative = running.start(knative.view, "all", c.QUICK)
     name = "hello-00001-deployment"
     knative.view.patch("deployments.apps", name, written_otherwise, "default")
-    await without_knative.wait_idle()
+    async with c.soon():
+        while not is_rolled_out(knative.find("deployments.apps", name)):  # noqa: ASYNC110 (a view is looked at)
+            await asyncio.sleep(0.01)
     await without_knative.stop()
     again = await face.plan(c.OWNER, c.written(hello("app:2")), c.options())
     told = [effect.type for effect in again.effects]
