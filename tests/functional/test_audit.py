@@ -5,6 +5,9 @@ import json
 import time
 
 import httpx
+import pytest
+
+from understudy.kapi import server as servers, settings
 
 MAPS = "/api/v1/namespaces/default/configmaps"
 
@@ -64,6 +67,14 @@ def test_secrets_and_tokens_are_not_in_it(serving, tmp_path):
     assert hidden not in log.read_text()
     assert asked.json()["status"]["token"] not in log.read_text()
     assert log.stat().st_mode & 0o077 == 0
+
+
+async def test_a_file_that_cannot_be_written_is_named(tmp_path):
+    chosen = settings.ServerSettings(port=0, audit_log=tmp_path / "none" / "audit.log")
+    server = servers.Server(chosen)
+    with pytest.raises(settings.SettingsError, match=r"audit-log .*none/audit.log: No such file"):
+        await server.start()
+    await server.stop()
 
 
 def test_controllers_writes_name_their_controller(serving, tmp_path):

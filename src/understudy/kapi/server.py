@@ -216,7 +216,7 @@ class Server:
         """Listen, and write the kubeconfigs. Once this returns, requests are answered.
 
         Raises:
-            OSError: The address cannot be bound.
+            OSError: The address cannot be bound. SettingsError: The audit log cannot be written.
         """
         self._prepare_directories()
         handler = self.handler
@@ -271,8 +271,7 @@ class Server:
             self._state_dir = Path(tempfile.mkdtemp(prefix="understudy-"))
             self._own_state_dir = True
         if settings.audit_log is not None:
-            settings.audit_log.touch(mode=0o600)
-            self._audit_file = settings.audit_log.open("ab", buffering=0)
+            self._audit_file = _appending(settings.audit_log)
             self.audit = audits.AuditLog(
                 self._audit_file.write,
                 self._clock,
@@ -346,6 +345,16 @@ class Server:
             self.kubeconfig_of(name),
             kubeconfigs.kubeconfig(self.url_of(name), name, token=self.token, ca=self._ca),
         )
+
+
+def _appending(path: Path) -> BinaryIO:
+    try:
+        path.touch(mode=0o600)
+        return path.open("ab", buffering=0)
+    except OSError as error:
+        raise config.SettingsError(
+            f"audit-log {path}: {error.strerror}: name a file that can be written"
+        ) from error
 
 
 def check(settings: config.ServerSettings) -> None:
