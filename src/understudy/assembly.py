@@ -278,8 +278,7 @@ class ForkStage:
         self._nodeless = self.has_controllers and not any(self._view.each("nodes"))
         self._rehearsal: running.Rehearsal | None = None
         self._copied = copied
-        more = installing.rehearsed(self._view, copied=copied) if self.has_controllers else []
-        self._more = more
+        self._more = installing.rehearsed(self._view, copied=copied) if self.has_controllers else []
 
     @property
     def client(self) -> ViewClient:

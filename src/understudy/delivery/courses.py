@@ -367,16 +367,8 @@ async def _make_namespace(
     first = revisions.Revision(
         owner=application.owner, number=_greatest(tracker) + 1, digest="", objects=()
     )
-    dispatcher = dispatch.Dispatcher(
-        means.client,
-        first,
-        clock=means.clock,
-        waiter=means.waiter,
-        settings=means.settings,
-        tell=means.tell,
-        mask=means.mask,
-        store=trackers.TrackerStore(means.recorder),
-    )
+    store = trackers.TrackerStore(means.recorder)
+    dispatcher = _dispatcher(means, store, first, hooks.Occasion.UPGRADE)
     await dispatcher.dispatch([manifests.Manifest(namespace.obj, namespace.source)])
     return dispatcher.outcomes
 
